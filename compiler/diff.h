@@ -1,0 +1,53 @@
+#pragma once
+
+#include "compiler/diagnostic.h"
+#include "compiler/observed.h"
+#include "compiler/plan.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+enum class ChangeKind {
+    none,
+    create,   ///< not known before
+    start,    ///< known and unchanged, yet not running
+    in_place, ///< running, and stays so
+    restart,  ///< running; at least one key is fixed at start
+    stop,     ///< enabled = false
+    update,   ///< stopped and stays so: only the record changes
+    destroy,  ///< no longer in the file
+};
+
+/// One key that differs. `before` and `after` are as people read them ("1GiB", "127.0.0.1:8080 -> 80/tcp"); empty: absent.
+struct KeyChange {
+    std::string key; ///< "mem", "volumes.data.size"
+    std::string before;
+    std::string after;
+    bool needs_restart = false;
+    std::string reason; ///< why a restart is needed, or how it is done in place
+    Origin origin;
+};
+
+struct VmChange {
+    std::string vm;
+    ChangeKind kind = ChangeKind::none;
+    std::vector<KeyChange> keys;
+    std::string summary; ///< "create", "restart: vcpu is fixed at start", "no longer in microvm.toml; has no volumes"
+};
+
+/// One entry for each VM of the plan, in its order, then those that are destroyed.
+struct Changes {
+    std::vector<VmChange> vms;
+    [[nodiscard]] bool empty() const; ///< nothing to do; what `--detailed-exitcode` goes by
+};
+
+/// Pure. Reports what can't be done to what exists (a volume that would shrink).
+Changes diff(const Plan& plan, const Observed& observed, Diagnostics& diagnostics);
+
+void to_json(nlohmann::json& json, const Changes& changes);
+
+} // namespace microvmc

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// What tells one version of a file from another without reading it.
+struct FileIdentity {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t mtime_ns = 0;
+    std::uint64_t size = 0; ///< bytes
+
+    friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
+/// What /dev/kvm can do, found by running instructions in a vCPU (runtime/facts/kvm_probe.h).
+enum class KvmState {
+    works,      ///< every probe ended as hardware would end it, at hardware's speed
+    missing,    ///< no /dev/kvm
+    forbidden,  ///< /dev/kvm exists and may not be opened
+    incomplete, ///< it opens, yet stock guest kernels would die: instructions missing, or interpreted
+};
+
+struct KvmFacts {
+    KvmState state = KvmState::missing;
+    std::string reason; ///< for people: "cmpxchg16b, popcnt and fwait can't run in a guest"; empty when it works
+
+    friend bool operator==(const KvmFacts&, const KvmFacts&) = default;
+};
+
+/// A program found on PATH (or named by absolute path), and what it says of itself.
+struct ToolFacts {
+    std::string path;    ///< absolute
+    std::string version; ///< "7.2.22"; empty when it could not be found out
+    FileIdentity identity;
+
+    friend bool operator==(const ToolFacts&, const ToolFacts&) = default;
+};
+
+enum class KernelImage { bzimage, elf, unknown };
+
+/// How a bzImage's payload is compressed.
+enum class Compression { none, gzip, xz, zstd, lz4_legacy, other };
+
+/// A kernel that a guest could boot: /boot/vmlinuz-* of the host, a pinned one, or a file that the user named.
+struct KernelFacts {
+    std::string path;    ///< absolute
+    std::string release; ///< "6.1.0-56-amd64", from the boot header; empty when unknown
+    std::string modules; ///< directory with modules.dep of this release; empty when there is none
+    KernelImage image = KernelImage::unknown;
+    Compression compression = Compression::none;
+    bool readable = true; ///< by the user who asks (some distributions make /boot/vmlinuz-* root's)
+    FileIdentity identity;
+    /// Pinned kernels only: the file that was copied, e.g. /boot/vmlinuz-6.1.0-56-amd64.
+    std::string pinned_from;
+
+    friend bool operator==(const KernelFacts&, const KernelFacts&) = default;
+};
+
+/// What a path named in a microvm.toml is, as far as the checks need it.
+struct PathFacts {
+    enum class Kind { missing, file, directory, block_device, other } kind = Kind::missing;
+    bool readable = false;
+    bool writable = false;
+    std::uint64_t size = 0; ///< bytes, files and block devices
+
+    friend bool operator==(const PathFacts&, const PathFacts&) = default;
+};
+
+/// Everything that resolving needs to know about the host; an input like any other (`doctor --json` prints it,
+/// `--facts FILE` reads it), so that a plan can be made for another machine.
+struct HostFacts {
+    int version = 1;
+    std::string hostname;
+    std::string arch; ///< "x86_64"
+    std::uint32_t uid = 0;
+    std::string state_dir;   ///< /var/lib/microvmc or $XDG_STATE_HOME/microvmc
+    std::string runtime_dir; ///< /run/microvmc or $XDG_RUNTIME_DIR/microvmc
+    std::uint32_t cpus = 1;
+    std::uint64_t memory_mib = 0;
+    /// The TSC's frequency in kHz when it is constant and could be measured, else 0.
+    std::uint64_t tsc_khz = 0;
+    KvmFacts kvm;
+    /// By the name that was looked for: "qemu-system-x86_64", "mke2fs", "busybox". A tool that is missing has no entry.
+    std::map<std::string, ToolFacts> tools;
+    std::vector<KernelFacts> kernels; ///< the host's, newest first
+    std::vector<KernelFacts> pinned;  ///< kernels pinned in the state directory
+    /// Where the project's own guest init lies (installed beside the program).
+    ToolFacts guest_init;
+    /// Paths that the sources name (kernels, sources of shares, images), looked at before resolving.
+    std::map<std::string, PathFacts> paths;
+    /// Kernels that the sources name by path.
+    std::map<std::string, KernelFacts> named_kernels;
+
+    friend bool operator==(const HostFacts&, const HostFacts&) = default;
+};
+
+void to_json(nlohmann::json& json, const HostFacts& facts);
+/// Throws nlohmann::json::exception with the pointer of the bad value.
+void from_json(const nlohmann::json& json, HostFacts& facts);
+
+} // namespace microvmc

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "compiler/plan.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// One machine as the host shows it now.
+struct ObservedVm {
+    std::string name;
+    /// What it was made by: the running machine's own plan when it runs, else the last one that was applied.
+    std::optional<VmPlan> plan;
+    bool running = false;
+    /// Stopped by the user (`stop`), so that apply must say that it starts it again.
+    bool stopped_by_user = false;
+    /// Volume name -> size of its image in MiB, of those that exist.
+    std::map<std::string, std::uint64_t> volumes;
+};
+
+/// What runs and what was recorded, of one project.
+struct Observed {
+    std::vector<ObservedVm> vms;
+    [[nodiscard]] const ObservedVm* find(std::string_view name) const;
+};
+
+} // namespace microvmc

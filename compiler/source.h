@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// One-based line and column (column counts Unicode code points, as editors do); line 0 means "no position".
+struct Position {
+    std::uint32_t line = 0;
+    std::uint32_t column = 0;
+
+    friend auto operator<=>(const Position&, const Position&) = default;
+};
+
+/// A half-open range [begin, end) in one of the `Sources`.
+struct Span {
+    std::uint32_t file = 0; ///< index into Sources::files
+    Position begin;
+    Position end;
+
+    [[nodiscard]] bool known() const { return begin.line != 0; }
+    friend auto operator<=>(const Span&, const Span&) = default;
+};
+
+/// A value as the user wrote it, and where.
+template <typename T>
+struct Located {
+    T value{};
+    Span span;
+};
+
+/// Text that diagnostics quote. `path` is what is shown; `directory` (absolute) is what relative paths in it mean.
+struct SourceFile {
+    std::string path;
+    std::string directory;
+    std::string text;
+};
+
+/// Everything that was read, in the order in which it was read.
+struct Sources {
+    std::vector<SourceFile> files;
+};
+
+} // namespace microvmc

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "compiler/facts.h"
+#include "compiler/plan.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvmc {
+
+/// How a hypervisor comes by a capability.
+enum class Support {
+    native,
+    bridged,     ///< the runtime supplies what the hypervisor lacks, and the plan says so
+    unsupported, ///< `why` says why, `remedy` what would do it
+};
+
+struct Capability {
+    std::string_view name; ///< "share.9p", "volume.raw", "interface.user", "accel.tcg"; the list is in traits.cpp
+    Support support = Support::unsupported;
+    std::string_view why;
+    std::string_view remedy;
+};
+
+/// What a backend decides about a VM beyond the common language, from facts alone.
+struct MachineChoice {
+    std::string machine;
+    std::string machine_reason;
+    KernelImage kernel_image = KernelImage::bzimage;
+    std::string kernel_image_reason;
+    std::vector<std::string> kernel_params; ///< that this machine needs: console, reboot, clock
+};
+
+/// A hypervisor as the compiler sees it; the rest is in runtime/backend.h. One constant a backend.
+struct Traits {
+    std::string_view name;
+    std::string_view title; ///< "QEMU"
+    /// Programs looked for on PATH, by architecture: {"x86_64", "qemu-system-x86_64"}.
+    struct Program {
+        std::string_view arch;
+        std::string_view name;
+    };
+    std::vector<Program> programs;
+    std::vector<Capability> capabilities; ///< one entry for each known name
+    std::vector<std::string_view> accels; ///< that it can use, best first
+    std::uint32_t max_vcpu = 1;
+    /// Address, gateway and DNS that its user network gives to the first guest; empty when it has no such network.
+    struct UserNetwork {
+        std::string_view address;
+        std::string_view gateway;
+        std::string_view dns;
+    };
+    std::optional<UserNetwork> user_network;
+    /// Pure. `vm` has all but what is chosen here.
+    MachineChoice (*choose_machine)(const VmPlan& vm, const HostFacts& facts);
+
+    [[nodiscard]] const Capability& capability(std::string_view name) const;
+};
+
+} // namespace microvmc

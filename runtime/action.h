@@ -1,0 +1,98 @@
+#pragma once
+
+#include "compiler/plan.h"
+#include "runtime/launch.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+// What performing a plan consists of, as data: argv vectors and API calls, never shell strings. Lowering makes the list,
+// the executor performs it on a Host, each with its undo registered beside it (executor.cpp).
+
+namespace microvmc {
+
+struct MakeDirectory {
+    std::string path;
+    std::uint32_t mode = 0700;
+    friend bool operator==(const MakeDirectory&, const MakeDirectory&) = default;
+};
+/// A whole file: temporary name, fsync, rename. Undone by putting back what was there.
+struct WriteFile {
+    std::string path;
+    std::string content;
+    std::uint32_t mode = 0600;
+    friend bool operator==(const WriteFile&, const WriteFile&) = default;
+};
+/// Copies kernel and modules into the state directory, and extracts the ELF when the plan boots that. Does nothing when it is there.
+struct PinKernel {
+    KernelPlan kernel;
+    friend bool operator==(const PinKernel&, const PinKernel&) = default;
+};
+/// The initramfs of one machine; `key` names it in the cache by what it is made from. Does nothing when it is there.
+struct BuildInitramfs {
+    std::string key;
+    std::string output;                ///< absolute path in the cache
+    std::string busybox;               ///< absolute path on the host; empty: none is put in
+    std::string init;                  ///< the static guest init on the host
+    std::string modules_dir;           ///< pinned
+    std::vector<std::string> modules;  ///< wanted by name; dependencies are found when it is built
+    std::string spec;                  ///< guest/spec.h records but `module`, which the builder adds
+    friend bool operator==(const BuildInitramfs&, const BuildInitramfs&) = default;
+};
+/// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
+struct CreateVolume {
+    VolumePlan volume;
+    std::vector<std::string> mkfs; ///< argv with "{}" for the image
+    friend bool operator==(const CreateVolume&, const CreateVolume&) = default;
+};
+/// Extends a stopped raw image; the guest grows the file system online. Undone never: a longer image holds the same data.
+struct GrowVolume {
+    std::string image;
+    std::uint64_t size_mib = 0;
+    friend bool operator==(const GrowVolume&, const GrowVolume&) = default;
+};
+/// Deletes an image; only `destroy --with-volumes` makes one.
+struct DeleteVolume {
+    std::string image;
+    friend bool operator==(const DeleteVolume&, const DeleteVolume&) = default;
+};
+/// Starts the supervisor, which starts the children, and waits until the VMM's control socket answers.
+struct StartMachine {
+    Launch launch;
+    std::string control; ///< the VMM's own control socket; empty: none
+    friend bool operator==(const StartMachine&, const StartMachine&) = default;
+};
+struct AwaitReady {
+    std::string vm;
+    std::string runtime_dir;
+    std::int64_t timeout_ms = 0;
+    friend bool operator==(const AwaitReady&, const AwaitReady&) = default;
+};
+/// Graceful, bounded, then kill; what happened is reported.
+struct StopMachine {
+    std::string vm;
+    std::string runtime_dir;
+    std::int64_t timeout_ms = 0;
+    friend bool operator==(const StopMachine&, const StopMachine&) = default;
+};
+/// Removes a directory of ours with everything in it (a machine's runtime directory, its record).
+struct RemoveTree {
+    std::string path;
+    friend bool operator==(const RemoveTree&, const RemoveTree&) = default;
+};
+struct RemoveFile {
+    std::string path;
+    friend bool operator==(const RemoveFile&, const RemoveFile&) = default;
+};
+
+using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
+                            StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile>;
+
+/// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
+std::string describe(const Action& action);
+/// The whole action, for golden files and `--json`.
+nlohmann::json to_json_value(const Action& action);
+
+} // namespace microvmc

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// What the host tells the guest's init: /microvmc/spec in the initramfs. A sequence of records; a record is a verb, the
+// decimal number of its arguments, and the arguments, every field ended by a NUL. Header-only and free of exceptions, shared
+// by the host (writes) and the static init (reads).
+//
+//   module PATH                         load /microvmc/modules/PATH, in this order
+//   param KEY VALUE                     hostname, console ("/dev/hvc0", "/dev/ttyS0"), agent ("virtio-port:NAME"), end ("reboot", "poweroff")
+//   root KIND SOURCE OVERLAY            KIND share: mount tag SOURCE (9p, read-only) as the root; OVERLAY tmpfs or none
+//   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW    found by serial, else UUID, else position among the disks; GROW 1: grow the file system to its disk
+//   share PROTO TAG MOUNTPOINT OPTIONS  OPTIONS: mount(2) data
+//   interface MAC ADDRESS... "" GATEWAY DNS...   ADDRESS with prefix; the empty argument ends them; GATEWAY may be empty
+//   env NAME VALUE                      for the command
+//   workdir PATH
+//   command ARG...                      the main process; none: the init idles (and answers the agent)
+//   init PATH                           executed as PID 1 instead of a command
+//   ready KIND ARG...                   tcp PORT | http PORT PATH | command ARG... | notify | init | exit STATUS | console TEXT (the last one is the host's business)
+
+namespace microvmc::guest {
+
+struct Record {
+    std::string_view verb;
+    std::vector<std::string_view> args;
+};
+
+inline void append_record(std::string& out, std::string_view verb, const std::vector<std::string>& args) {
+    out.append(verb).push_back('\0');
+    out.append(std::to_string(args.size())).push_back('\0');
+    for (const auto& arg : args) { out.append(arg.substr(0, arg.find('\0'))).push_back('\0'); }
+}
+
+/// Reads records until the text ends or is malformed; `ok` says which.
+inline std::vector<Record> parse_records(std::string_view text, bool& ok) {
+    std::vector<Record> records;
+    ok = false;
+    const auto field = [&text](std::string_view& out) {
+        const std::size_t end = text.find('\0');
+        if (end == std::string_view::npos) { return false; }
+        out = text.substr(0, end);
+        text.remove_prefix(end + 1);
+        return true;
+    };
+    while (!text.empty()) {
+        Record record;
+        std::string_view count_text;
+        if (!field(record.verb) || !field(count_text) || count_text.empty() || count_text.size() > 6) { return records; }
+        std::size_t count = 0;
+        for (const char c : count_text) {
+            if (c < '0' || c > '9') { return records; }
+            count = count * 10 + static_cast<std::size_t>(c - '0');
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            std::string_view arg;
+            if (!field(arg)) { return records; }
+            record.args.push_back(arg);
+        }
+        records.push_back(std::move(record));
+    }
+    ok = true;
+    return records;
+}
+
+} // namespace microvmc::guest

@@ -1,0 +1,51 @@
+#pragma once
+
+#include "compiler/plan.h"
+#include "runtime/action.h"
+#include "runtime/error.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// How a stop went, for people.
+struct StopOutcome {
+    enum class Kind { was_not_running, graceful, killed } kind = Kind::was_not_running;
+    std::string detail; ///< "powered off in 1.2s", "didn't end within 60s, killed"
+};
+
+/// The one interface to the machine for everything that changes it. LinuxHost is the real one; RecordingHost (tests) keeps a
+/// model of the files and machines and fails where it is told. Every method either does all of it or throws Error and has
+/// done none of it.
+class Host {
+public:
+    virtual ~Host() = default;
+
+    virtual bool exists(const std::string& path) = 0;
+    /// False when it was there already. Parents must exist.
+    virtual bool make_directory(const std::string& path, std::uint32_t mode) = 0;
+    virtual std::optional<std::string> read_file(const std::string& path) = 0;
+    virtual void write_file(const std::string& path, const std::string& content, std::uint32_t mode) = 0;
+    virtual void remove_file(const std::string& path) = 0;
+    virtual void remove_tree(const std::string& path) = 0;
+    /// Only when it is empty; false otherwise.
+    virtual bool remove_directory(const std::string& path) = 0;
+
+    /// These three say whether they made anything.
+    virtual bool pin_kernel(const KernelPlan& kernel) = 0;
+    virtual bool build_initramfs(const BuildInitramfs& request) = 0;
+    virtual bool create_volume(const CreateVolume& request) = 0;
+    virtual void grow_volume(const std::string& image, std::uint64_t size_mib) = 0;
+
+    /// Returns when the VMM's control socket answers; throws with the VMM's last words when it ended instead.
+    virtual void start_machine(const StartMachine& request) = 0;
+    virtual void await_ready(const AwaitReady& request) = 0;
+    virtual StopOutcome stop_machine(const StopMachine& request) = 0;
+};
+
+} // namespace microvmc
