@@ -22,7 +22,8 @@ enum class ChangeKind {
     destroy,  ///< no longer in the file
 };
 
-/// One key that differs. `before` and `after` are as people read them ("1GiB", "127.0.0.1:8080 -> 80/tcp"); empty: absent.
+/// One key that differs. `before` and `after` are as people read them ("1GiB", "127.0.0.1:8080 -> 80/tcp"); empty:
+/// absent.
 struct KeyChange {
     std::string key; ///< "mem", "volumes.data.size"
     std::string before;

@@ -11,8 +11,8 @@
 #include <variant>
 #include <vector>
 
-// The plan: what microvm.toml means on one host. Complete (apply needs nothing else), immutable, JSON both ways, free of
-// secrets, clocks and relative paths. Sizes are MiB, durations milliseconds, unless a name says otherwise.
+// The plan: what microvm.toml means on one host. Complete (apply needs nothing else), immutable, JSON both ways, free
+// of secrets, clocks and relative paths. Sizes are MiB, durations milliseconds, unless a name says otherwise.
 
 namespace microvmc {
 
@@ -32,10 +32,10 @@ struct KernelPlan {
     FileIdentity identity;
     /// Directory of the pin: holds `vmlinuz` (the copy), `vmlinux` (extracted when `image` is elf) and `modules/`.
     std::string pin;
-    std::string modules;                            ///< the host's directory with modules.dep, copied from when pinned; empty: none
-    KernelImage image = KernelImage::bzimage;       ///< what the hypervisor is given
-    std::string image_reason;                       ///< why that form
-    std::vector<std::string> params;                ///< the whole command line, one parameter each, unquoted
+    std::string modules; ///< the host's directory with modules.dep, copied from when pinned; empty: none
+    KernelImage image = KernelImage::bzimage; ///< what the hypervisor is given
+    std::string image_reason;                 ///< why that form
+    std::vector<std::string> params;          ///< the whole command line, one parameter each, unquoted
 
     friend bool operator==(const KernelPlan&, const KernelPlan&) = default;
 };
@@ -47,8 +47,8 @@ struct VolumePlan {
     std::string fs_type; ///< "ext4", ...; "none"
     std::string format = "raw";
     std::string label;
-    std::string serial; ///< at most 20 bytes (virtio-blk's VIRTIO_BLK_ID_BYTES)
-    std::string uuid;   ///< of the file system
+    std::string serial;      ///< at most 20 bytes (virtio-blk's VIRTIO_BLK_ID_BYTES)
+    std::string uuid;        ///< of the file system
     std::string mount_point; ///< empty: not mounted
     std::vector<std::string> mount_options;
     bool read_only = false;
@@ -128,9 +128,9 @@ struct VmPlan {
     std::string hypervisor_reason; ///< why that one
     std::string program;           ///< absolute path of the VMM
     std::string program_version;
-    std::string machine;           ///< the backend's word ("microvm", "q35"); empty when it has none
+    std::string machine; ///< the backend's word ("microvm", "q35"); empty when it has none
     std::string machine_reason;
-    std::string accel;             ///< "kvm", "tcg"
+    std::string accel; ///< "kvm", "tcg"
     std::string accel_reason;
     std::vector<std::string> extra_args;
 

@@ -25,8 +25,7 @@ struct Span {
 };
 
 /// A value as the user wrote it, and where.
-template <typename T>
-struct Located {
+template <typename T> struct Located {
     T value{};
     Span span;
 };

@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
-// What performing a plan consists of, as data: argv vectors and API calls, never shell strings. Lowering makes the list,
-// the executor performs it on a Host, each with its undo registered beside it (executor.cpp).
+// What performing a plan consists of, as data: argv vectors and API calls, never shell strings. Lowering makes the
+// list, the executor performs it on a Host, each with its undo registered beside it (executor.cpp).
 
 namespace microvmc {
 
@@ -25,7 +25,8 @@ struct WriteFile {
     std::uint32_t mode = 0600;
     friend bool operator==(const WriteFile&, const WriteFile&) = default;
 };
-/// Copies kernel and modules into the state directory, and extracts the ELF when the plan boots that. Does nothing when it is there.
+/// Copies kernel and modules into the state directory, and extracts the ELF when the plan boots that. Does nothing when
+/// it is there.
 struct PinKernel {
     KernelPlan kernel;
     friend bool operator==(const PinKernel&, const PinKernel&) = default;
@@ -33,12 +34,12 @@ struct PinKernel {
 /// The initramfs of one machine; `key` names it in the cache by what it is made from. Does nothing when it is there.
 struct BuildInitramfs {
     std::string key;
-    std::string output;                ///< absolute path in the cache
-    std::string busybox;               ///< absolute path on the host; empty: none is put in
-    std::string init;                  ///< the static guest init on the host
-    std::string modules_dir;           ///< pinned
-    std::vector<std::string> modules;  ///< wanted by name; dependencies are found when it is built
-    std::string spec;                  ///< guest/spec.h records but `module`, which the builder adds
+    std::string output;               ///< absolute path in the cache
+    std::string busybox;              ///< absolute path on the host; empty: none is put in
+    std::string init;                 ///< the static guest init on the host
+    std::string modules_dir;          ///< pinned
+    std::vector<std::string> modules; ///< wanted by name; dependencies are found when it is built
+    std::string spec;                 ///< guest/spec.h records but `module`, which the builder adds
     friend bool operator==(const BuildInitramfs&, const BuildInitramfs&) = default;
 };
 /// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
@@ -47,7 +48,8 @@ struct CreateVolume {
     std::vector<std::string> mkfs; ///< argv with "{}" for the image
     friend bool operator==(const CreateVolume&, const CreateVolume&) = default;
 };
-/// Extends a stopped raw image; the guest grows the file system online. Undone never: a longer image holds the same data.
+/// Extends a stopped raw image; the guest grows the file system online. Undone never: a longer image holds the same
+/// data.
 struct GrowVolume {
     std::string image;
     std::uint64_t size_mib = 0;

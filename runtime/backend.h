@@ -15,14 +15,15 @@ namespace microvmc {
 struct Lowered {
     std::vector<Child> children;
     AgentChannel agent;
-    std::string control;                ///< its control socket
-    std::string console_device;         ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
-    std::string agent_device;           ///< in the guest, guest/spec.h: "virtio-port:NAME"
-    std::string end;                    ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
-    std::vector<std::string> modules;   ///< drivers that the guest needs, by name
+    std::string control;              ///< its control socket
+    std::string console_device;       ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
+    std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME"
+    std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
+    std::vector<std::string> modules; ///< drivers that the guest needs, by name
 };
 
-/// The control handle of a running machine, over its VMM's own protocol. Errors are thrown as runtime Error with the VMM's words.
+/// The control handle of a running machine, over its VMM's own protocol. Errors are thrown as runtime Error with the
+/// VMM's words.
 class Control {
 public:
     virtual ~Control() = default;

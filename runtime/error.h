@@ -7,7 +7,8 @@ namespace microvmc {
 
 /// Something that failed while running: what, and what to do about it. main reports it once.
 struct Error : std::runtime_error {
-    explicit Error(const std::string& what, std::string help_text = {}) : std::runtime_error(what), help(std::move(help_text)) {}
+    explicit Error(const std::string& what, std::string help_text = {})
+        : std::runtime_error(what), help(std::move(help_text)) {}
     std::string help; ///< a remedy; empty when there is none
 };
 

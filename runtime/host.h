@@ -19,9 +19,9 @@ struct StopOutcome {
     std::string detail; ///< "powered off in 1.2s", "didn't end within 60s, killed"
 };
 
-/// The one interface to the machine for everything that changes it. LinuxHost is the real one; RecordingHost (tests) keeps a
-/// model of the files and machines and fails where it is told. Every method either does all of it or throws Error and has
-/// done none of it.
+/// The one interface to the machine for everything that changes it. LinuxHost is the real one; RecordingHost (tests)
+/// keeps a model of the files and machines and fails where it is told. Every method either does all of it or throws
+/// Error and has done none of it.
 class Host {
 public:
     virtual ~Host() = default;

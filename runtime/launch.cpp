@@ -21,8 +21,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AgentChannel, kind, socket)
 
 namespace {
 // One list for both directions, so that neither can forget a field.
-template <typename Json, typename L, typename Visit>
-void visit_fields(Json& json, L& launch, Visit visit) {
+template <typename Json, typename L, typename Visit> void visit_fields(Json& json, L& launch, Visit visit) {
     visit(json["version"], launch.version);
     visit(json["project"], launch.project);
     visit(json["vm"], launch.vm);

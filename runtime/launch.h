@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-// What a supervisor is told: machine.json in the machine's runtime directory. Written by lower, read by the supervisor, which
-// knows no hypervisor: everything it needs is here.
+// What a supervisor is told: machine.json in the machine's runtime directory. Written by lower, read by the supervisor,
+// which knows no hypervisor: everything it needs is here.
 
 namespace microvmc {
 
@@ -37,16 +37,16 @@ struct Launch {
     std::string vm;
     std::vector<Child> children; ///< in start order, the VMM last; ended in reverse
     AgentChannel agent;
-    std::string ready_kind;      ///< ReadyPlan's kind by name
-    std::string ready_text;      ///< console
-    int ready_status = 0;        ///< exit
+    std::string ready_kind; ///< ReadyPlan's kind by name
+    std::string ready_text; ///< console
+    int ready_status = 0;   ///< exit
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
-    std::string runtime_dir;     ///< lock, control.sock, machine.json, status.json
-    std::string console_log;     ///< <state>/console.log
-    std::string vmm_log;         ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines
-    std::string end_file;        ///< <state>/end.json: how it ended, written whole
-    nlohmann::json plan;         ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
+    std::string runtime_dir; ///< lock, control.sock, machine.json, status.json
+    std::string console_log; ///< <state>/console.log
+    std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines
+    std::string end_file;    ///< <state>/end.json: how it ended, written whole
+    nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
 
     friend bool operator==(const Launch&, const Launch&) = default;
 };

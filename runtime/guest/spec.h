@@ -6,20 +6,19 @@
 #include <vector>
 
 // What the host tells the guest's init: /microvmc/spec in the initramfs. A sequence of records; a record is a verb, the
-// decimal number of its arguments, and the arguments, every field ended by a NUL. Header-only and free of exceptions, shared
-// by the host (writes) and the static init (reads).
+// decimal number of its arguments, and the arguments, every field ended by a NUL. Header-only and free of exceptions,
+// shared by the host (writes) and the static init (reads).
 //
 //   module PATH                         load /microvmc/modules/PATH, in this order
-//   param KEY VALUE                     hostname, console ("/dev/hvc0", "/dev/ttyS0"), agent ("virtio-port:NAME"), end ("reboot", "poweroff")
-//   root KIND SOURCE OVERLAY            KIND share: mount tag SOURCE (9p, read-only) as the root; OVERLAY tmpfs or none
-//   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW    found by serial, else UUID, else position among the disks; GROW 1: grow the file system to its disk
-//   share PROTO TAG MOUNTPOINT OPTIONS  OPTIONS: mount(2) data
-//   interface MAC ADDRESS... "" GATEWAY DNS...   ADDRESS with prefix; the empty argument ends them; GATEWAY may be empty
-//   env NAME VALUE                      for the command
-//   workdir PATH
-//   command ARG...                      the main process; none: the init idles (and answers the agent)
-//   init PATH                           executed as PID 1 instead of a command
-//   ready KIND ARG...                   tcp PORT | http PORT PATH | command ARG... | notify | init | exit STATUS | console TEXT (the last one is the host's business)
+//   param KEY VALUE                     hostname, console ("/dev/hvc0", "/dev/ttyS0"), agent ("virtio-port:NAME"), end
+//   ("reboot", "poweroff") root KIND SOURCE OVERLAY            KIND share: mount tag SOURCE (9p, read-only) as the
+//   root; OVERLAY tmpfs or none volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW    found by serial, else UUID,
+//   else position among the disks; GROW 1: grow the file system to its disk share PROTO TAG MOUNTPOINT OPTIONS OPTIONS:
+//   mount(2) data interface MAC ADDRESS... "" GATEWAY DNS...   ADDRESS with prefix; the empty argument ends them;
+//   GATEWAY may be empty env NAME VALUE                      for the command workdir PATH command ARG... the main
+//   process; none: the init idles (and answers the agent) init PATH                           executed as PID 1 instead
+//   of a command ready KIND ARG...                   tcp PORT | http PORT PATH | command ARG... | notify | init | exit
+//   STATUS | console TEXT (the last one is the host's business)
 
 namespace microvmc::guest {
 
@@ -48,7 +47,9 @@ inline std::vector<Record> parse_records(std::string_view text, bool& ok) {
     while (!text.empty()) {
         Record record;
         std::string_view count_text;
-        if (!field(record.verb) || !field(count_text) || count_text.empty() || count_text.size() > 6) { return records; }
+        if (!field(record.verb) || !field(count_text) || count_text.empty() || count_text.size() > 6) {
+            return records;
+        }
         std::size_t count = 0;
         for (const char c : count_text) {
             if (c < '0' || c > '9') { return records; }

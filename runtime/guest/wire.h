@@ -8,12 +8,13 @@
 #include <string>
 #include <string_view>
 
-// The agent's channel: frames both ways over a byte stream (a virtio-serial port, a second serial port, vsock). The channel may
-// hold leftovers of an earlier peer and may be shared, so every frame carries a magic and a checksum, and a reader that finds
-// neither skips to the next magic. Header-only and free of exceptions: the host and the static init share it.
+// The agent's channel: frames both ways over a byte stream (a virtio-serial port, a second serial port, vsock). The
+// channel may hold leftovers of an earlier peer and may be shared, so every frame carries a magic and a checksum, and a
+// reader that finds neither skips to the next magic. Header-only and free of exceptions: the host and the static init
+// share it.
 //
-// Frame, little-endian: magic u32 | type u8 | zero u8[3] | stream u32 | length u32 | crc32 u32 (of the bytes before it and the
-// payload) | payload. Payload fields, where a type has several, are each ended by a NUL (spec.h's rule).
+// Frame, little-endian: magic u32 | type u8 | zero u8[3] | stream u32 | length u32 | crc32 u32 (of the bytes before it
+// and the payload) | payload. Payload fields, where a type has several, are each ended by a NUL (spec.h's rule).
 
 namespace microvmc::wire {
 
@@ -24,13 +25,13 @@ inline constexpr int protocol_version = 1;
 
 enum class Type : std::uint8_t {
     // guest to host
-    hello = 1,     ///< VERSION, BOOT_ID: init reached, mounts and addresses done. Sent at start and in answer to `ping`
-    ready = 2,     ///< the plan's ready condition holds (all kinds but console and exit)
-    end = 3,       ///< KIND (exited, poweroff, reboot), STATUS; reported before it happens
-    failed = 4,    ///< MESSAGE: the init could not do what the spec says (a volume not found); the machine powers off
-    output = 5,    ///< stream: bytes of stdout
-    error = 6,     ///< stream: bytes of stderr
-    exit = 7,      ///< stream: STATUS (128 + N for a signal N); the stream is closed
+    hello = 1,  ///< VERSION, BOOT_ID: init reached, mounts and addresses done. Sent at start and in answer to `ping`
+    ready = 2,  ///< the plan's ready condition holds (all kinds but console and exit)
+    end = 3,    ///< KIND (exited, poweroff, reboot), STATUS; reported before it happens
+    failed = 4, ///< MESSAGE: the init could not do what the spec says (a volume not found); the machine powers off
+    output = 5, ///< stream: bytes of stdout
+    error = 6,  ///< stream: bytes of stderr
+    exit = 7,   ///< stream: STATUS (128 + N for a signal N); the stream is closed
     // host to guest
     ping = 32,     ///< answered by hello
     shutdown = 33, ///< KIND: poweroff, reboot. Terminates the processes, syncs, unmounts, reports `end`
@@ -61,7 +62,9 @@ inline void put_u32(std::string& out, std::uint32_t value) {
 
 inline std::uint32_t get_u32(std::string_view bytes, std::size_t at) {
     std::uint32_t value = 0;
-    for (std::size_t i = 0; i < 4; ++i) { value |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(bytes[at + i])) << (8 * i); }
+    for (std::size_t i = 0; i < 4; ++i) {
+        value |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(bytes[at + i])) << (8 * i);
+    }
     return value;
 }
 
@@ -91,10 +94,16 @@ public:
             buffer_.erase(0, start);
             if (buffer_.size() < header_size) { return std::nullopt; }
             const std::size_t length = get_u32(buffer_, 12);
-            if (length > max_payload) { drop_magic(); continue; }
+            if (length > max_payload) {
+                drop_magic();
+                continue;
+            }
             if (buffer_.size() < header_size + length) { return std::nullopt; }
             const std::string_view payload = std::string_view(buffer_).substr(header_size, length);
-            if (crc32(payload, crc32(std::string_view(buffer_).substr(0, 16))) != get_u32(buffer_, 16)) { drop_magic(); continue; }
+            if (crc32(payload, crc32(std::string_view(buffer_).substr(0, 16))) != get_u32(buffer_, 16)) {
+                drop_magic();
+                continue;
+            }
             Frame frame{static_cast<Type>(buffer_[4]), get_u32(buffer_, 8), std::string(payload)};
             buffer_.erase(0, header_size + length);
             return frame;
@@ -109,10 +118,15 @@ private:
         constexpr std::string_view wanted = "mvmc";
         std::size_t at = 0;
         while (at < buffer_.size() && wanted.compare(0, std::min<std::size_t>(4, buffer_.size() - at),
-                                                     std::string_view(buffer_).substr(at, 4)) != 0) { ++at; }
+                                                     std::string_view(buffer_).substr(at, 4)) != 0) {
+            ++at;
+        }
         return at;
     }
-    void drop_magic() { buffer_.erase(0, 1); ++skipped_; }
+    void drop_magic() {
+        buffer_.erase(0, 1);
+        ++skipped_;
+    }
 
     std::string buffer_;
     std::size_t skipped_ = 0;
