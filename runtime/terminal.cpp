@@ -1,0 +1,94 @@
+#include "runtime/terminal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace microvmc {
+
+namespace {
+
+// Columns that UTF-8 text takes; code points count one each, which suits names, paths and numbers.
+std::size_t columns(std::string_view text) {
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
+void put(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t written = ::write(fd, text.data(), text.size());
+        if (written <= 0) { return; }
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+} // namespace
+
+Terminal terminal(int fd) {
+    Terminal result;
+    const char* term = std::getenv("TERM");
+    result.interactive = ::isatty(fd) == 1 && term != nullptr && std::string_view(term) != "dumb";
+    const char* no_color = std::getenv("NO_COLOR");
+    result.colour = result.interactive && (no_color == nullptr || *no_color == '\0');
+    winsize size{};
+    if (result.interactive && ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) { result.width = size.ws_col; }
+    return result;
+}
+
+std::string render_table(const std::vector<std::vector<std::string>>& rows, bool colour) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) { widths[i] = std::max(widths[i], columns(row[i])); }
+    }
+    std::string out;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            line += row[i];
+            if (i + 1 < row.size()) { line.append(widths[i] - columns(row[i]) + 2, ' '); }
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        const bool heading = &row == &rows.front();
+        out += heading && colour ? fmt::format("\x1b[1m{}\x1b[0m\n", line) : line + "\n";
+    }
+    return out;
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20) {
+            out += '^';
+            out += static_cast<char>(byte + 0x40);
+        } else if (byte == 0x7f) {
+            out += "^?";
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+ProgressLine::ProgressLine(int fd) : fd_(fd), terminal_(terminal(fd)) {}
+
+ProgressLine::~ProgressLine() { clear(); }
+
+void ProgressLine::show(std::string_view text) {
+    if (!terminal_.interactive) { return; }
+    const std::string line = printable(text).substr(0, terminal_.width - 1);
+    put(fd_, fmt::format("\r\x1b[K{}", line));
+    shown_ = true;
+}
+
+void ProgressLine::clear() {
+    if (!shown_) { return; }
+    put(fd_, "\r\x1b[K");
+    shown_ = false;
+}
+
+} // namespace microvmc

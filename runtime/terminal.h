@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvmc {
+
+/// What the terminal on a descriptor can show.
+struct Terminal {
+    bool interactive = false; ///< a terminal, and not TERM=dumb
+    bool colour = false;      ///< interactive and NO_COLOR (https://no-color.org) unset
+    unsigned width = 100;     ///< columns
+};
+Terminal terminal(int fd);
+
+/// Rows of cells as aligned columns, two spaces between; the first row is the heading (bold when `colour`). The last column is
+/// not padded. No trailing spaces.
+std::string render_table(const std::vector<std::vector<std::string>>& rows, bool colour);
+
+/// `text` with control characters replaced by their caret or hexadecimal form, so that it can't drive a terminal.
+std::string printable(std::string_view text);
+
+/// One line that is rewritten in place on an interactive terminal, and nothing elsewhere.
+class ProgressLine {
+public:
+    explicit ProgressLine(int fd);
+    ~ProgressLine();
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+
+    void show(std::string_view text);
+    /// Removes the line, so that ordinary output can follow.
+    void clear();
+
+private:
+    int fd_;
+    Terminal terminal_;
+    bool shown_ = false;
+};
+
+} // namespace microvmc
