@@ -4,6 +4,7 @@
 #include "compiler/plan.h"
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,7 +57,25 @@ struct Traits {
     /// Pure. `vm` has all but what is chosen here.
     MachineChoice (*choose_machine)(const VmPlan& vm, const HostFacts& facts);
 
+    /// Keys of its own table ([vm.x.NAME]) beyond `program` and `extra-args`.
+    struct Option {
+        std::string_view name;
+        std::string_view doc;
+    };
+    std::vector<Option> options{};
+
+    /// How it has the capability; one that the backend doesn't list is unsupported.
     [[nodiscard]] const Capability& capability(std::string_view name) const;
 };
+
+/// A capability that the language can ask for. Backends declare each; `hypervisors` and the docs print the table.
+struct CapabilityName {
+    std::string_view name;
+    std::string_view doc;
+};
+/// All of them, in the order in which the table is printed.
+std::span<const CapabilityName> known_capabilities();
+/// The static spelling of a known capability; empty when there is none of that name.
+std::string_view find_capability(std::string_view name);
 
 } // namespace microvmc
