@@ -7,18 +7,34 @@
 
 // What the host tells the guest's init: /microvmc/spec in the initramfs. A sequence of records; a record is a verb, the
 // decimal number of its arguments, and the arguments, every field ended by a NUL. Header-only and free of exceptions,
-// shared by the host (writes) and the static init (reads).
+// shared by the host (writes) and the static init (reads). A verb that the init doesn't know is an error: host and init
+// are of one build.
 //
-//   module PATH                         load /microvmc/modules/PATH, in this order
-//   param KEY VALUE                     hostname, console ("/dev/hvc0", "/dev/ttyS0"), agent ("virtio-port:NAME"), end
-//   ("reboot", "poweroff") root KIND SOURCE OVERLAY            KIND share: mount tag SOURCE (9p, read-only) as the
-//   root; OVERLAY tmpfs or none volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW    found by serial, else UUID,
-//   else position among the disks; GROW 1: grow the file system to its disk share PROTO TAG MOUNTPOINT OPTIONS OPTIONS:
-//   mount(2) data interface MAC ADDRESS... "" GATEWAY DNS...   ADDRESS with prefix; the empty argument ends them;
-//   GATEWAY may be empty env NAME VALUE                      for the command workdir PATH command ARG... the main
-//   process; none: the init idles (and answers the agent) init PATH                           executed as PID 1 instead
-//   of a command ready KIND ARG...                   tcp PORT | http PORT PATH | command ARG... | notify | init | exit
-//   STATUS | console TEXT (the last one is the host's business)
+// clang-format off
+//   module PATH                    load /microvmc/modules/PATH, in this order
+//   param KEY VALUE                KEY: hostname
+//                                       console   "/dev/hvc0", "/dev/ttyS0": of the main process (/dev/console)
+//                                       agent     "virtio-port:NAME", "tty:/dev/ttyS1"; none: no agent
+//                                       end       "reboot", "poweroff": how the machine is ended (poweroff), whatever the
+//                                                 reported kind of end is
+//   root KIND SOURCE OVERLAY       KIND share: mount tag SOURCE (9p, read-only) as the root; OVERLAY tmpfs or none.
+//                                  No root record: the initramfs stays the root
+//   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW
+//                                  SERIAL: of the disk (virtio: its first 20 bytes count). UUID: of the file system (ext,
+//                                  xfs, btrfs), looked for on disks that tell no serial. POSITION among the disks (0, 1,
+//                                  ...), used when both are empty. OPTIONS: as mount(8) takes them. GROW 1: grow the file
+//                                  system to its disk (ext4). Empty MOUNTPOINT or FS "none": not mounted
+//   share PROTO TAG MOUNTPOINT OPTIONS
+//                                  PROTO 9p, virtiofs. OPTIONS: as mount(8) takes them, added to the transport's own
+//   interface MAC ADDRESS... "" GATEWAY DNS...
+//                                  ADDRESS with prefix length; the empty argument ends them; GATEWAY may be empty
+//   env NAME VALUE                 for the main process, and what the agent executes
+//   workdir PATH                   of the command
+//   command ARG...                 the main process; none: the init idles (and answers the agent)
+//   init PATH                      executed as PID 1 instead of a command
+//   ready KIND ARG...              tcp PORT | http PORT PATH | command ARG... | notify | init | exit STATUS |
+//                                  console TEXT (exit and console are the host's business)
+// clang-format on
 
 namespace microvmc::guest {
 

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // The agent's channel: frames both ways over a byte stream (a virtio-serial port, a second serial port, vsock). The
 // channel may hold leftovers of an earlier peer and may be shared, so every frame carries a magic and a checksum, and a
@@ -14,31 +17,42 @@
 // share it.
 //
 // Frame, little-endian: magic u32 | type u8 | zero u8[3] | stream u32 | length u32 | crc32 u32 (of the bytes before it
-// and the payload) | payload. Payload fields, where a type has several, are each ended by a NUL (spec.h's rule).
+// and the payload) | payload. Payload fields, where a type has several, are each ended by a NUL (spec.h's rule); a
+// single field stands alone. Readers take both (`split_fields`).
+//
+// Neither side may be held up by one slow stream, and nothing is lost: the guest reads a process's output only while
+// the channel takes it, and the host keeps at most `input_window` bytes of a stream's input unconfirmed (`taken`
+// confirms them). When a host sends more, the guest stops reading the channel until the process has read, for all
+// streams.
 
 namespace microvmc::wire {
 
 inline constexpr std::uint32_t magic = 0x63'6d'76'6d; // "mvmc"
 inline constexpr std::size_t header_size = 20;
 inline constexpr std::size_t max_payload = 64 * 1024;
+inline constexpr std::size_t input_window = 256 * 1024;
+inline constexpr int frame_gap_ms = 500; ///< silence inside a frame, after which its sender counts as gone
 inline constexpr int protocol_version = 1;
 
 enum class Type : std::uint8_t {
     // guest to host
     hello = 1,  ///< VERSION, BOOT_ID: init reached, mounts and addresses done. Sent at start and in answer to `ping`
     ready = 2,  ///< the plan's ready condition holds (all kinds but console and exit)
-    end = 3,    ///< KIND (exited, poweroff, reboot), STATUS; reported before it happens
+    end = 3,    ///< KIND (exited, poweroff, reboot), STATUS (0 but for exited); reported before it happens
     failed = 4, ///< MESSAGE: the init could not do what the spec says (a volume not found); the machine powers off
     output = 5, ///< stream: bytes of stdout
     error = 6,  ///< stream: bytes of stderr
-    exit = 7,   ///< stream: STATUS (128 + N for a signal N); the stream is closed
+    exit = 7,   ///< stream: STATUS (128 + N for a signal N; 126, 127: could not be run); the stream is closed
+    taken = 8,  ///< stream: COUNT: bytes of `input` that stdin has taken since the last `taken` (or dropped: closed)
     // host to guest
-    ping = 32,     ///< answered by hello
-    shutdown = 33, ///< KIND: poweroff, reboot. Terminates the processes, syncs, unmounts, reports `end`
-    exec = 34,     ///< stream: FLAGS ("tty ROWS COLS" or ""), WORKDIR, number of ENV, ENV..., ARG...
+    ping = 32,     ///< answered by hello, and by ready when that holds
+    shutdown = 33, ///< KIND: poweroff, reboot; GRACE: ms between SIGTERM and SIGKILL, may be left out (2000).
+                   ///< Terminates the processes, reports `end`, syncs, unmounts, ends
+    exec = 34,     ///< stream (not in use): FLAGS ("tty ROWS COLS" or ""), WORKDIR, number of ENV, ENV..., ARG...
     input = 35,    ///< stream: bytes for stdin; none: end of file
-    signal = 36,   ///< stream: NUMBER
+    signal = 36,   ///< stream: NUMBER, to the process's group
     resize = 37,   ///< stream: ROWS, COLS
+    close = 38,    ///< stream: nobody listens any more: SIGHUP to the process's group, its output is discarded, no exit
 };
 
 struct Frame {
@@ -47,12 +61,23 @@ struct Frame {
     std::string payload;
 };
 
-inline std::uint32_t crc32(std::string_view bytes, std::uint32_t crc = 0) {
-    crc = ~crc;
-    for (const char c : bytes) {
-        crc ^= static_cast<std::uint8_t>(c);
+namespace detail {
+constexpr std::array<std::uint32_t, 256> crc_table() {
+    std::array<std::uint32_t, 256> table{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+        std::uint32_t crc = i;
         for (int bit = 0; bit < 8; ++bit) { crc = (crc >> 1) ^ ((crc & 1U) != 0 ? 0xedb88320U : 0U); }
+        table[i] = crc;
     }
+    return table;
+}
+} // namespace detail
+
+/// CRC-32 as zlib and Ethernet compute it (IEEE 802.3). `crc`: of the bytes before.
+inline std::uint32_t crc32(std::string_view bytes, std::uint32_t crc = 0) {
+    static constexpr auto table = detail::crc_table();
+    crc = ~crc;
+    for (const char c : bytes) { crc = (crc >> 8) ^ table[(crc ^ static_cast<std::uint8_t>(c)) & 0xffU]; }
     return ~crc;
 }
 
@@ -82,6 +107,77 @@ inline std::string encode(Type type, std::uint32_t stream, std::string_view payl
     return out;
 }
 
+/// Fields, each ended by a NUL. A NUL inside one would end it early: the caller has none.
+inline std::string join_fields(const std::vector<std::string>& fields) {
+    std::string out;
+    for (const auto& field : fields) { out.append(field).push_back('\0'); }
+    return out;
+}
+
+/// The fields of a payload; the last one's NUL may be missing.
+inline std::vector<std::string_view> split_fields(std::string_view payload) {
+    std::vector<std::string_view> fields;
+    while (!payload.empty()) {
+        const std::size_t end = std::min(payload.find('\0'), payload.size());
+        fields.push_back(payload.substr(0, end));
+        payload.remove_prefix(std::min(end + 1, payload.size()));
+    }
+    return fields;
+}
+
+/// A decimal number, whole and in range, or nothing.
+template <typename Number> std::optional<Number> parse_number(std::string_view text) {
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) { return std::nullopt; }
+    return value;
+}
+
+/// The payload of `exec`.
+struct Exec {
+    bool tty = false;
+    std::uint16_t rows = 0;
+    std::uint16_t columns = 0;
+    std::string workdir;           ///< empty: "/"
+    std::vector<std::string> env;  ///< NAME=VALUE, above the guest's own
+    std::vector<std::string> argv; ///< the program is searched for on PATH
+
+    friend bool operator==(const Exec&, const Exec&) = default;
+};
+
+inline std::string encode_exec(const Exec& exec) {
+    std::vector<std::string> fields{exec.tty ? "tty " + std::to_string(exec.rows) + " " + std::to_string(exec.columns)
+                                             : "",
+                                    exec.workdir, std::to_string(exec.env.size())};
+    fields.insert(fields.end(), exec.env.begin(), exec.env.end());
+    fields.insert(fields.end(), exec.argv.begin(), exec.argv.end());
+    return join_fields(fields);
+}
+
+inline std::optional<Exec> parse_exec(std::string_view payload) {
+    const auto fields = split_fields(payload);
+    if (fields.size() < 4) { return std::nullopt; }
+    Exec exec;
+    if (!fields[0].empty()) {
+        constexpr std::string_view word = "tty ";
+        const std::size_t space = fields[0].find(' ', word.size());
+        if (fields[0].substr(0, word.size()) != word || space == std::string_view::npos) { return std::nullopt; }
+        const auto rows = parse_number<std::uint16_t>(fields[0].substr(word.size(), space - word.size()));
+        const auto columns = parse_number<std::uint16_t>(fields[0].substr(space + 1));
+        if (!rows || !columns) { return std::nullopt; }
+        exec.tty = true;
+        exec.rows = *rows;
+        exec.columns = *columns;
+    }
+    exec.workdir = fields[1];
+    const auto variables = parse_number<std::size_t>(fields[2]);
+    if (!variables || *variables >= fields.size() - 3) { return std::nullopt; }
+    const auto first_arg = fields.begin() + 3 + static_cast<std::ptrdiff_t>(*variables);
+    exec.env.assign(fields.begin() + 3, first_arg);
+    exec.argv.assign(first_arg, fields.end());
+    return exec;
+}
+
 /// Takes bytes as they come and gives whole frames; what is not a frame is skipped and counted.
 class Decoder {
 public:
@@ -108,6 +204,14 @@ public:
             buffer_.erase(0, header_size + length);
             return frame;
         }
+    }
+
+    /// Whether a frame has begun and the rest of it is still to come.
+    [[nodiscard]] bool partial() const { return !buffer_.empty(); }
+
+    /// Gives up the frame that has begun: its sender is gone (a new connection, or silence for `frame_gap_ms`).
+    void give_up() {
+        if (partial()) { drop_magic(); }
     }
 
     [[nodiscard]] std::size_t skipped() const { return skipped_; }
