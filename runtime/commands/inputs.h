@@ -1,0 +1,31 @@
+#pragma once
+
+#include "compiler/source.h"
+#include "runtime/commands/session.h"
+
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// What the positionals and -f say: a positional that contains `/`, ends in .toml or .json, or is `.` is a file, else a VM.
+struct Inputs {
+    std::vector<std::string> files;
+    std::vector<std::string> vms;
+};
+Inputs classify(const Session& session);
+
+/// The microvm.toml of the current directory or the nearest parent; empty when there is none.
+std::string find_default_file();
+
+/// Reads a source: a regular file (or standard input for "-"), at most 8 MiB. A directory means its microvm.toml. Throws Error that
+/// says what is wrong with the path; never blocks on a FIFO or a device.
+SourceFile read_source(const std::string& path);
+
+/// The sources that a command works on, at least one; throws Error when none was named and none is found.
+std::vector<std::string> source_paths(const Session& session);
+
+/// The project's name without compiling: -p, MICROVMC_PROJECT, the first source's `name`, its directory's name.
+std::string project_name(const Session& session);
+
+} // namespace microvmc

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// Exit statuses (the language's "Command line").
+enum Exit : int {
+    exit_ok = 0,
+    exit_failure = 1,
+    exit_differs = 2,
+    exit_timeout = 3,
+    exit_usage = 64,
+    exit_never_ran = 125,
+    exit_panic = 255,
+};
+
+/// What all commands share: their common flags, and the exit status that main returns.
+struct Session {
+    std::vector<std::string> files;   ///< -f, in order
+    std::string project;              ///< -p
+    std::vector<std::string> targets; ///< positionals: files and names of VMs
+    bool json = false;
+    bool no_color = false;
+    int lock_timeout_s = 10;
+    std::string facts_file; ///< --facts
+    int status = exit_ok;
+
+    [[nodiscard]] std::chrono::milliseconds lock_timeout() const { return std::chrono::seconds(lock_timeout_s); }
+};
+
+/// The flags that every command on a microvm.toml has: -f, -p, --no-color and the positionals.
+CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description);
+
+/// Writes to standard output whole; throws Error when nobody reads it any more.
+void print(std::string_view text);
+/// Writes to standard error.
+void complain(std::string_view text);
+[[nodiscard]] bool colour_on_stdout(const Session& session);
+[[nodiscard]] bool colour_on_stderr(const Session& session);
+
+// One a file; each adds its command, whose callback sets session.status or throws.
+void add_check(CLI::App& app, Session& session);
+void add_plan(CLI::App& app, Session& session);
+void add_apply(CLI::App& app, Session& session);
+void add_status(CLI::App& app, Session& session);
+void add_start(CLI::App& app, Session& session);
+void add_stop(CLI::App& app, Session& session);
+void add_destroy(CLI::App& app, Session& session);
+void add_console(CLI::App& app, Session& session);
+void add_logs(CLI::App& app, Session& session);
+void add_run(CLI::App& app, Session& session);
+void add_doctor(CLI::App& app, Session& session);
+
+} // namespace microvmc

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace microvmc {
+
+/// A kernel lock (flock) on a file, held while the object lives. The file stays: its presence means nothing.
+class FileLock {
+public:
+    /// Waits up to `timeout`; throws TimeoutError.
+    FileLock(const std::string& path, std::chrono::milliseconds timeout, const std::string& what);
+    ~FileLock();
+    FileLock(const FileLock&) = delete;
+    FileLock& operator=(const FileLock&) = delete;
+
+private:
+    int fd_ = -1;
+};
+
+} // namespace microvmc

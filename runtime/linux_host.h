@@ -1,0 +1,34 @@
+#pragma once
+
+#include "runtime/host.h"
+
+#include <string>
+
+namespace microvmc {
+
+/// The real machine.
+class LinuxHost final : public Host {
+public:
+    /// `supervisor`: path of the supervisor's program.
+    explicit LinuxHost(std::string supervisor);
+
+    bool exists(const std::string& path) override;
+    bool make_directory(const std::string& path, std::uint32_t mode) override;
+    std::optional<std::string> read_file(const std::string& path) override;
+    void write_file(const std::string& path, const std::string& content, std::uint32_t mode) override;
+    void remove_file(const std::string& path) override;
+    void remove_tree(const std::string& path) override;
+    bool remove_directory(const std::string& path) override;
+    bool pin_kernel(const KernelPlan& kernel) override;
+    bool build_initramfs(const BuildInitramfs& request) override;
+    bool create_volume(const CreateVolume& request) override;
+    void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    void start_machine(const StartMachine& request) override;
+    void await_ready(const AwaitReady& request) override;
+    StopOutcome stop_machine(const StopMachine& request) override;
+
+private:
+    std::string supervisor_;
+};
+
+} // namespace microvmc

@@ -1,0 +1,88 @@
+#include "runtime/observe.h"
+
+#include "runtime/error.h"
+#include "runtime/files.h"
+#include "runtime/machine.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace microvmc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::set<std::string> directories_in(const std::string& path) {
+    std::set<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with('.') && entry.is_directory(error)) { names.insert(name); }
+    }
+    return names;
+}
+
+std::optional<VmPlan> recorded_plan(const std::string& path) {
+    const std::optional<std::string> text = read_file(path);
+    if (!text) { return std::nullopt; }
+    try {
+        return nlohmann::json::parse(*text).get<VmPlan>();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(fmt::format("{}: not a machine's record: {}", path, error.what()),
+                    "it was written by another version or damaged; the volumes beside it are not affected. Move the file "
+                    "away, then apply");
+    }
+}
+
+ObservedVm observe_vm(const std::string& name, const std::string& state, const std::string& runtime) {
+    ObservedVm vm;
+    vm.name = name;
+    vm.plan = recorded_plan(state + "/plan.json");
+    if (const auto running = machine_status(runtime)) {
+        vm.running = true;
+        if (!running->plan.is_null()) { vm.plan = running->plan.get<VmPlan>(); }
+    }
+    if (vm.plan) {
+        for (const VolumePlan& volume : vm.plan->volumes) {
+            std::error_code error;
+            const std::uintmax_t bytes = fs::file_size(volume.image, error);
+            if (!error) { vm.volumes[volume.name] = bytes >> 20U; }
+        }
+    }
+    return vm;
+}
+
+} // namespace
+
+std::string project_state_dir(const std::string& state_dir, const std::string& project) {
+    return state_dir + "/projects/" + project;
+}
+
+std::string project_runtime_dir(const std::string& runtime_dir, const std::string& project) {
+    return runtime_dir + "/" + project;
+}
+
+Observed observe(const std::string& state_dir, const std::string& runtime_dir, const std::string& project) {
+    const std::string state = project_state_dir(state_dir, project);
+    const std::string runtime = project_runtime_dir(runtime_dir, project);
+    std::set<std::string> names = directories_in(state);
+    names.merge(directories_in(runtime));
+    Observed observed;
+    for (const std::string& name : names) {
+        ObservedVm vm = observe_vm(name, state + "/" + name, runtime + "/" + name);
+        if (vm.plan || vm.running) { observed.vms.push_back(std::move(vm)); }
+    }
+    return observed;
+}
+
+std::vector<std::string> known_projects(const std::string& state_dir) {
+    const std::set<std::string> names = directories_in(state_dir + "/projects");
+    return {names.begin(), names.end()};
+}
+
+} // namespace microvmc
