@@ -1,62 +1,207 @@
 #include "runtime/launch.h"
 
+#include "runtime/error.h"
+#include "runtime/fd.h"
+#include "runtime/supervisor/protocol.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace microvmc {
 
-NLOHMANN_JSON_SERIALIZE_ENUM(AgentChannel::Kind, {
-                                                     {AgentChannel::Kind::none, "none"},
-                                                     {AgentChannel::Kind::unix_stream, "unix-stream"},
-                                                 })
-NLOHMANN_JSON_SERIALIZE_ENUM(End::Kind, {
-                                            {End::Kind::exited, "exited"},
-                                            {End::Kind::poweroff, "poweroff"},
-                                            {End::Kind::reboot, "reboot"},
-                                            {End::Kind::panic, "panic"},
-                                            {End::Kind::vmm_crash, "vmm-crash"},
-                                            {End::Kind::killed, "killed"},
-                                            {End::Kind::timed_out, "timed-out"},
-                                            {End::Kind::start_failed, "start-failed"},
-                                        })
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Child, role, argv, console, await_socket)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AgentChannel, kind, socket)
-
 namespace {
-// One list for both directions, so that neither can forget a field.
-template <typename Json, typename L, typename Visit> void visit_fields(Json& json, L& launch, Visit visit) {
-    visit(json["version"], launch.version);
-    visit(json["project"], launch.project);
-    visit(json["vm"], launch.vm);
-    visit(json["children"], launch.children);
-    visit(json["agent"], launch.agent);
-    visit(json["ready_kind"], launch.ready_kind);
-    visit(json["ready_text"], launch.ready_text);
-    visit(json["ready_status"], launch.ready_status);
-    visit(json["startup_timeout_ms"], launch.startup_timeout_ms);
-    visit(json["shutdown_timeout_ms"], launch.shutdown_timeout_ms);
-    visit(json["runtime_dir"], launch.runtime_dir);
-    visit(json["console_log"], launch.console_log);
-    visit(json["vmm_log"], launch.vmm_log);
-    visit(json["end_file"], launch.end_file);
-    visit(json["plan"], launch.plan);
+
+// Names of an enum's values, in their order. nlohmann's own macro takes an unknown name for the first value.
+constexpr std::array agent_kinds{"none", "unix-stream"};
+constexpr std::array end_kinds{"exited",    "poweroff", "reboot",    "panic",
+                               "vmm-crash", "killed",   "timed-out", "start-failed"};
+constexpr std::array state_names{"starting", "running", "ready", "stopping"};
+
+template <std::size_t N>
+std::optional<std::size_t> index_of(const std::array<const char*, N>& names, std::string_view name) {
+    const auto* const found = std::ranges::find(names, name);
+    if (found == names.end()) { return std::nullopt; }
+    return static_cast<std::size_t>(found - names.begin());
 }
+
+template <typename Enum, std::size_t N>
+void read_enum(const nlohmann::json& json, const std::array<const char*, N>& names, Enum& value) {
+    const auto& name = json.get_ref<const std::string&>();
+    const auto index = index_of(names, name);
+    if (!index) { throw nlohmann::json::other_error::create(501, "unknown kind \"" + name + "\"", &json); }
+    value = static_cast<Enum>(*index);
+}
+
+// One list for both directions, so that neither can forget a field.
+template <typename Self, typename Visit> void visit_launch(Self& launch, Visit visit) {
+    visit("version", launch.version);
+    visit("project", launch.project);
+    visit("vm", launch.vm);
+    visit("children", launch.children);
+    visit("agent", launch.agent);
+    visit("ready_kind", launch.ready_kind);
+    visit("ready_text", launch.ready_text);
+    visit("ready_status", launch.ready_status);
+    visit("startup_timeout_ms", launch.startup_timeout_ms);
+    visit("shutdown_timeout_ms", launch.shutdown_timeout_ms);
+    visit("runtime_dir", launch.runtime_dir);
+    visit("console_log", launch.console_log);
+    visit("vmm_log", launch.vmm_log);
+    visit("end_file", launch.end_file);
+    visit("plan", launch.plan);
+}
+
+[[noreturn]] void fail(const std::string& what, const std::string& path) {
+    throw Error("can't " + what + " " + path + ": " + std::strerror(errno));
+}
+
 } // namespace
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Child, role, argv, console, await_socket)
+
+static void to_json(nlohmann::json& json, const AgentChannel& agent) {
+    json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};
+}
+
+static void from_json(const nlohmann::json& json, AgentChannel& agent) {
+    read_enum(json.at("kind"), agent_kinds, agent.kind);
+    json.at("socket").get_to(agent.socket);
+}
+
 void to_json(nlohmann::json& json, const Launch& launch) {
-    visit_fields(json, launch, [](nlohmann::json& field, const auto& value) { field = value; });
+    json = nlohmann::json::object();
+    visit_launch(launch, [&json](const char* key, const auto& value) { json[key] = value; });
 }
 
 void from_json(const nlohmann::json& json, Launch& launch) {
-    nlohmann::json copy = json;
-    visit_fields(copy, launch, [](nlohmann::json& field, auto& value) { field.get_to(value); });
+    visit_launch(launch, [&json](const char* key, auto& value) {
+        try {
+            json.at(key).get_to(value);
+        } catch (const nlohmann::json::type_error& error) {
+            throw nlohmann::json::other_error::create(501, std::string(key) + ": " + error.what(), &json);
+        }
+    });
 }
 
 void to_json(nlohmann::json& json, const End& end) {
-    json = {{"kind", end.kind}, {"status", end.status}, {"detail", end.detail}};
+    json = {{"kind", end_kinds[static_cast<std::size_t>(end.kind)]}, {"status", end.status}, {"detail", end.detail}};
 }
 
 void from_json(const nlohmann::json& json, End& end) {
-    json.at("kind").get_to(end.kind);
+    read_enum(json.at("kind"), end_kinds, end.kind);
     json.at("status").get_to(end.status);
     json.at("detail").get_to(end.detail);
+}
+
+std::string describe(const End& end) {
+    const auto with_detail = [&end](std::string text) {
+        if (!end.detail.empty()) { text.append(": ").append(end.detail); }
+        return text;
+    };
+    switch (end.kind) {
+    case End::Kind::exited: return "exited with status " + std::to_string(end.status);
+    case End::Kind::poweroff: return "powered off";
+    case End::Kind::reboot: return "rebooted";
+    case End::Kind::panic: return with_detail("panicked");
+    case End::Kind::vmm_crash: return with_detail("its VMM ended");
+    case End::Kind::killed: return with_detail("killed");
+    case End::Kind::timed_out: return with_detail("timed out");
+    case End::Kind::start_failed: return with_detail("could not be started");
+    }
+    return {};
+}
+
+std::string_view to_string(MachineState state) {
+    return state_names[static_cast<std::size_t>(state)];
+}
+
+std::optional<MachineState> machine_state(std::string_view name) {
+    const auto index = index_of(state_names, name);
+    if (!index) { return std::nullopt; }
+    return static_cast<MachineState>(*index);
+}
+
+void write_private_file(const std::string& path, std::string_view content, bool durable) {
+    const std::string part = path + ".part";
+    ::unlink(part.c_str());
+    Fd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) { fail("create", part); }
+    while (!content.empty()) {
+        const ssize_t written = ::write(fd.get(), content.data(), content.size());
+        if (written < 0 && errno == EINTR) { continue; }
+        if (written < 0) {
+            const int error = errno;
+            ::unlink(part.c_str());
+            errno = error;
+            fail("write", part);
+        }
+        content.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if ((durable && ::fsync(fd.get()) != 0) || std::rename(part.c_str(), path.c_str()) != 0) {
+        const int error = errno;
+        ::unlink(part.c_str());
+        errno = error;
+        fail("write", path);
+    }
+    if (!durable) { return; }
+    const std::string directory = path.substr(0, path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1);
+    const Fd parent(::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (parent) { ::fsync(parent.get()); }
+}
+
+static std::string read_small_file(const std::string& path) {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd) { fail("open", path); }
+    std::string text;
+    std::array<char, 16384> buffer{};
+    for (;;) {
+        const ssize_t count = ::read(fd.get(), buffer.data(), buffer.size());
+        if (count < 0 && errno == EINTR) { continue; }
+        if (count < 0) { fail("read", path); }
+        if (count == 0) { return text; }
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+        if (text.size() > supervisor::max_launch) {
+            errno = EFBIG;
+            fail("read", path);
+        }
+    }
+}
+
+Launch read_launch(const std::string& runtime_dir) {
+    const std::string path = runtime_dir + "/" + supervisor::launch_name;
+    const std::string text = read_small_file(path);
+    Launch launch;
+    try {
+        launch = nlohmann::json::parse(text).get<Launch>();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(path + " is not a launch description: " + error.what(), "start the machine again");
+    }
+    const auto refuse = [&path](const std::string& why) { throw Error(path + ": " + why, "start the machine again"); };
+    if (launch.version != 1) { refuse("version " + std::to_string(launch.version) + " is not one that this reads"); }
+    if (launch.children.empty()) { refuse("no children"); }
+    for (const Child& child : launch.children) {
+        if (child.argv.empty() || !child.argv[0].starts_with('/')) {
+            refuse(child.role + "'s program is not an absolute path");
+        }
+    }
+    for (const std::string* file : {&launch.runtime_dir, &launch.console_log, &launch.vmm_log, &launch.end_file}) {
+        if (!file->starts_with('/')) { refuse("\"" + *file + "\" is not an absolute path"); }
+    }
+    return launch;
+}
+
+std::optional<End> read_end(const std::string& path) {
+    try {
+        return nlohmann::json::parse(read_small_file(path)).get<End>();
+    } catch (const Error&) { return std::nullopt; } catch (const nlohmann::json::exception&) {
+        return std::nullopt;
+    }
 }
 
 } // namespace microvmc

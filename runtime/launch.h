@@ -5,19 +5,21 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-// What a supervisor is told: machine.json in the machine's runtime directory. Written by lower, read by the supervisor,
-// which knows no hypervisor: everything it needs is here.
+// What a supervisor is told: machine.json in the machine's runtime directory. Written by start_supervisor, read by the
+// supervisor, which knows no hypervisor: everything it needs is here.
 
 namespace microvmc {
 
 /// A process that the supervisor starts and whose death it notices.
 struct Child {
-    std::string role; ///< "vmm", "virtiofsd"
-    std::vector<std::string> argv;
-    bool console = false; ///< its stdin and stdout are the machine's pty; else /dev/null and the log
-    /// A Unix socket that must accept connections before the next child starts; empty: none.
+    std::string role;              ///< "vmm", "virtiofsd"
+    std::vector<std::string> argv; ///< argv[0] is an absolute path
+    bool console = false;          ///< its stdin and stdout are the machine's pty; else /dev/null and the log
+    /// A Unix socket that must be listening before the next child starts (for the last one: before the machine counts
+    /// as started); empty: none. It is looked at, not connected to: some servers take one connection only.
     std::string await_socket;
 
     friend bool operator==(const Child&, const Child&) = default;
@@ -42,9 +44,9 @@ struct Launch {
     int ready_status = 0;   ///< exit
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
-    std::string runtime_dir; ///< lock, control.sock, machine.json, status.json
-    std::string console_log; ///< <state>/console.log
-    std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines
+    std::string runtime_dir; ///< see supervisor/protocol.h for the files in it
+    std::string console_log; ///< <state>/console.log; a full one (16 MiB) is moved to console.log.1
+    std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
     std::string end_file;    ///< <state>/end.json: how it ended, written whole
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
 
@@ -52,6 +54,7 @@ struct Launch {
 };
 
 void to_json(nlohmann::json& json, const Launch& launch);
+/// Throws nlohmann::json::exception that names what is missing or of the wrong type. Unknown keys are ignored.
 void from_json(const nlohmann::json& json, Launch& launch);
 
 /// How a machine ended.
@@ -59,8 +62,33 @@ struct End {
     enum class Kind { exited, poweroff, reboot, panic, vmm_crash, killed, timed_out, start_failed } kind = Kind::exited;
     int status = 0;     ///< exited: the main process's; vmm_crash: the VMM's wait status as a shell shows it
     std::string detail; ///< "kvm: ...", the last line that says why
+
+    friend bool operator==(const End&, const End&) = default;
 };
 void to_json(nlohmann::json& json, const End& end);
+/// Throws nlohmann::json::exception.
 void from_json(const nlohmann::json& json, End& end);
+/// In words, for people: "powered off", "exited with status 3", "panicked: VFS: ...".
+std::string describe(const End& end);
+
+/// How far a machine is that has a supervisor. Stopping wins over the others.
+enum class MachineState {
+    starting, ///< the children are being started
+    running,  ///< the VMM runs
+    ready,    ///< the plan's ready condition holds
+    stopping, ///< asked to end, or ending
+};
+std::string_view to_string(MachineState state);
+std::optional<MachineState> machine_state(std::string_view name);
+
+/// Writes `content` beside `path`, then renames it: a reader sees all of it or what was there before. `durable`: it is
+/// on disk when this returns. Mode 0600. Throws Error.
+void write_private_file(const std::string& path, std::string_view content, bool durable);
+
+/// The launch description in `<runtime_dir>/machine.json`. Throws Error that names the file and what is wrong with it.
+Launch read_launch(const std::string& runtime_dir);
+
+/// An end that was written to `path`; nothing when there is no such file or it is not one.
+std::optional<End> read_end(const std::string& path);
 
 } // namespace microvmc

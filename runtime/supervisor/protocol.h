@@ -1,31 +1,52 @@
 #pragma once
 
+#include <cstddef>
+
 // The supervisor's control socket: <runtime_dir>/control.sock, a Unix stream socket (mode 0600). A request is one line
-// of JSON, the answer one line or more; each connection has one request. Errors are {"error": "..."}.
+// of JSON, the answer one line; each connection has one request. Errors are {"error": "..."}.
 //
-//   {"op":"status"}              -> {"vm":..,"state":"starting|running|ready|stopping","pid":<VMM>,"supervisor":<pid>,
-//                                    "started":<unix seconds>,"agent":<bool>,"plan":{...}}
+//   {"op":"status"}              -> {"vm":..,"state":"starting|running|ready|stopping","pid":<VMM, 0: none>,
+//                                    "supervisor":<pid>,"started":<unix seconds>,"agent":<bool>,"reboots":N,
+//                                    "plan":{...}}
 //   {"op":"await","for":"vmm|agent|ready","timeout_ms":N}
-//                                -> {"state":"..."} as soon as it holds; {"end":{...}} when the machine ended instead;
-//                                   {"timeout":true,"waiting_for":"what, in words"}
+//                                -> {"state":"..."} as soon as it holds; {"end":{...}} when the machine ended instead
+//                                   (both when an end was what ready meant); {"timeout":true,"waiting_for":"in words"}
 //   {"op":"stop","timeout_ms":N,"kind":"poweroff|kill"}
-//                                -> {"outcome":"graceful|killed","detail":"powered off in 1.2s","end":{...}}; asks the
-//                                agent first, kills after
-//                                   N ms; when nothing could be asked (no agent yet), says so and kills at once unless
-//                                   the client sent {"asked":true} (it pressed the power button through the VMM's own
-//                                   protocol)
-//   {"op":"console","history":<bool>} -> {"ok":true}, then raw bytes both ways; several clients at once
+//                                -> {"outcome":"graceful|killed","detail":"powered off in 1.2s","end":{...}}, when all
+//                                   children are dead and the sockets are gone. Asks the agent first, kills after N ms;
+//                                   when nothing could be asked (no agent yet), says so and kills at once unless the
+//                                   client sent "asked":true (it pressed the power button through the VMM's own
+//                                   protocol). Of several stops the earliest deadline counts.
+//   {"op":"console","history":<bool>} -> {"ok":true}, then raw bytes both ways; several clients at once. What a client
+//                                   is too slow for is left out, and it is told so in the stream; the log has it all.
 //   {"op":"exec","argv":[..],"env":{..},"workdir":"..","tty":{"rows":R,"columns":C}|null}
-//                                -> {"ok":true}, then wire.h frames both ways (output, error, exit / input, signal,
-//                                resize) with stream 1
+//                                -> {"ok":true}, then wire.h frames both ways (output, error, exit, taken / input,
+//                                   signal, resize) with stream 1
 //
 // Files in runtime_dir: `lock` (flock held by the supervisor and inherited by its children, so that it is free only
-// when all are dead), `machine.json` (Launch), `control.sock`, the VMM's sockets.
+// when all are dead), `machine.json` (Launch), `control.sock`, the VMM's sockets, `cgroup` (the path of the children's
+// cgroup). When a machine has ended, `lock` and `end.json` (End, the same as Launch::end_file) are left.
+//
+// The program: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]. N of --lock-fd has the lock already (who
+// starts a supervisor writes machine.json under it). One line is written to --notify-fd, {"supervisor":PID,"vmm":PID}
+// when the children are started or {"error":"..."}. Exit status: 0 the machine ended and that was recorded; 1 it could
+// not be started; 3 the lock is held; 64 bad arguments.
 
 namespace microvmc::supervisor {
 
 inline constexpr const char* lock_name = "lock";
 inline constexpr const char* control_name = "control.sock";
 inline constexpr const char* launch_name = "machine.json";
+inline constexpr const char* end_name = "end.json";
+inline constexpr const char* cgroup_name = "cgroup";
+
+inline constexpr int exit_failed = 1;
+inline constexpr int exit_locked = 3;
+inline constexpr int exit_usage = 64;
+
+inline constexpr std::size_t max_request = std::size_t{128} << 10U;    ///< bytes of a request's line
+inline constexpr std::size_t max_answer = std::size_t{16} << 20U;      ///< bytes of an answer's line
+inline constexpr std::size_t max_launch = std::size_t{16} << 20U;      ///< bytes of machine.json
+inline constexpr std::size_t console_history = std::size_t{64} << 10U; ///< bytes that `console` repeats
 
 } // namespace microvmc::supervisor

@@ -1,0 +1,105 @@
+#pragma once
+
+#include "runtime/host.h"
+#include "runtime/launch.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+// The client's side of a supervisor (supervisor/protocol.h). All calls are bounded in time: a supervisor that doesn't
+// answer is a TimeoutError, never a hang. What is said of paths holds for all: `runtime_dir` is one machine's.
+
+namespace microvmc {
+
+struct Started {
+    pid_t supervisor = 0; ///< a child of the caller, in a session of its own; whoever lives long should reap it
+    pid_t vmm = 0;
+};
+
+/// Writes machine.json and starts the supervisor, which outlives the caller. Returns when all children were started
+/// (await_socket of each included). Throws Error with the reason, the VMM's last words among it, when they could not
+/// be; TimeoutError when the machine runs already, or what is left of a killed one doesn't go within 2 s.
+Started start_supervisor(const std::string& program, const Launch& launch);
+
+struct MachineStatus {
+    std::string vm;
+    MachineState state = MachineState::starting;
+    pid_t vmm = 0; ///< 0: not started yet
+    pid_t supervisor = 0;
+    std::int64_t started = 0; ///< unix seconds
+    bool agent = false;       ///< the guest's agent answers
+    std::uint32_t reboots = 0;
+    nlohmann::json plan; ///< Launch::plan
+};
+
+/// Of a machine that runs; nothing when none does (the lock is free). A machine whose supervisor was killed counts as
+/// running until its processes are dead, which is waited for. Throws TimeoutError when the supervisor doesn't answer.
+std::optional<MachineStatus> machine_status(const std::string& runtime_dir);
+
+enum class Goal { vmm, agent, ready };
+
+struct AwaitOutcome {
+    enum class Kind { reached, ended, timed_out, not_running } kind = Kind::not_running;
+    /// How it ended, when it did: also of a machine that ended before it was asked (not_running), and of one whose end
+    /// was what ready meant (reached).
+    std::optional<End> end;
+    std::string waiting_for; ///< timed_out: in words
+};
+
+/// Waits until the goal is reached or the machine ended.
+AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout);
+
+enum class StopKind { poweroff, kill };
+
+/// Asks the guest to power off and kills it when it didn't within `timeout`; says which. `asked`: the caller pressed
+/// the power button through the VMM's own protocol, so that a guest without an agent gets the time, too. Returns when
+/// all processes of the machine are dead and its lock is free. Throws TimeoutError when the supervisor doesn't answer.
+StopOutcome stop_machine(const std::string& runtime_dir, std::chrono::milliseconds timeout,
+                         StopKind kind = StopKind::poweroff, bool asked = false);
+
+/// How the last machine in this directory ended; nothing when one runs or none was ever started.
+std::optional<End> last_end(const std::string& runtime_dir);
+
+/// Whether any process of a machine lives.
+bool is_locked(const std::string& runtime_dir);
+
+/// Removes what a killed machine left: waits (2 s at most) until its processes are dead, then removes its sockets and
+/// machine.json. Leaves a machine that runs alone and returns false; true when the directory is free. Throws
+/// TimeoutError when processes stay.
+bool clean_stale(const std::string& runtime_dir);
+
+/// Descriptors that an interactive command uses.
+struct Streams {
+    int in = 0;
+    int out = 1;
+    int err = 2;
+};
+
+enum class ConsoleEnd { detached, machine_ended };
+
+/// Relays the machine's console until the detach key is typed or the machine ends. A terminal on `in` is in raw mode
+/// meanwhile, and restored however this returns, SIGINT, SIGTERM and SIGHUP included (which detach). End of input only
+/// ends the input. Throws Error when no machine runs.
+ConsoleEnd attach_console(const std::string& runtime_dir, bool history = true, char detach_key = '\x1d' /* Ctrl-] */,
+                          Streams streams = {});
+
+struct ExecRequest {
+    std::vector<std::string> argv; ///< argv[0] without a slash is looked up on the guest's PATH
+    std::map<std::string, std::string> env;
+    std::string workdir; ///< empty: "/"
+    bool tty = false;    ///< a terminal in the guest, of the size of ours; `in` is in raw mode meanwhile
+};
+
+/// Runs a command in the guest and gives its status (128 + N for a signal). Relays stdin, stdout, stderr, the
+/// terminal's size, SIGINT, SIGQUIT, SIGTERM and SIGHUP; the third of these in a row, when the guest did nothing about
+/// the first two, returns 128 + N at once. Throws Error when no machine runs, its agent is not up, or it ended first.
+int exec_in_machine(const std::string& runtime_dir, const ExecRequest& request, Streams streams = {});
+
+} // namespace microvmc
