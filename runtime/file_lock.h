@@ -1,5 +1,7 @@
 #pragma once
 
+#include "runtime/fd.h"
+
 #include <chrono>
 #include <string>
 
@@ -10,12 +12,9 @@ class FileLock {
 public:
     /// Waits up to `timeout`; throws TimeoutError.
     FileLock(const std::string& path, std::chrono::milliseconds timeout, const std::string& what);
-    ~FileLock();
-    FileLock(const FileLock&) = delete;
-    FileLock& operator=(const FileLock&) = delete;
 
 private:
-    int fd_ = -1;
+    Fd fd_;
 };
 
 } // namespace microvmc

@@ -1,12 +1,15 @@
 #include "runtime/commands/inputs.h"
 
+#include "compiler/document.h"
 #include "runtime/error.h"
+#include "runtime/fd.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -17,7 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t max_source_bytes = 8U << 20U;
 constexpr const char* default_name = "microvm.toml";
 
 // Reads to the end, or one byte past the cap.
@@ -33,14 +35,6 @@ std::string read_capped(int fd, const std::string& path) {
     }
     throw Error(fmt::format("{} is larger than 8 MiB", path), "a project is described in at most 8 MiB, includes counted");
 }
-
-struct Descriptor {
-    int fd;
-    explicit Descriptor(int descriptor) : fd(descriptor) {}
-    ~Descriptor() { ::close(fd); }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-};
 
 } // namespace
 
@@ -70,8 +64,8 @@ std::string find_default_file() {
 SourceFile read_source(const std::string& path) {
     if (path == "-") { return {"<stdin>", fs::current_path().string(), read_capped(STDIN_FILENO, "standard input")}; }
     // Not blocking: a FIFO without a writer would wait for ever.
-    const Descriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (file.fd < 0) {
+    const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!file) {
         const int why = errno;
         struct stat link{};
         if (why == ENOENT && ::lstat(path.c_str(), &link) == 0) {
@@ -80,7 +74,7 @@ SourceFile read_source(const std::string& path) {
         throw Error(fmt::format("can't open {}: {}", path, std::strerror(why)));
     }
     struct stat status{};
-    if (::fstat(file.fd, &status) != 0) { throw Error(fmt::format("can't read {}: {}", path, std::strerror(errno))); }
+    if (::fstat(file.get(), &status) != 0) { throw Error(fmt::format("can't read {}: {}", path, std::strerror(errno))); }
     if (S_ISDIR(status.st_mode)) {
         const std::string inside = (fs::path(path) / default_name).lexically_normal().string();
         struct stat below{};
@@ -89,7 +83,7 @@ SourceFile read_source(const std::string& path) {
         return read_source(inside);
     }
     if (!S_ISREG(status.st_mode)) { throw Error(fmt::format("{} is not a regular file", path)); }
-    return {path, fs::absolute(path).lexically_normal().parent_path().string(), read_capped(file.fd, path)};
+    return {path, fs::absolute(path).lexically_normal().parent_path().string(), read_capped(file.get(), path)};
 }
 
 std::vector<std::string> source_paths(const Session& session) {
