@@ -103,7 +103,7 @@ Directories directories() {
 }
 
 void prepare_directories(const Directories& directories) {
-    make_directories(directories.state, ::geteuid() == 0 ? 0755 : 0700);
+    make_directories(directories.state, 0700);
     make_directories(directories.runtime, 0700);
     check_private(directories.runtime);
 }

@@ -24,8 +24,8 @@ Directories directories(std::uint32_t uid, const Environment& environment);
 /// Of this process.
 Directories directories();
 
-/// Makes both (0700; root's state 0755, so that a VMM run as another user reaches its volume). Throws Error when the
-/// runtime directory is a symbolic link, another user's, or writable by others: anyone can make names in /tmp.
+/// Makes both (0700). Throws Error when the runtime directory is a symbolic link, another user's, or writable by
+/// others: anyone can make names in /tmp.
 void prepare_directories(const Directories& directories);
 
 /// The guest's init and the supervisor's program: in $MICROVMC_LIBEXEC, beside the program as the build tree has them

@@ -1,0 +1,137 @@
+#include "runtime/facts/gather.h"
+
+#include "runtime/error.h"
+#include "runtime/facts/cache.h"
+#include "runtime/facts/kernels.h"
+#include "runtime/facts/kvm_probe.h"
+#include "runtime/facts/tools.h"
+#include "runtime/facts/tsc.h"
+#include "runtime/fd.h"
+#include "runtime/files.h"
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <thread>
+#include <unistd.h>
+
+namespace microvmc {
+
+namespace {
+
+/// The cache, and whether it learned anything.
+struct Memory {
+    FactsCache cache;
+    bool changed = false;
+};
+
+std::string boot_id() {
+    std::string id = read_file("/proc/sys/kernel/random/boot_id").value_or("");
+    while (!id.empty() && id.back() == '\n') { id.pop_back(); }
+    return id;
+}
+
+KvmProbe find_kvm(const std::string& device, Memory& memory) {
+    // Whether it may be opened is never remembered: joining a group changes it.
+    const KvmFacts opened = open_kvm(device);
+    if (opened.state != KvmState::works) { return {.facts = opened}; }
+    const FileIdentity identity = file_identity(device).value_or(FileIdentity{});
+    if (!memory.cache.kvm || memory.cache.kvm->device != identity) {
+        memory.cache.kvm = FactsCache::Kvm{.device = identity, .probe = probe_kvm(device)};
+        memory.changed = true;
+    }
+    return memory.cache.kvm->probe;
+}
+
+std::uint64_t find_tsc_khz(const KvmProbe& kvm, Memory& memory) {
+    if (!memory.cache.tsc_khz) {
+        const bool constant = has_constant_tsc(read_file("/proc/cpuinfo").value_or(""));
+        memory.cache.tsc_khz = !constant ? 0 : kvm.tsc_khz != 0 ? kvm.tsc_khz : measure_tsc_khz();
+        memory.changed = true;
+    }
+    return *memory.cache.tsc_khz;
+}
+
+void find_tools(const FactsRequest& request, HostFacts& facts, Memory& memory) {
+    const char* const path = std::getenv("PATH");
+    for (const std::string& name : request.programs) {
+        const auto override = request.overrides.find(name);
+        const std::string program =
+            find_program(override == request.overrides.end() ? name : override->second, path == nullptr ? "" : path);
+        const auto identity = program.empty() ? std::nullopt : file_identity(program);
+        if (!identity) { continue; }
+        const auto known = memory.cache.tools.find(program);
+        if (known == memory.cache.tools.end() || known->second.identity != *identity) {
+            memory.cache.tools[program] = {.path = program, .version = ask_version(program), .identity = *identity};
+            memory.changed = true;
+        }
+        facts.tools[name] = memory.cache.tools[program];
+    }
+}
+
+std::uint64_t memory_mib() {
+    const long pages = ::sysconf(_SC_PHYS_PAGES);
+    const long page_size = ::sysconf(_SC_PAGESIZE);
+    return pages <= 0 ? 0 : static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) >> 20U;
+}
+
+} // namespace
+
+PathFacts path_facts(const std::string& path) {
+    PathFacts facts;
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) { return facts; }
+    facts.readable = ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
+    facts.writable = ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
+    if (S_ISREG(status.st_mode)) {
+        facts.kind = PathFacts::Kind::file;
+        facts.size = static_cast<std::uint64_t>(status.st_size);
+    } else if (S_ISDIR(status.st_mode)) {
+        facts.kind = PathFacts::Kind::directory;
+    } else if (S_ISBLK(status.st_mode)) {
+        facts.kind = PathFacts::Kind::block_device;
+        const Fd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        std::uint64_t size = 0;
+        if (device && ::ioctl(device.get(), BLKGETSIZE64, &size) == 0) { facts.size = size; }
+    } else {
+        facts.kind = PathFacts::Kind::other;
+    }
+    return facts;
+}
+
+HostFacts gather_facts(const FactsRequest& request) {
+    const std::string boot = boot_id();
+    const std::string cache_file = request.state_dir + "/cache/facts.json";
+    Memory memory{.cache = load_facts_cache(cache_file, boot)};
+
+    HostFacts facts;
+    utsname system{};
+    ::uname(&system);
+    facts.hostname = system.nodename;
+    facts.arch = system.machine;
+    facts.uid = ::geteuid();
+    facts.state_dir = request.state_dir;
+    facts.runtime_dir = request.runtime_dir;
+    facts.cpus = std::max(std::thread::hardware_concurrency(), 1U);
+    facts.memory_mib = memory_mib();
+
+    const KvmProbe kvm = find_kvm(request.kvm_device, memory);
+    facts.kvm = kvm.facts;
+    facts.tsc_khz = find_tsc_khz(kvm, memory);
+    find_tools(request, facts, memory);
+    facts.kernels = host_kernels();
+    facts.pinned = pinned_kernels(request.state_dir);
+    if (const auto identity = file_identity(request.guest_init); identity) {
+        facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
+    }
+    for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
+    for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
+
+    if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }
+    return facts;
+}
+
+} // namespace microvmc
