@@ -67,13 +67,21 @@ std::string project_runtime_dir(const std::string& runtime_dir, const std::strin
     return runtime_dir + "/" + project;
 }
 
+std::vector<std::string> observed_names(const std::string& state_dir, const std::string& runtime_dir,
+                                        const std::string& project) {
+    std::set<std::string> names = directories_in(project_runtime_dir(runtime_dir, project));
+    const std::string state = project_state_dir(state_dir, project);
+    for (const std::string& name : directories_in(state)) {
+        if (fs::exists(state + "/" + name + "/plan.json")) { names.insert(name); }
+    }
+    return {names.begin(), names.end()};
+}
+
 Observed observe(const std::string& state_dir, const std::string& runtime_dir, const std::string& project) {
     const std::string state = project_state_dir(state_dir, project);
     const std::string runtime = project_runtime_dir(runtime_dir, project);
-    std::set<std::string> names = directories_in(state);
-    names.merge(directories_in(runtime));
     Observed observed;
-    for (const std::string& name : names) {
+    for (const std::string& name : observed_names(state_dir, runtime_dir, project)) {
         ObservedVm vm = observe_vm(name, state + "/" + name, runtime + "/" + name);
         if (vm.plan || vm.running) { observed.vms.push_back(std::move(vm)); }
     }

@@ -23,9 +23,10 @@ void write_all(int fd, std::string_view text) {
 
 } // namespace
 
-CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description) {
+CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
+                      const std::string& file_flags) {
     CLI::App* command = app.add_subcommand(name, description);
-    command->add_option("-f,--file", session.files, "The microvm.toml to use; repeated, later ones are merged over earlier")
+    command->add_option(file_flags, session.files, "The microvm.toml to use; repeated, later ones are merged over earlier")
         ->allow_extra_args(false)
         ->type_name("FILE");
     command->add_option("-p,--project", session.project, "The project's name (default: the file's, else its directory's)")
@@ -33,6 +34,12 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, 
         ->type_name("NAME");
     command->add_flag("--no-color", session.no_color, "Never colour the output");
     return command;
+}
+
+void add_lock_timeout(CLI::App& command, Session& session) {
+    command.add_option("--lock-timeout", session.lock_timeout_s, "Seconds to wait for another microvmc that works on the project")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
 }
 
 void print(std::string_view text) { write_all(STDOUT_FILENO, text); }

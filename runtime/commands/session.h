@@ -33,8 +33,13 @@ struct Session {
     [[nodiscard]] std::chrono::milliseconds lock_timeout() const { return std::chrono::seconds(lock_timeout_s); }
 };
 
-/// The flags that every command on a microvm.toml has: -f, -p, --no-color and the positionals.
-CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description);
+/// A command on a microvm.toml, with the flags that all of those have: --file, -p, --no-color. `file_flags` is what --file is
+/// called there: `logs -f` follows, as everywhere.
+CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
+                      const std::string& file_flags = "-f,--file");
+
+/// --lock-timeout, for commands that change something.
+void add_lock_timeout(CLI::App& command, Session& session);
 
 /// Writes to standard output whole; throws Error when nobody reads it any more.
 void print(std::string_view text);

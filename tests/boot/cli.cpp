@@ -90,7 +90,8 @@ std::map<pid_t, std::string> Cli::processes() const {
 std::vector<std::string> Cli::leftovers() const {
     std::vector<std::string> found;
     for (const auto& entry : fs::recursive_directory_iterator(runtime())) {
-        if (!entry.is_directory()) { found.push_back(entry.path().string()); }
+        const std::string name = entry.path().filename();
+        if (!entry.is_directory() && name != "lock" && name != "end.json") { found.push_back(entry.path().string()); }
     }
     for (const auto& entry : fs::recursive_directory_iterator(state())) {
         if (entry.path().extension() == ".part") { found.push_back(entry.path().string()); }

@@ -34,7 +34,8 @@ public:
     /// Processes that a command of this Cli started, by pid: name of the program. Found by their command line naming our
     /// directories.
     [[nodiscard]] std::map<pid_t, std::string> processes() const;
-    /// Everything below the runtime directory, and `.part` files anywhere: what a clean stop leaves none of.
+    /// What a clean stop leaves none of: sockets and the like in the runtime directory (all but locks and how machines ended),
+    /// and `.part` files anywhere.
     [[nodiscard]] std::vector<std::string> leftovers() const;
 
 private:

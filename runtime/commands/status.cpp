@@ -1,0 +1,95 @@
+#include "runtime/commands/machines.h"
+#include "runtime/commands/session.h"
+
+#include "compiler/plan.h"
+#include "runtime/files.h"
+#include "runtime/launch.h"
+#include "runtime/machine.h"
+#include "runtime/terminal.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+
+namespace microvmc {
+
+namespace {
+
+std::string age(std::int64_t seconds) {
+    if (seconds < 60) { return fmt::format("{}s", seconds); }
+    if (seconds < 3600) { return fmt::format("{}m{:02}s", seconds / 60, seconds % 60); }
+    if (seconds < 86400) { return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60); }
+    return fmt::format("{}d{:02}h", seconds / 86400, seconds / 3600 % 24);
+}
+
+std::string forwards_text(const VmPlan& plan) {
+    std::vector<std::string> all;
+    for (const InterfacePlan& interface : plan.interfaces) {
+        for (const ForwardPlan& forward : interface.forwards) {
+            all.push_back(fmt::format("{}:{} -> {}/{}", forward.host_address, forward.host_port, forward.guest_port, forward.proto));
+        }
+    }
+    return fmt::format("{}", fmt::join(all, ", "));
+}
+
+// What one machine is, as JSON; the table is made from it.
+nlohmann::json machine_json(const KnownMachine& machine) {
+    nlohmann::json json{{"name", machine.name}, {"state", "stopped"}};
+    if (const auto running = machine_status(machine.runtime_dir)) {
+        json["state"] = to_string(running->state);
+        json["vmm"] = running->vmm;
+        json["supervisor"] = running->supervisor;
+        json["started"] = running->started;
+        json["agent"] = running->agent;
+        json["plan"] = running->plan;
+        return json;
+    }
+    if (const auto end = read_end(machine.state_dir + "/end.json")) { json["end"] = *end; }
+    if (const auto record = read_file(machine.state_dir + "/plan.json")) { json["plan"] = nlohmann::json::parse(*record); }
+    return json;
+}
+
+std::vector<std::string> row(const nlohmann::json& machine) {
+    std::string since;
+    if (machine.contains("started")) {
+        const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+        since = age(std::max<std::int64_t>(0, now.count() - machine["started"].get<std::int64_t>()));
+    }
+    std::vector<std::string> cells{machine["name"], machine["state"], since};
+    if (machine.contains("plan")) {
+        const VmPlan plan = machine["plan"].get<VmPlan>();
+        cells.push_back(fmt::format("{} {}", plan.hypervisor, plan.accel));
+        cells.push_back(fmt::format("{}", plan.vcpu));
+        cells.push_back(fmt::format("{}MiB", plan.mem_mib));
+        cells.push_back(machine.contains("end") ? describe(machine["end"].get<End>()) : forwards_text(plan));
+    }
+    return cells;
+}
+
+} // namespace
+
+void add_status(CLI::App& app, Session& session) {
+    CLI::App* command = add_command(app, session, "status", "Show the machines of a project, whether they run, and how they ended");
+    command->add_option("vm", session.targets, "A microvm.toml, or names of machines (default: all)");
+    command->add_flag("--json", session.json, "Print JSON");
+    command->callback([&session] {
+        const Directories where = directories();
+        nlohmann::json machines = nlohmann::json::array();
+        std::vector<std::vector<std::string>> rows{{"VM", "STATE", "SINCE", "HYPERVISOR", "VCPU", "MEM", ""}};
+        for (const KnownMachine& machine : known_machines(session, where)) {
+            machines.push_back(machine_json(machine));
+            rows.push_back(row(machines.back()));
+        }
+        if (session.json) {
+            print(nlohmann::json{{"version", 1}, {"vms", machines}}.dump(2) + "\n");
+        } else if (machines.empty()) {
+            print("Nothing was applied yet.\n");
+        } else {
+            print(render_table(rows, colour_on_stdout(session)));
+        }
+    });
+}
+
+} // namespace microvmc

@@ -1,0 +1,123 @@
+#include "runtime/linux_host.h"
+
+#include "runtime/backend.h"
+#include "runtime/files.h"
+#include "runtime/initramfs.h"
+#include "runtime/kernel/pin.h"
+#include "runtime/machine.h"
+#include "runtime/volume.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace microvmc {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+// A VMM answers its control socket within milliseconds of its start; this bounds a host that is swapping.
+constexpr milliseconds control_timeout{30'000};
+
+std::string text_of(const std::optional<End>& end) { return end ? describe(*end) : "it ended"; }
+
+// Presses the power button of a machine whose agent isn't there to be asked; false when that can't be done.
+bool press_power_button(const MachineStatus& status) {
+    if (status.agent || !status.plan.is_object()) { return false; }
+    try {
+        const VmPlan plan = status.plan.get<VmPlan>();
+        const Backend& its = backend(plan.hypervisor);
+        const Lowered lowered = its.lower(plan, {});
+        if (lowered.control.empty()) { return false; }
+        its.attach(lowered.control, milliseconds(2'000))->power_button();
+        return true;
+    } catch (const Error&) {
+        return false; // the supervisor kills it at the deadline, and says so
+    } catch (const nlohmann::json::exception&) {
+        return false;
+    }
+}
+
+} // namespace
+
+LinuxHost::LinuxHost(std::string supervisor) : supervisor_(std::move(supervisor)) {}
+
+bool LinuxHost::exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+bool LinuxHost::make_directory(const std::string& path, std::uint32_t mode) {
+    if (::mkdir(path.c_str(), mode) == 0) { return true; }
+    if (errno == EEXIST) { return false; }
+    throw Error(fmt::format("can't make the directory {}: {}", path, std::strerror(errno)));
+}
+
+std::optional<std::string> LinuxHost::read_file(const std::string& path) { return microvmc::read_file(path); }
+
+void LinuxHost::write_file(const std::string& path, const std::string& content, std::uint32_t mode) {
+    write_whole(path, content, mode);
+}
+
+void LinuxHost::remove_file(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+        throw Error(fmt::format("can't remove {}: {}", path, std::strerror(errno)));
+    }
+}
+
+void LinuxHost::remove_tree(const std::string& path) { microvmc::remove_tree(path); }
+
+bool LinuxHost::remove_directory(const std::string& path) {
+    if (::rmdir(path.c_str()) == 0) { return true; }
+    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT) { return false; }
+    throw Error(fmt::format("can't remove the directory {}: {}", path, std::strerror(errno)));
+}
+
+bool LinuxHost::pin_kernel(const KernelPlan& kernel) { return microvmc::pin_kernel(kernel); }
+
+bool LinuxHost::build_initramfs(const BuildInitramfs& request) { return microvmc::build_initramfs(request); }
+
+bool LinuxHost::create_volume(const CreateVolume& request) { return microvmc::create_volume(request); }
+
+void LinuxHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
+    microvmc::grow_volume(image, size_mib);
+}
+
+void LinuxHost::start_machine(const StartMachine& request) {
+    start_supervisor(supervisor_, request.launch);
+    if (request.control.empty()) { return; }
+    try {
+        const VmPlan plan = request.launch.plan.get<VmPlan>();
+        backend(plan.hypervisor).attach(request.control, control_timeout);
+    } catch (const Error& error) {
+        const std::optional<End> end = last_end(request.launch.runtime_dir);
+        microvmc::stop_machine(request.launch.runtime_dir, milliseconds(0), StopKind::kill);
+        if (end) { throw Error(fmt::format("{}: {}", request.launch.vm, describe(*end)), error.help); }
+        throw;
+    }
+}
+
+void LinuxHost::await_ready(const AwaitReady& request) {
+    const AwaitOutcome outcome = await_machine(request.runtime_dir, Goal::ready, milliseconds(request.timeout_ms));
+    switch (outcome.kind) {
+    case AwaitOutcome::Kind::reached: return;
+    case AwaitOutcome::Kind::ended:
+    case AwaitOutcome::Kind::not_running:
+        throw Error(fmt::format("{} ended before it was ready: {}", request.vm, text_of(outcome.end)),
+                    fmt::format("its console's last lines: microvmc logs {}", request.vm));
+    case AwaitOutcome::Kind::timed_out:
+        throw TimeoutError(fmt::format("{} was not ready within {}s: waiting for {}", request.vm,
+                                       request.timeout_ms / 1000, outcome.waiting_for),
+                           "see its console with microvmc logs, or give it longer with startup-timeout");
+    }
+}
+
+StopOutcome LinuxHost::stop_machine(const StopMachine& request) {
+    const std::optional<MachineStatus> status = machine_status(request.runtime_dir);
+    const bool asked = status && press_power_button(*status);
+    return microvmc::stop_machine(request.runtime_dir, milliseconds(request.timeout_ms), StopKind::poweroff, asked);
+}
+
+} // namespace microvmc
