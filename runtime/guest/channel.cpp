@@ -1,0 +1,121 @@
+#include "runtime/guest/channel.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace microvmc::guest {
+
+namespace {
+
+constexpr std::size_t congestion_bytes = 128 * 1024;
+constexpr std::size_t piece_bytes = 32 * 1024; // what virtio_console takes in one write
+
+std::string find_virtio_port(const std::string& name) {
+    constexpr const char* ports = "/sys/class/virtio-ports";
+    for (const auto& port : list_directory(ports)) {
+        const auto found = read_file(concat({ports, "/", port, "/name"}), 256);
+        if (found && trim(*found) == name) { return concat({"/dev/", port}); }
+    }
+    return {};
+}
+
+void make_raw(int tty) {
+    termios settings{};
+    if (tcgetattr(tty, &settings) != 0) { return; }
+    cfmakeraw(&settings);
+    cfsetspeed(&settings, B115200);
+    settings.c_cflag |= CLOCAL;
+    tcsetattr(tty, TCSANOW, &settings);
+}
+
+} // namespace
+
+Failure Channel::open(const std::string& spec) {
+    const std::size_t colon = std::min(spec.find(':'), spec.size());
+    const std::string kind = spec.substr(0, colon);
+    const std::string name = spec.substr(std::min(colon + 1, spec.size()));
+    if (kind != "virtio-port" && kind != "tty") { return concat({"unknown kind of agent channel: ", spec}); }
+    int error_number = 0;
+    const bool opened = wait_for(device_wait_ms, [&] {
+        const std::string path = kind == "tty" ? name : find_virtio_port(name);
+        if (path.empty()) { return false; }
+        device_ = Fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        error_number = errno;
+        return device_.open();
+    });
+    if (!opened && error_number != 0) { return with_errno({"cannot open the agent channel ", spec}, error_number); }
+    if (!opened) { return concat({"the agent channel ", spec, " did not appear"}); }
+    if (kind == "tty") { make_raw(device_.get()); }
+    return std::nullopt;
+}
+
+void Channel::send(wire::Type type, std::uint32_t stream, std::string_view payload) {
+    if (!is_open()) { return; }
+    queue_.append(wire::encode(type, stream, payload.substr(0, wire::max_payload)));
+    pump();
+}
+
+void Channel::pump() {
+    while (sent_ < queue_.size()) {
+        const std::size_t size = std::min(queue_.size() - sent_, piece_bytes);
+        const ssize_t written = ::write(device_.get(), queue_.data() + sent_, size);
+        if (written < 0 && errno == EINTR) { continue; }
+        if (written <= 0) { break; }
+        sent_ += static_cast<std::size_t>(written);
+    }
+    if (sent_ == queue_.size() || sent_ > congestion_bytes) {
+        queue_.erase(0, sent_);
+        sent_ = 0;
+    }
+}
+
+bool Channel::congested() const {
+    return queue_.size() - sent_ >= congestion_bytes;
+}
+
+bool Channel::read_piece() {
+    char piece[piece_bytes];
+    const ssize_t got = ::read(device_.get(), piece, sizeof piece);
+    if (got == 0) { decoder_ = {}; } // a virtio port without a host: what comes next is another one's
+    if (got <= 0) { return false; }
+    last_read_ms_ = now_ms();
+    decoder_.feed({piece, static_cast<std::size_t>(got)});
+    return true;
+}
+
+int Channel::partial_timeout_ms() const {
+    if (!decoder_.partial()) { return -1; }
+    return static_cast<int>(std::max<std::int64_t>(0, last_read_ms_ + wire::frame_gap_ms - now_ms()));
+}
+
+void Channel::forget_partial() {
+    if (partial_timeout_ms() == 0) { decoder_.give_up(); }
+}
+
+void Channel::flush(std::int64_t limit_ms, std::int64_t absent_ms) {
+    if (!is_open()) { return; }
+    const std::int64_t start = now_ms();
+    const auto drained = [&] {
+        pump();
+        int in_tty = 0;
+        return sent_ == queue_.size() && (ioctl(device_.get(), TIOCOUTQ, &in_tty) != 0 || in_tty == 0);
+    };
+    wait_for(limit_ms, [&] {
+        if (drained()) { return true; }
+        pollfd port{device_.get(), 0, 0};
+        const bool absent = ::poll(&port, 1, 0) == 1 && (port.revents & POLLHUP) != 0;
+        return absent && now_ms() - start >= absent_ms;
+    });
+}
+
+void Channel::close() {
+    device_.reset();
+}
+
+} // namespace microvmc::guest

@@ -1,0 +1,28 @@
+#include "runtime/guest/modules.h"
+
+#include "runtime/guest/system.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace microvmc::guest {
+
+namespace {
+constexpr const char* modules_directory = "/microvmc/modules";
+}
+
+std::vector<std::string> load_modules(const std::vector<std::string>& names) {
+    std::vector<std::string> failures;
+    for (const auto& name : names) {
+        const Fd file(::open(concat({modules_directory, "/", name}).c_str(), O_RDONLY | O_CLOEXEC));
+        if (file.open() && (syscall(SYS_finit_module, file.get(), "", 0) == 0 || errno == EEXIST)) { continue; }
+        failures.push_back(with_errno({"module ", name}, errno));
+    }
+    if (!names.empty()) { remove_tree(modules_directory); }
+    return failures;
+}
+
+} // namespace microvmc::guest

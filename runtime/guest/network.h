@@ -1,0 +1,12 @@
+#pragma once
+
+#include "runtime/guest/settings.h"
+
+namespace microvmc::guest {
+
+void bring_loopback_up();
+
+/// Finds the interface by its MAC (waits for it), sets it up, gives it its addresses and the default route.
+Failure configure_interface(const InterfaceSettings& interface);
+
+} // namespace microvmc::guest

@@ -1,0 +1,73 @@
+#include "runtime/guest/superblock.h"
+
+namespace microvmc::guest {
+
+namespace {
+
+struct Layout {
+    std::size_t magic_at; ///< bytes from the disk's start
+    std::string_view magic;
+    std::size_t uuid_at;
+};
+
+constexpr std::size_t ext_super = 1024;
+
+constexpr Layout layouts[] = {
+    {ext_super + 0x38, std::string_view("\x53\xef", 2), ext_super + 0x68}, // ext2, ext3, ext4
+    {0, "XFSB", 32},                                                       // xfs
+    {65536 + 0x40, "_BHRfS_M", 65536 + 0x20},                              // btrfs
+};
+
+constexpr std::size_t uuid_bytes = 16;
+
+std::string format_uuid(std::string_view bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string out;
+    for (std::size_t i = 0; i < uuid_bytes; ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) { out.push_back('-'); }
+        const auto byte = static_cast<std::uint8_t>(bytes[i]);
+        out.push_back(digits[byte >> 4]);
+        out.push_back(digits[byte & 15]);
+    }
+    return out;
+}
+
+bool has_magic(std::string_view head, const Layout& layout) {
+    return head.size() >= layout.magic_at + layout.magic.size() &&
+           head.substr(layout.magic_at, layout.magic.size()) == layout.magic;
+}
+
+std::uint32_t little_endian(std::string_view head, std::size_t at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        value |= static_cast<std::uint32_t>(static_cast<std::uint8_t>(head[at + i])) << (8 * i);
+    }
+    return value;
+}
+
+} // namespace
+
+std::optional<std::string> superblock_uuid(std::string_view head) {
+    for (const auto& layout : layouts) {
+        if (has_magic(head, layout) && head.size() >= layout.uuid_at + uuid_bytes) {
+            return format_uuid(head.substr(layout.uuid_at, uuid_bytes));
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<ExtSize> ext_size(std::string_view head) {
+    constexpr std::uint32_t incompat_64bit = 0x80;
+    if (!has_magic(head, layouts[0]) || head.size() < ext_super + 1024) { return std::nullopt; }
+    ExtSize size;
+    size.blocks = little_endian(head, ext_super + 0x4);
+    if ((little_endian(head, ext_super + 0x60) & incompat_64bit) != 0) {
+        size.blocks |= static_cast<std::uint64_t>(little_endian(head, ext_super + 0x150)) << 32;
+    }
+    const std::uint32_t log_block_size = little_endian(head, ext_super + 0x18);
+    if (log_block_size > 6) { return std::nullopt; } // 64 KiB is ext4's largest
+    size.block_bytes = 1024U << log_block_size;
+    return size;
+}
+
+} // namespace microvmc::guest

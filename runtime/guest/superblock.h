@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace microvmc::guest {
+
+/// Enough of a disk's beginning for every file system that `superblock_uuid` knows (btrfs' lies at 64 KiB).
+inline constexpr std::size_t superblock_bytes = 65536 + 4096;
+
+/// The UUID of the ext, xfs or btrfs file system whose disk begins with `head`, lower case; nothing when it is neither.
+/// Offsets: Linux' Documentation/filesystems/ext4/super.rst (s_magic, s_uuid), fs/xfs/libxfs/xfs_format.h (xfs_dsb),
+/// include/uapi/linux/btrfs_tree.h (btrfs_super_block).
+std::optional<std::string> superblock_uuid(std::string_view head);
+
+struct ExtSize {
+    std::uint64_t blocks = 0;
+    std::uint32_t block_bytes = 0;
+
+    friend bool operator==(const ExtSize&, const ExtSize&) = default;
+};
+
+/// The size of the ext file system whose disk begins with `head`; nothing when it is none.
+std::optional<ExtSize> ext_size(std::string_view head);
+
+} // namespace microvmc::guest
