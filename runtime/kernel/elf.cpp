@@ -37,26 +37,47 @@ std::optional<std::uint64_t> find_pvh_entry(std::string_view notes) {
     return std::nullopt;
 }
 
+std::optional<Elf64_Ehdr> read_header(std::string_view file) {
+    const auto header = read_at<Elf64_Ehdr>(file, 0);
+    if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
+        header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_phentsize != sizeof(Elf64_Phdr)) {
+        return std::nullopt;
+    }
+    return header;
+}
+
+std::optional<Elf64_Phdr> read_segment(std::string_view file, const Elf64_Ehdr& header, std::uint64_t index) {
+    const auto segment = read_at<Elf64_Phdr>(file, header.e_phoff + index * sizeof(Elf64_Phdr));
+    if (!segment || segment->p_offset > file.size() || segment->p_filesz > file.size() - segment->p_offset) {
+        return std::nullopt;
+    }
+    return segment;
+}
+
 } // namespace
 
 std::optional<ElfKernel> parse_elf(std::string_view file) {
-    const auto header = read_at<Elf64_Ehdr>(file, 0);
-    if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
-        header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_type != ET_EXEC ||
-        header->e_phentsize != sizeof(Elf64_Phdr)) {
-        return std::nullopt;
-    }
+    const auto header = read_header(file);
+    if (!header || header->e_type != ET_EXEC) { return std::nullopt; }
     ElfKernel kernel;
     for (std::uint64_t i = 0; i < header->e_phnum; ++i) {
-        const auto segment = read_at<Elf64_Phdr>(file, header->e_phoff + i * sizeof(Elf64_Phdr));
-        if (!segment || segment->p_offset > file.size() || segment->p_filesz > file.size() - segment->p_offset) {
-            return std::nullopt;
-        }
+        const auto segment = read_segment(file, *header, i);
+        if (!segment) { return std::nullopt; }
         if (segment->p_type == PT_NOTE && !kernel.pvh_entry) {
             kernel.pvh_entry = find_pvh_entry(file.substr(segment->p_offset, segment->p_filesz));
         }
     }
     return kernel;
+}
+
+bool is_static_program(std::string_view file) {
+    const auto header = read_header(file);
+    if (!header) { return false; }
+    for (std::uint64_t i = 0; i < header->e_phnum; ++i) {
+        const auto segment = read_segment(file, *header, i);
+        if (!segment || segment->p_type == PT_INTERP) { return false; }
+    }
+    return true;
 }
 
 } // namespace microvmc

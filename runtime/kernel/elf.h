@@ -16,4 +16,7 @@ struct ElfKernel {
 /// Nothing when it isn't a little-endian ELF64 executable, or its program headers lie outside the file; elf(5).
 std::optional<ElfKernel> parse_elf(std::string_view file);
 
+/// Whether a program runs without a dynamic loader: an ELF64 file without PT_INTERP. False when it is no ELF64 file.
+bool is_static_program(std::string_view file);
+
 } // namespace microvmc
