@@ -83,15 +83,18 @@ bool Channel::read_piece() {
     char piece[piece_bytes];
     const ssize_t got = ::read(device_.get(), piece, sizeof piece);
     if (got == 0) { decoder_ = {}; } // a virtio port without a host: what comes next is another one's
-    if (got <= 0) { return false; }
-    last_read_ms_ = now_ms();
+    if (got <= 0) {
+        if (!silent_since_ms_) { silent_since_ms_ = now_ms(); }
+        return false;
+    }
+    silent_since_ms_.reset();
     decoder_.feed({piece, static_cast<std::size_t>(got)});
     return true;
 }
 
 int Channel::partial_timeout_ms() const {
-    if (!decoder_.partial()) { return -1; }
-    return static_cast<int>(std::max<std::int64_t>(0, last_read_ms_ + wire::frame_gap_ms - now_ms()));
+    if (!decoder_.partial() || !silent_since_ms_) { return -1; }
+    return static_cast<int>(std::max<std::int64_t>(0, *silent_since_ms_ + wire::frame_gap_ms - now_ms()));
 }
 
 void Channel::forget_partial() {

@@ -53,7 +53,8 @@ private:
     std::string queue_;
     std::size_t sent_ = 0; ///< of the queue's beginning
     wire::Decoder decoder_;
-    std::int64_t last_read_ms_ = 0;
+    /// Since when reading found nothing; not while nobody reads.
+    std::optional<std::int64_t> silent_since_ms_;
 };
 
 } // namespace microvmc::guest
