@@ -1,0 +1,111 @@
+#include "runtime/supervisor/agent.h"
+
+#include "runtime/supervisor/sockets.h"
+
+#include <chrono>
+
+namespace microvmc::supervisor {
+
+namespace {
+using namespace std::chrono_literals;
+constexpr int quick_tries = 400; ///< a VMM listens within milliseconds; one that takes 2 s is asked less often
+constexpr auto quick = 5ms;
+constexpr auto slow = 100ms;
+constexpr auto punished = 2000ms;
+constexpr std::size_t max_rubbish = std::size_t{1} << 20U; ///< bytes without a single frame
+} // namespace
+
+AgentLink::AgentLink(asio::io_context& io, std::string socket)
+    : io_(io), socket_(std::move(socket)), retry_(io), gap_(io) {}
+
+void AgentLink::start() {
+    started_ = true;
+    tries_ = 0;
+    connect();
+}
+
+void AgentLink::stop() {
+    started_ = false;
+    retry_.cancel();
+    gap_.cancel();
+    if (stream_) { stream_->close(); }
+    stream_.reset();
+    decoder_ = {};
+    skipped_before_ = 0;
+}
+
+void AgentLink::connect() {
+    const int fd = connect_unix(socket_);
+    if (fd < 0) {
+        retry(++tries_ < quick_tries ? std::chrono::milliseconds(quick) : std::chrono::milliseconds(slow));
+        return;
+    }
+    stream_ = Stream::make(io_, fd);
+    stream_->on_data = [this](std::string_view bytes) { received(bytes); };
+    stream_->on_end = [this] { lost(slow); };
+    stream_->on_written = [this] {
+        if (on_written) { on_written(); }
+    };
+    stream_->read(wanted_);
+    // The guest may have said hello before anybody listened, and QEMU drops what nobody takes.
+    send(wire::Type::ping, 0, {});
+}
+
+void AgentLink::retry(std::chrono::milliseconds after) {
+    retry_.expires_after(after);
+    retry_.async_wait([this](boost::system::error_code error) {
+        if (!error && started_ && !stream_) { connect(); }
+    });
+}
+
+void AgentLink::lost(std::chrono::milliseconds retry_after) {
+    if (stream_) { stream_->close(); }
+    stream_.reset();
+    gap_.cancel();
+    decoder_ = {};
+    skipped_before_ = 0;
+    if (started_) { retry(retry_after); }
+    if (on_lost) { on_lost(); }
+}
+
+void AgentLink::received(std::string_view bytes) {
+    const auto stream = stream_;
+    decoder_.feed(bytes);
+    while (stream_ == stream) {
+        const auto frame = decoder_.next();
+        if (!frame) { break; }
+        skipped_before_ = decoder_.skipped();
+        if (on_frame) { on_frame(*frame); }
+    }
+    if (stream_ != stream || !stream_) { return; }
+    if (decoder_.skipped() - skipped_before_ > max_rubbish) {
+        lost(punished);
+        return;
+    }
+    gap_.cancel();
+    if (!decoder_.partial()) { return; }
+    gap_.expires_after(std::chrono::milliseconds(wire::frame_gap_ms));
+    gap_.async_wait([this, stream](boost::system::error_code error) {
+        // Not while frames aren't wanted: then it is us who keep the rest waiting.
+        if (error || stream_ != stream || !wanted_) { return; }
+        decoder_.give_up();
+        received({});
+    });
+}
+
+void AgentLink::send(wire::Type type, std::uint32_t stream, std::string_view payload) {
+    if (stream_) { stream_->write(wire::encode(type, stream, payload)); }
+}
+
+void AgentLink::read(bool wanted) {
+    if (wanted_ == wanted) { return; }
+    wanted_ = wanted;
+    if (stream_) { stream_->read(wanted); }
+}
+
+void AgentLink::drain() {
+    const auto stream = stream_;
+    if (stream) { stream->drain(); }
+}
+
+} // namespace microvmc::supervisor

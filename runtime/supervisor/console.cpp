@@ -1,0 +1,153 @@
+#include "runtime/supervisor/console.h"
+
+#include "runtime/error.h"
+#include "runtime/supervisor/protocol.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+namespace microvmc::supervisor {
+
+namespace {
+
+constexpr std::size_t client_queue = std::size_t{256} * 1024;         ///< above this a client misses output
+constexpr std::size_t input_queue = std::size_t{64} * 1024;           ///< above this clients' input is not read
+constexpr std::string_view panic_text = "Kernel panic - not syncing"; // kernel/panic.c
+
+// No echo, no line editing, no translation either way: the guest's own terminal does all that. ONLCR goes as well
+// (cfmakeraw leaves it), because QEMU switches OPOST on again.
+void make_raw(int fd) {
+    termios settings{};
+    if (::tcgetattr(fd, &settings) != 0) { return; }
+    ::cfmakeraw(&settings);
+    settings.c_oflag = 0;
+    ::tcsetattr(fd, TCSANOW, &settings);
+    const winsize size{24, 80, 0, 0};
+    ::ioctl(fd, TIOCSWINSZ, &size);
+}
+
+Fd open_master() {
+    Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    int unlock = 0;
+    if (!master || ::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) {
+        throw Error(std::string("can't make a pty: ") + std::strerror(errno));
+    }
+    return master;
+}
+
+Fd open_slave(int master) {
+    Fd slave(::ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)); // Linux 4.13; needs no /dev/pts here
+    if (!slave) { throw Error(std::string("can't open the pty's other end: ") + std::strerror(errno)); }
+    make_raw(slave.get());
+    return slave;
+}
+
+} // namespace
+
+Console::Console(asio::io_context& io, const std::string& log, std::string ready_text)
+    : log_(log), history_(console_history), panic_(std::string(panic_text)), ready_(std::move(ready_text)) {
+    Fd master = open_master();
+    slave_ = open_slave(master.get());
+    master_ = Stream::make(io, master.release());
+    master_->on_data = [this](std::string_view bytes) { output(bytes); };
+    master_->on_written = [this] {
+        full_ = false;
+        hold_back();
+    };
+    master_->read(true);
+}
+
+void Console::output(std::string_view bytes) {
+    log_.write(bytes);
+    history_.feed(bytes);
+    clients_.remove_if([](const Client& client) { return !client.stream->open(); });
+    for (Client& client : clients_) { send(client, bytes); }
+    watch(bytes);
+}
+
+void Console::send(Client& client, std::string_view bytes) {
+    if (client.stream->queued() + bytes.size() > client_queue) {
+        client.skipped += bytes.size();
+        return;
+    }
+    if (client.skipped != 0) {
+        if (client.stream->queued() > client_queue / 2) {
+            client.skipped += bytes.size();
+            return;
+        }
+        client.stream->write("\r\n[" + std::to_string(client.skipped) + " bytes left out here; the log has them]\r\n");
+        client.skipped = 0;
+    }
+    client.stream->write(bytes);
+}
+
+void Console::attach(const std::shared_ptr<Stream>& client, bool history, std::string_view typed_bytes) {
+    if (history) {
+        const std::string& text = history_.text();
+        client->write(text.size() > console_history ? std::string_view(text).substr(text.size() - console_history)
+                                                    : std::string_view(text));
+    }
+    client->on_data = [this](std::string_view bytes) { typed(bytes); };
+    client->on_written = nullptr;
+    clients_.remove_if([](const Client& other) { return !other.stream->open(); });
+    clients_.push_back({client, 0});
+    typed(typed_bytes);
+    hold_back();
+}
+
+void Console::typed(std::string_view bytes) {
+    master_->write(bytes);
+    full_ = master_->queued() >= input_queue;
+    if (full_) { hold_back(); }
+}
+
+void Console::hold_back() {
+    for (const Client& client : clients_) { client.stream->read(!full_); }
+}
+
+void Console::watch(std::string_view bytes) {
+    if (ready_.feed(bytes) && on_ready_text) { on_ready_text(); }
+    if (panicked_) { return; }
+    panicking_ = panic_.feed(bytes) || panicking_;
+    if (!panicking_) { return; }
+    // The line says why; it may still be coming.
+    const std::string& text = history_.text();
+    const std::size_t line = text.rfind(panic_text);
+    if (line != std::string::npos && text.find('\n', line) == std::string::npos && text.size() - line < 256) { return; }
+    panicked_ = true;
+    if (on_panic) { on_panic(line_from(text, panic_text)); }
+}
+
+void Console::drain() {
+    master_->drain();
+    if (panicking_ && !panicked_) {
+        panicked_ = true;
+        if (on_panic) { on_panic(line_from(history_.text(), panic_text)); }
+    }
+}
+
+void Console::reset() {
+    ::tcflush(slave_.get(), TCIFLUSH);
+    make_raw(slave_.get());
+    ready_.reset();
+    watch_for_panic();
+}
+
+void Console::watch_for_panic() {
+    panic_.reset();
+    panicking_ = false;
+    panicked_ = false;
+}
+
+void Console::finish() {
+    for (const Client& client : clients_) { client.stream->finish(); }
+    clients_.clear();
+    master_->close();
+}
+
+} // namespace microvmc::supervisor

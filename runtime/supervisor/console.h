@@ -1,0 +1,61 @@
+#pragma once
+
+#include "runtime/fd.h"
+#include "runtime/supervisor/log_file.h"
+#include "runtime/supervisor/stream.h"
+#include "runtime/supervisor/text.h"
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace microvmc::supervisor {
+
+/// The machine's console: a pty whose other end is the VMM's standard input and output. Everything it says goes to the
+/// log and to the clients; what clients type goes to it.
+class Console {
+public:
+    /// `ready_text`: watched for when not empty. Throws Error when there is no pty or the log can't be opened.
+    Console(asio::io_context& io, const std::string& log, std::string ready_text);
+
+    std::function<void()> on_ready_text;
+    std::function<void(const std::string&)> on_panic; ///< the kernel's line; once until `reset`
+
+    [[nodiscard]] int slave() const { return slave_.get(); }
+    /// A client from now on. `typed`: what it sent along with its request.
+    void attach(const std::shared_ptr<Stream>& client, bool history, std::string_view typed);
+    /// Takes in all that the VMM has written.
+    void drain();
+    /// The panic was none: watch for the next one.
+    void watch_for_panic();
+    /// A new boot: what was typed for the last one and what was watched for is forgotten.
+    void reset();
+    /// No more output: the clients get the rest of theirs, and the end.
+    void finish();
+
+private:
+    struct Client {
+        std::shared_ptr<Stream> stream;
+        std::size_t skipped = 0; ///< bytes that it was too slow for
+    };
+    void output(std::string_view bytes);
+    static void send(Client& client, std::string_view bytes);
+    void typed(std::string_view bytes);
+    void hold_back();
+    void watch(std::string_view bytes);
+
+    Fd slave_; ///< kept open: without it the master would see a hang-up between boots
+    std::shared_ptr<Stream> master_;
+    LogFile log_;
+    std::list<Client> clients_;
+    Tail history_;
+    TextWatch panic_;
+    TextWatch ready_;
+    bool panicking_ = false; ///< the line was seen, its end not yet
+    bool panicked_ = false;
+    bool full_ = false; ///< clients' input waits until the VMM reads
+};
+
+} // namespace microvmc::supervisor

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "runtime/guest/wire.h"
+#include "runtime/supervisor/agent.h"
+#include "runtime/supervisor/stream.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace microvmc::supervisor {
+
+/// Commands that run in the guest for clients: frames of stream 1 on the client's connection are those of a stream of
+/// its own on the agent's. Bounded both ways: the input by the guest's window and by what the agent's channel takes,
+/// the output by not reading the agent's channel while a client is slow.
+class Execs {
+public:
+    explicit Execs(AgentLink& agent);
+
+    /// Answers the request and relays from then on. `rest`: what the client sent along with it. Throws Error or
+    /// nlohmann::json::exception when it asks for what can't be.
+    void start(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
+    /// A frame of the guest that concerns a command.
+    void handle(const wire::Frame& frame);
+    /// The agent's channel took everything.
+    void agent_written();
+    /// From now on a slow client doesn't hold up the agent: it is let go.
+    void stop_waiting();
+    /// The guest is gone: so are its commands. The clients get what is queued for them.
+    void end_all();
+
+private:
+    struct Exec {
+        std::uint32_t id = 0;
+        std::shared_ptr<Stream> client;
+        wire::Decoder decoder;
+        std::optional<wire::Frame> held; ///< input that the guest's window has no room for
+        std::size_t unconfirmed = 0;
+    };
+    using Running = std::map<std::uint32_t, std::shared_ptr<Exec>>;
+
+    void pump(const std::shared_ptr<Exec>& exec);
+    bool forward(Exec& exec, wire::Frame& frame);
+    void client_gone(std::uint32_t id);
+    void balance();
+
+    AgentLink& agent_;
+    Running running_;
+    std::uint32_t next_id_ = 1;
+    bool waiting_ = true;
+};
+
+} // namespace microvmc::supervisor

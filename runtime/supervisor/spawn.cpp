@@ -1,0 +1,122 @@
+#include "runtime/supervisor/spawn.h"
+
+#include "runtime/error.h"
+#include "runtime/fd.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+namespace microvmc::supervisor {
+
+namespace {
+
+// clone3(2), Linux 5.7: born in the cgroup. Moving a process there by writing cgroup.procs takes a lock that waits for
+// an RCU grace period, some 10 ms.
+pid_t fork_into(int cgroup) {
+    if (cgroup >= 0) {
+        clone_args args{};
+        args.flags = CLONE_INTO_CGROUP;
+        args.exit_signal = SIGCHLD;
+        args.cgroup = static_cast<std::uint64_t>(cgroup);
+        const long pid = ::syscall(SYS_clone3, &args, sizeof(args));
+        if (pid >= 0) { return static_cast<pid_t>(pid); }
+    }
+    return ::fork();
+}
+
+[[noreturn]] void child(const SpawnRequest& request, char* const* argv, pid_t parent, int report) {
+    const auto fail = [report]() {
+        const int error = errno;
+        [[maybe_unused]] const ssize_t ignored = ::write(report, &error, sizeof(error));
+        ::_exit(127);
+    };
+    // The supervisor's handlers write to a pipe that is shared with it, so nothing is unblocked before they are gone.
+    for (int number = 1; number < NSIG; ++number) { ::signal(number, SIG_DFL); }
+    ::setsid();
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { fail(); }
+    if (::getppid() != parent) { ::_exit(127); } // it died before the line above
+    if (::dup2(request.in, 0) < 0 || ::dup2(request.out, 1) < 0 || ::dup2(request.err, 2) < 0) { fail(); }
+    if (request.inherit >= 0 && ::fcntl(request.inherit, F_SETFD, 0) != 0) { fail(); }
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execv(argv[0], argv);
+    fail();
+    ::_exit(127);
+}
+
+} // namespace
+
+pid_t spawn(const SpawnRequest& request) {
+    std::vector<char*> argv;
+    for (const std::string& arg : request.argv) { argv.push_back(const_cast<char*>(arg.c_str())); }
+    argv.push_back(nullptr);
+    std::array<int, 2> pipe{};
+    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
+        throw Error(std::string("can't make a pipe: ") + std::strerror(errno));
+    }
+    Fd readable(pipe[0]);
+    Fd writable(pipe[1]);
+
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, &before);
+    const pid_t parent = ::getpid();
+    const pid_t pid = fork_into(request.cgroup);
+    if (pid == 0) { child(request, argv.data(), parent, writable.get()); }
+    const int fork_error = errno;
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    if (pid < 0) { throw Error(std::string("can't fork: ") + std::strerror(fork_error)); }
+
+    writable.reset();
+    int exec_error = 0;
+    ssize_t count = 0;
+    do { count = ::read(readable.get(), &exec_error, sizeof(exec_error)); } while (count < 0 && errno == EINTR);
+    if (count == 0) { return pid; } // closed by exec
+    ::waitpid(pid, nullptr, 0);
+    throw Error("can't execute " + request.argv[0] + ": " +
+                (count == sizeof(exec_error) ? std::strerror(exec_error) : "it died first"));
+}
+
+int shell_status(int wait_status) {
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+std::string describe_wait_status(int wait_status) {
+    if (!WIFSIGNALED(wait_status)) { return "exited with status " + std::to_string(WEXITSTATUS(wait_status)); }
+    const int number = WTERMSIG(wait_status);
+    return "was killed by signal " + std::to_string(number) + " (" + ::strsignal(number) + ")";
+}
+
+void kill_descendants() {
+    // Orphans become our children (PR_SET_CHILD_SUBREAPER), so that each round reaches one generation further down.
+    const std::string self = std::to_string(::getpid());
+    const Fd children(::open(("/proc/self/task/" + self + "/children").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!children) { return; } // CONFIG_PROC_CHILDREN is off
+    std::string text;
+    std::array<char, 4096> buffer{};
+    for (ssize_t count = 0; (count = ::read(children.get(), buffer.data(), buffer.size())) > 0;) {
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    for (char* at = text.data(); *at != '\0';) {
+        char* end = nullptr;
+        const long pid = std::strtol(at, &end, 10);
+        if (end == at) { return; }
+        if (pid > 1) { ::kill(static_cast<pid_t>(pid), SIGKILL); }
+        at = end;
+        while (*at == ' ') { ++at; }
+    }
+}
+
+} // namespace microvmc::supervisor

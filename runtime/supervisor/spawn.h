@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace microvmc::supervisor {
+
+struct SpawnRequest {
+    const std::vector<std::string>& argv; ///< argv[0] absolute
+    int in = -1;                          ///< become the child's 0, 1 and 2; none of them may be below 3
+    int out = -1;
+    int err = -1;
+    int inherit = -1; ///< stays open in the child under its number; -1: none
+    int cgroup = -1;  ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+};
+
+/// Starts a child that dies with this process, has a session of its own, default signals and no other descriptors.
+/// Returns its pid once it executes the program; throws Error when it can't. A cgroup that can't be entered is gone
+/// without. Only for a process with one thread: between fork and exec nothing may be locked.
+pid_t spawn(const SpawnRequest& request);
+
+/// A wait status as a shell shows it: 128 + N for signal N.
+int shell_status(int wait_status);
+/// In words: "exited with status 1", "was killed by signal 9 (Killed)".
+std::string describe_wait_status(int wait_status);
+
+/// Kills by SIGKILL everything below this process, which must be a child subreaper. Returns without waiting.
+void kill_descendants();
+
+} // namespace microvmc::supervisor

@@ -1,0 +1,362 @@
+#include "runtime/supervisor/supervisor.h"
+
+#include "runtime/error.h"
+#include "runtime/supervisor/protocol.h"
+#include "runtime/supervisor/sockets.h"
+#include "runtime/supervisor/spawn.h"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+// Starting, signals, and the machine's end. What the guest and the clients say is in supervisor_guest.cpp and
+// supervisor_clients.cpp.
+
+namespace microvmc::supervisor {
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto helper_grace = 2s;
+
+void kill_group(pid_t pid, int number) {
+    ::kill(-pid, number); // every child leads a session
+    ::kill(pid, number);
+}
+
+// A cgroup that a killed supervisor left may be elsewhere: below that one's own.
+void remove_recorded_cgroup(const std::string& file, const std::string& name) {
+    const Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 4096> text{};
+    const ssize_t count = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    const std::string path(text.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (path.starts_with('/') && path.ends_with("/" + name)) { kill_cgroup(path); }
+    ::unlink(file.c_str());
+}
+
+} // namespace
+
+Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
+    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log),
+      null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
+      console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
+      agent_(io, launch_.agent.socket), execs_(agent_),
+      control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
+      deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
+    ::unlink(path(end_name).c_str());
+    ::unlink(launch_.end_file.c_str());
+    const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
+    remove_recorded_cgroup(path(cgroup_name), cgroup);
+    cgroup_ = std::make_unique<Cgroup>(cgroup);
+    if (!cgroup_->path().empty()) { write_private_file(path(cgroup_name), cgroup_->path(), false); }
+
+    evidence_.has_agent = launch_.agent.kind == AgentChannel::Kind::unix_stream;
+    console_.on_ready_text = [this] { guest_is_ready(); };
+    console_.on_panic = [this](const std::string& line) { panicked(line); };
+    agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
+    agent_.on_written = [this] { execs_.agent_written(); };
+    agent_.on_lost = [this] { execs_.end_all(); };
+    control_.on_request = [this](const nlohmann::json& request, const std::shared_ptr<Stream>& client,
+                                 std::string_view rest) { handle(request, client, rest); };
+    for (const int number : {SIGCHLD, SIGTERM, SIGINT}) { signals_.add(number); }
+    arm_signals();
+}
+
+void Supervisor::start() {
+    start_children();
+}
+
+void Supervisor::start_children() {
+    phase_ = Phase::starting;
+    starting_since_ = Clock::now();
+    running_.clear();
+    running_.reserve(launch_.children.size()); // callbacks hold on to elements
+    start_next();
+}
+
+void Supervisor::start_next() {
+    while (running_.size() < launch_.children.size()) {
+        const Child& child = launch_.children[running_.size()];
+        try {
+            start_child(child);
+        } catch (const Error& error) {
+            fail_start(child.role + ": " + error.what());
+            return;
+        }
+        if (!child.await_socket.empty()) {
+            await_socket();
+            return;
+        }
+    }
+    children_started();
+}
+
+void Supervisor::start_child(const Child& child) {
+    std::array<int, 2> pipe{};
+    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
+        throw Error(std::string("can't make a pipe: ") + std::strerror(errno));
+    }
+    const Fd err_end(pipe[1]);
+    const auto err = Stream::make(io_, pipe[0]);
+    const int in = child.console ? console_.slave() : null_.get();
+    const int out = child.console ? console_.slave() : err_end.get();
+    Running running;
+    running.child = &child;
+    running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    running.err = err;
+    running_.push_back(std::move(running));
+    err->on_data = [this, index = running_.size() - 1](std::string_view bytes) {
+        log_.write(bytes);
+        if (index < running_.size()) { running_[index].words.feed(bytes); }
+    };
+    err->read(true);
+}
+
+void Supervisor::await_socket() {
+    const Running& last = running_.back();
+    if (is_listening(last.child->await_socket, last.pid)) {
+        start_next();
+        return;
+    }
+    const auto waited = Clock::now() - starting_since_;
+    if (waited >= Milliseconds(launch_.startup_timeout_ms)) {
+        fail_start(last.child->role + " didn't listen on " + last.child->await_socket + " within " +
+                   std::to_string(launch_.startup_timeout_ms) + " ms");
+        return;
+    }
+    poll_.expires_after(waited < 200ms ? 1ms : 10ms);
+    poll_.async_wait([this](boost::system::error_code error) {
+        if (!error && phase_ == Phase::starting) { await_socket(); }
+    });
+}
+
+void Supervisor::children_started() {
+    phase_ = Phase::up;
+    vmm_up_ = true;
+    if (evidence_.has_agent) { agent_.start(); }
+    if (!told_) {
+        told_ = true;
+        on_started({{"supervisor", ::getpid()}, {"vmm", running_.back().pid}});
+    }
+    answer_waiters();
+}
+
+void Supervisor::fail_start(const std::string& why) {
+    evidence_.start_failed = true;
+    evidence_.failed = why;
+    end_children();
+}
+
+void Supervisor::arm_signals() {
+    signals_.async_wait([this](boost::system::error_code error, int number) {
+        if (error) { return; }
+        arm_signals();
+        if (number == SIGCHLD) {
+            reap();
+        } else {
+            log_.line(number == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
+            stop(Milliseconds(launch_.shutdown_timeout_ms), false, false);
+        }
+    });
+}
+
+void Supervisor::reap() {
+    int status = 0;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+        const auto found = std::ranges::find_if(running_, [pid](const Running& r) { return r.pid == pid && r.alive; });
+        if (found != running_.end()) { child_ended(*found, status); }
+    }
+}
+
+void Supervisor::child_ended(Running& running, int wait_status) {
+    running.alive = false;
+    running.wait_status = wait_status;
+    running.err->drain();
+    running.err->close();
+    const std::string words = last_lines(running.words.text(), 3);
+    const bool is_vmm = running.child == &launch_.children.back();
+    log_.line(running.child->role + " " + describe_wait_status(wait_status));
+    switch (phase_) {
+    case Phase::starting:
+        fail_start(running.child->role + " " + describe_wait_status(wait_status) + (words.empty() ? "" : ": ") + words);
+        return;
+    case Phase::up:
+        if (!is_vmm) { return; } // the machine may go on without it; virtiofsd ends before its VMM does
+        evidence_.wait_status = wait_status;
+        evidence_.last_words = words;
+        end_children();
+        return;
+    case Phase::ending: continue_ending(); return;
+    case Phase::done: return;
+    }
+}
+
+Supervisor::Running* Supervisor::vmm() {
+    return running_.size() == launch_.children.size() ? &running_.back() : nullptr;
+}
+
+void Supervisor::stop(Milliseconds timeout, bool kill, bool asked) {
+    if (phase_ == Phase::ending || phase_ == Phase::done) {
+        stopping_ = true; // not again after a reboot
+        return;
+    }
+    stopping_ = true;
+    execs_.stop_waiting();
+    if (kill) {
+        kill_vmm("killed on request", false);
+    } else if (agent_up_) {
+        ask_to_power_off(timeout);
+    } else if (asked || evidence_.asked) {
+        evidence_.asked = true;
+        end_by(timeout, "didn't end");
+    } else {
+        kill_vmm("its agent wasn't up, so that it could not be asked to power off; killed", false);
+    }
+}
+
+void Supervisor::ask_to_power_off(Milliseconds timeout) {
+    evidence_.asked = true;
+    if (!shutdown_sent_) {
+        shutdown_sent_ = true;
+        const std::string grace = std::to_string(timeout.count() / 2); // the rest is for unmounting
+        agent_.send(wire::Type::shutdown, 0, wire::join_fields({"poweroff", grace}));
+    }
+    end_by(timeout, "didn't end");
+}
+
+// The earliest deadline counts.
+void Supervisor::end_by(Milliseconds timeout, const std::string& else_reason) {
+    const auto at = Clock::now() + std::clamp(timeout, Milliseconds(0), Milliseconds(std::chrono::hours(24 * 365)));
+    if (at >= deadline_at_) { return; }
+    deadline_at_ = at;
+    deadline_.expires_at(at);
+    const std::string within =
+        std::to_string(timeout.count() / 1000) + "." + std::to_string(timeout.count() % 1000 / 100) + "s";
+    deadline_.async_wait(
+        [this, reason = else_reason + " within " + within + "; killed"](boost::system::error_code error) {
+            if (!error) { kill_vmm(reason, true); }
+        });
+}
+
+void Supervisor::kill_vmm(const std::string& reason, bool out_of_time) {
+    if (phase_ == Phase::ending || phase_ == Phase::done) { return; }
+    evidence_.killed = true;
+    evidence_.out_of_time = out_of_time;
+    evidence_.kill_reason = reason;
+    log_.line(reason);
+    if (phase_ == Phase::starting) {
+        end_children();
+    } else if (Running* running = vmm(); running != nullptr && running->alive) {
+        kill_group(running->pid, SIGKILL);
+    }
+}
+
+void Supervisor::end_children() {
+    phase_ = Phase::ending;
+    helpers_asked_ = false;
+    poll_.cancel();
+    panic_.cancel();
+    continue_ending();
+}
+
+// The VMM first, then those that serve it.
+void Supervisor::continue_ending() {
+    if (Running* running = vmm(); running != nullptr && running->alive) {
+        kill_group(running->pid, SIGKILL);
+        return;
+    }
+    const bool any = std::ranges::any_of(running_, &Running::alive);
+    if (!any) {
+        all_dead();
+        return;
+    }
+    if (helpers_asked_) { return; }
+    helpers_asked_ = true;
+    const auto signal_all = [this](int number) {
+        for (auto running = running_.rbegin(); running != running_.rend(); ++running) {
+            if (running->alive) { kill_group(running->pid, number); }
+        }
+    };
+    signal_all(SIGTERM);
+    helpers_.expires_after(helper_grace);
+    helpers_.async_wait([signal_all](boost::system::error_code error) {
+        if (!error) { signal_all(SIGKILL); }
+    });
+}
+
+void Supervisor::all_dead() {
+    helpers_.cancel();
+    // What they said last is still on its way to us.
+    console_.drain();
+    agent_.drain();
+    deadline_.cancel();
+    panic_.cancel();
+    deadline_at_ = Clock::time_point::max();
+    agent_.stop();
+    execs_.end_all();
+    const bool rebooting = evidence_.reported && evidence_.reported->kind == End::Kind::reboot;
+    if (rebooting && !stopping_ && !evidence_.start_failed) {
+        reboot();
+    } else {
+        complete();
+    }
+}
+
+void Supervisor::reboot() {
+    log_.line("the guest reboots");
+    cgroup_->remove(); // with what a helper left
+    cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm));
+    remove_sockets(launch_.runtime_dir, control_name);
+    const bool has_agent = evidence_.has_agent;
+    evidence_ = {};
+    evidence_.has_agent = has_agent;
+    console_.reset();
+    new_boot();
+    vmm_up_ = false;
+    agent_up_ = false;
+    boot_id_.clear();
+    start_children();
+}
+
+void Supervisor::complete() {
+    phase_ = Phase::done;
+    const bool had_cgroup = !cgroup_->path().empty();
+    cgroup_->remove();
+    for (int round = 0; !had_cgroup && round < 200; ++round) {
+        kill_descendants();
+        while (::waitpid(-1, nullptr, WNOHANG) > 0) {}
+        if (::waitpid(-1, nullptr, WNOHANG) < 0) { break; } // ECHILD: none left
+        const timespec pause{0, 5'000'000};
+        ::nanosleep(&pause, nullptr);
+    }
+    const End end = decide_end(evidence_);
+    log_.line("the machine " + describe(end));
+    control_.stop();
+    remove_sockets(launch_.runtime_dir, "");
+    for (const char* name : {launch_name, cgroup_name}) { ::unlink(path(name).c_str()); }
+    const std::string text = nlohmann::json(end).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    for (const auto& [file, durable] : {std::pair(launch_.end_file, true), std::pair(path(end_name), false)}) {
+        try {
+            write_private_file(file, text, durable);
+        } catch (const Error& error) { log_.line(error.what()); }
+    }
+    if (!told_) { on_started(error_answer(describe(end))); }
+    answer_all(end);
+    console_.finish();
+    leave(200);
+}
+
+// Clients get a second to take what is queued for them.
+void Supervisor::leave(int rounds) {
+    if (rounds == 0 || !control_.busy()) {
+        io_.stop();
+        return;
+    }
+    poll_.expires_after(5ms);
+    poll_.async_wait([this, rounds](boost::system::error_code) { leave(rounds - 1); });
+}
+
+} // namespace microvmc::supervisor

@@ -1,0 +1,147 @@
+#pragma once
+
+#include "runtime/fd.h"
+#include "runtime/launch.h"
+#include "runtime/supervisor/agent.h"
+#include "runtime/supervisor/cgroup.h"
+#include "runtime/supervisor/console.h"
+#include "runtime/supervisor/control.h"
+#include "runtime/supervisor/end.h"
+#include "runtime/supervisor/execs.h"
+#include "runtime/supervisor/log_file.h"
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace microvmc::supervisor {
+
+/// One machine, from the start of its children to its end.
+///
+///     starting --all children run--> up --the VMM ended, or must--> ending --all dead--> done
+///        ^                                                            |
+///        +------------------- the guest reported a reboot ------------+
+class Supervisor {
+public:
+    /// Throws Error when the console, the logs or the control socket can't be had.
+    Supervisor(asio::io_context& io, Launch launch, int lock);
+
+    /// Called once: with the answer for who started us, as protocol.h has it.
+    std::function<void(const nlohmann::json&)> on_started;
+
+    void start();
+    /// Whether it ended before all children were started.
+    [[nodiscard]] bool start_failed() const { return !told_; }
+
+private:
+    enum class Phase { starting, up, ending, done };
+    using Clock = std::chrono::steady_clock;
+    using Milliseconds = std::chrono::milliseconds;
+
+    struct Running {
+        const Child* child = nullptr;
+        pid_t pid = 0;
+        bool alive = true;
+        int wait_status = 0;
+        std::shared_ptr<Stream> err; ///< its stderr, or all of its output when it hasn't the console
+        Tail words{4096};
+    };
+    struct Waiter {
+        std::string goal; ///< "vmm", "agent", "ready"
+        std::shared_ptr<Stream> client;
+        std::unique_ptr<asio::steady_timer> timer;
+    };
+    struct Stopper {
+        std::shared_ptr<Stream> client;
+        Clock::time_point since;
+    };
+
+    // starting
+    void start_children();
+    void start_next();
+    void start_child(const Child& child);
+    void await_socket();
+    void children_started();
+    void fail_start(const std::string& why);
+    // signals and deaths
+    void arm_signals();
+    void reap();
+    void child_ended(Running& running, int wait_status);
+    // ending
+    void stop(Milliseconds timeout, bool kill, bool asked);
+    void ask_to_power_off(Milliseconds timeout);
+    void end_by(Milliseconds timeout, const std::string& else_reason);
+    void kill_vmm(const std::string& reason, bool out_of_time);
+    void end_children();
+    void continue_ending();
+    void all_dead();
+    void reboot();
+    void complete();
+    void leave(int rounds);
+    // the guest
+    void guest_said(const wire::Frame& frame);
+    void guest_hello(const std::string& boot_id);
+    void guest_ended(const std::vector<std::string_view>& fields);
+    void guest_is_ready();
+    void panicked(const std::string& line);
+    void new_boot();
+    // clients
+    void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
+    void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    [[nodiscard]] nlohmann::json status() const;
+    [[nodiscard]] MachineState state() const;
+    [[nodiscard]] bool reached(const std::string& goal) const;
+    [[nodiscard]] std::string waiting_for(const std::string& goal) const;
+    void answer_waiters();
+    void answer_all(const End& end);
+    [[nodiscard]] nlohmann::json stop_answer(const Stopper& stopper, const End& end) const;
+
+    [[nodiscard]] Running* vmm();
+    [[nodiscard]] std::string path(const char* name) const { return launch_.runtime_dir + "/" + name; }
+
+    asio::io_context& io_;
+    Launch launch_;
+    int lock_;
+    LogFile log_;
+    Fd null_;
+    Console console_;
+    AgentLink agent_;
+    Execs execs_;
+    ControlServer control_;
+    std::unique_ptr<Cgroup> cgroup_;
+    asio::signal_set signals_;
+    asio::steady_timer poll_;     ///< steps of starting and of leaving
+    asio::steady_timer deadline_; ///< of the whole machine's end
+    asio::steady_timer helpers_;  ///< of the helpers' end
+    asio::steady_timer panic_;
+
+    Phase phase_ = Phase::starting;
+    std::vector<Running> running_; ///< in start order
+    Clock::time_point starting_since_;
+    Clock::time_point deadline_at_ = Clock::time_point::max();
+    std::time_t started_ = 0;
+    std::uint32_t reboots_ = 0;
+    std::string boot_id_;
+    Evidence evidence_;
+    bool told_ = false; ///< on_started was told of success
+    bool vmm_up_ = false;
+    bool agent_up_ = false;
+    bool ready_ = false;
+    bool stopping_ = false;
+    bool shutdown_sent_ = false;
+    bool helpers_asked_ = false;
+    bool hello_since_panic_ = false;
+    std::list<Waiter> waiters_;
+    std::list<Stopper> stoppers_;
+};
+
+} // namespace microvmc::supervisor

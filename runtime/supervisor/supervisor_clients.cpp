@@ -1,0 +1,135 @@
+#include "runtime/supervisor/supervisor.h"
+
+#include "runtime/error.h"
+
+// The requests of protocol.h.
+
+namespace microvmc::supervisor {
+
+namespace {
+
+std::string seconds(std::chrono::milliseconds duration) {
+    return std::to_string(duration.count() / 1000) + "." + std::to_string(duration.count() % 1000 / 100) + "s";
+}
+
+std::chrono::milliseconds milliseconds_in(const nlohmann::json& request, const char* key) {
+    const auto value = request.at(key).get<std::int64_t>();
+    if (value < 0) { throw Error(std::string(key) + " is negative"); }
+    return std::chrono::milliseconds(std::min<std::int64_t>(value, std::int64_t{365} * 24 * 3600 * 1000));
+}
+
+} // namespace
+
+void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest) {
+    const auto& op = request.at("op").get_ref<const std::string&>();
+    // Nothing more is expected of it, but that it may go.
+    client->on_data = [](std::string_view) {};
+    if (op == "status") {
+        answer(client, status());
+    } else if (op == "await") {
+        handle_await(request, client);
+    } else if (op == "stop") {
+        handle_stop(request, client);
+    } else if (op == "console") {
+        const bool history = request.value("history", true);
+        client->write("{\"ok\":true}\n");
+        console_.attach(client, history, rest);
+    } else if (op == "exec") {
+        if (!agent_up_ || !agent_.connected()) {
+            throw Error("the guest's agent isn't up, so that nothing can be run in the guest");
+        }
+        execs_.start(request, client, rest);
+    } else {
+        throw Error("unknown op \"" + op + "\"");
+    }
+}
+
+void Supervisor::handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
+    const auto goal = request.at("for").get<std::string>();
+    const auto timeout = milliseconds_in(request, "timeout_ms");
+    if (goal != "vmm" && goal != "agent" && goal != "ready") { throw Error("can't await \"" + goal + "\""); }
+    if (reached(goal)) {
+        answer(client, {{"state", to_string(state())}});
+        return;
+    }
+    waiters_.remove_if([](const Waiter& waiter) { return !waiter.client->open(); });
+    Waiter& waiter = waiters_.emplace_back(Waiter{goal, client, std::make_unique<asio::steady_timer>(io_, timeout)});
+    waiter.timer->async_wait([this, goal, client](boost::system::error_code error) {
+        if (error) { return; }
+        answer(client, {{"timeout", true}, {"waiting_for", waiting_for(goal)}});
+    });
+    client->read(true);
+}
+
+void Supervisor::handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
+    const auto kind = request.at("kind").get<std::string>();
+    const auto timeout = milliseconds_in(request, "timeout_ms");
+    if (kind != "poweroff" && kind != "kill") { throw Error("can't stop by \"" + kind + "\""); }
+    stoppers_.remove_if([](const Stopper& stopper) { return !stopper.client->open(); });
+    stoppers_.push_back({client, Clock::now()});
+    client->read(true);
+    log_.line("stop: " + kind);
+    stop(timeout, kind == "kill", request.value("asked", false));
+}
+
+MachineState Supervisor::state() const {
+    if (stopping_ || phase_ == Phase::ending || phase_ == Phase::done) { return MachineState::stopping; }
+    if (ready_) { return MachineState::ready; }
+    return vmm_up_ ? MachineState::running : MachineState::starting;
+}
+
+nlohmann::json Supervisor::status() const {
+    const bool vmm_runs = running_.size() == launch_.children.size() && running_.back().alive;
+    return {{"vm", launch_.vm},         {"state", to_string(state())}, {"pid", vmm_runs ? running_.back().pid : 0},
+            {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_up_},
+            {"reboots", reboots_},      {"plan", launch_.plan}};
+}
+
+bool Supervisor::reached(const std::string& goal) const {
+    if (goal == "vmm") { return vmm_up_; }
+    return goal == "agent" ? agent_up_ : ready_;
+}
+
+std::string Supervisor::waiting_for(const std::string& goal) const {
+    if (!vmm_up_) {
+        const std::string role = running_.empty() ? "the first process" : running_.back().child->role;
+        return role + " to start";
+    }
+    if (!evidence_.panic.empty()) { return "a guest that has panicked: " + evidence_.panic; }
+    if (goal == "ready" && launch_.ready_kind == "console") { return "\"" + launch_.ready_text + "\" on the console"; }
+    if (!agent_up_) { return "the guest's init to come up"; }
+    if (launch_.ready_kind == "exit") { return "the main process to exit"; }
+    return "the guest to be ready (" + launch_.ready_kind + ")";
+}
+
+void Supervisor::answer_waiters() {
+    waiters_.remove_if([this](const Waiter& waiter) {
+        if (!reached(waiter.goal)) { return false; }
+        answer(waiter.client, {{"state", to_string(state())}});
+        return true;
+    });
+}
+
+void Supervisor::answer_all(const End& end) {
+    const bool by_end =
+        launch_.ready_kind == "exit" && end.kind == End::Kind::exited && end.status == launch_.ready_status;
+    for (const Waiter& waiter : std::exchange(waiters_, {})) {
+        nlohmann::json json = {{"end", end}};
+        if (by_end && waiter.goal == "ready") { json["state"] = to_string(MachineState::ready); }
+        answer(waiter.client, json);
+    }
+    for (const Stopper& stopper : std::exchange(stoppers_, {})) { answer(stopper.client, stop_answer(stopper, end)); }
+}
+
+nlohmann::json Supervisor::stop_answer(const Stopper& stopper, const End& end) const {
+    std::string detail;
+    if (evidence_.killed) {
+        detail = evidence_.kill_reason;
+    } else {
+        const auto took = std::chrono::duration_cast<Milliseconds>(Clock::now() - stopper.since);
+        detail = describe(end) + " in " + seconds(took);
+    }
+    return {{"outcome", evidence_.killed ? "killed" : "graceful"}, {"detail", detail}, {"end", end}};
+}
+
+} // namespace microvmc::supervisor

@@ -1,0 +1,122 @@
+#include "runtime/supervisor/supervisor.h"
+
+// What the guest says, by its agent and on its console. It is not trusted: it may say anything, at any time.
+
+namespace microvmc::supervisor {
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto panic_grace = 10s;
+constexpr auto failed_grace = 10s;
+
+std::optional<End> end_of(const std::vector<std::string_view>& fields) {
+    if (fields.empty()) { return std::nullopt; }
+    const int status = fields.size() > 1 ? wire::parse_number<int>(fields[1]).value_or(0) : 0;
+    if (fields[0] == "exited") { return End{End::Kind::exited, status & 0xff, {}}; }
+    if (fields[0] == "poweroff") { return End{End::Kind::poweroff, 0, {}}; }
+    if (fields[0] == "reboot") { return End{End::Kind::reboot, 0, {}}; }
+    return std::nullopt;
+}
+
+} // namespace
+
+void Supervisor::guest_said(const wire::Frame& frame) {
+    switch (frame.type) {
+    case wire::Type::hello: {
+        const auto fields = wire::split_fields(frame.payload);
+        guest_hello(std::string(fields.size() > 1 ? fields[1].substr(0, 64) : std::string_view()));
+        return;
+    }
+    case wire::Type::ready:
+        if (launch_.ready_kind != "console" && launch_.ready_kind != "exit") { guest_is_ready(); }
+        return;
+    case wire::Type::end: guest_ended(wire::split_fields(frame.payload)); return;
+    case wire::Type::failed:
+        if (evidence_.start_failed) { return; }
+        evidence_.start_failed = true;
+        evidence_.failed = last_lines(std::string_view(frame.payload).substr(0, frame.payload.find('\0')), 3);
+        log_.line("the guest's init failed: " + evidence_.failed);
+        end_by(failed_grace, "its init failed, and it didn't power off");
+        return;
+    case wire::Type::output:
+    case wire::Type::error:
+    case wire::Type::exit:
+    case wire::Type::taken: execs_.handle(frame); return;
+    case wire::Type::ping:
+    case wire::Type::shutdown:
+    case wire::Type::exec:
+    case wire::Type::input:
+    case wire::Type::signal:
+    case wire::Type::resize:
+    case wire::Type::close: return; // ours to send
+    }
+}
+
+void Supervisor::guest_hello(const std::string& boot_id) {
+    hello_since_panic_ = true;
+    if (agent_up_ && boot_id == boot_id_) { return; }
+    if (agent_up_) {
+        // Some VMMs restart their guest without ending.
+        log_.line("the guest has rebooted");
+        execs_.end_all();
+        new_boot();
+        evidence_.reported.reset();
+        evidence_.panic.clear();
+        console_.watch_for_panic();
+        if (!stopping_) {
+            deadline_.cancel();
+            deadline_at_ = Clock::time_point::max();
+        }
+    }
+    boot_id_ = boot_id;
+    agent_up_ = true;
+    if (launch_.ready_kind == "init") { ready_ = true; }
+    if (stopping_ && phase_ == Phase::up) { ask_to_power_off(Milliseconds(launch_.shutdown_timeout_ms)); }
+    answer_waiters();
+}
+
+void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
+    const auto end = end_of(fields);
+    if (!end || evidence_.reported) { return; }
+    evidence_.reported = end;
+    log_.line("the guest reports: " + describe(*end));
+    // Not every VMM ends with its guest.
+    if (phase_ == Phase::up) {
+        end_by(Milliseconds(launch_.shutdown_timeout_ms), describe(*end) + ", but its VMM didn't end");
+    }
+}
+
+void Supervisor::guest_is_ready() {
+    if (ready_) { return; }
+    ready_ = true;
+    answer_waiters();
+}
+
+void Supervisor::panicked(const std::string& line) {
+    evidence_.panic = line;
+    log_.line("the console shows: " + line);
+    if (phase_ != Phase::up) { return; }
+    // A guest that panicked ends by itself (panic=-1), unless the VMM can't. The text may also come from a log that
+    // somebody prints: then the agent still answers.
+    hello_since_panic_ = false;
+    agent_.send(wire::Type::ping, 0, {});
+    panic_.expires_after(panic_grace);
+    panic_.async_wait([this](boost::system::error_code error) {
+        if (error || phase_ != Phase::up) { return; }
+        if (agent_up_ && hello_since_panic_) {
+            evidence_.panic.clear();
+            console_.watch_for_panic();
+        } else if (agent_up_ || !ready_) {
+            kill_vmm("panicked, and its VMM didn't end within 10s; killed", false);
+        }
+    });
+}
+
+void Supervisor::new_boot() {
+    ++reboots_;
+    ready_ = false;
+    shutdown_sent_ = false;
+}
+
+} // namespace microvmc::supervisor
