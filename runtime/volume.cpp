@@ -117,6 +117,9 @@ bool create_volume(const CreateVolume& request) {
     const std::string& image = request.volume.image;
     struct stat status {};
     if (::lstat(image.c_str(), &status) == 0) { return false; }
+    if (request.volume.format != "raw") {
+        throw Error(fmt::format("can't create {}: only raw images are made, not {}", image, request.volume.format));
+    }
     const off_t size = bytes_of(request.volume.size_mib, image);
     const std::string directory = std::filesystem::path(image).parent_path().string();
     check_room(directory, request.volume.size_mib, image);
