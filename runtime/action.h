@@ -3,6 +3,8 @@
 #include "compiler/plan.h"
 #include "runtime/launch.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -79,18 +81,24 @@ struct StopMachine {
     std::int64_t timeout_ms = 0;
     friend bool operator==(const StopMachine&, const StopMachine&) = default;
 };
-/// Removes a directory of ours with everything in it (a machine's runtime directory, its record).
+/// Removes a directory of ours with everything in it: a machine's runtime directory. Never one that volumes may be in.
 struct RemoveTree {
     std::string path;
     friend bool operator==(const RemoveTree&, const RemoveTree&) = default;
 };
+/// Does nothing when there is none.
 struct RemoveFile {
     std::string path;
     friend bool operator==(const RemoveFile&, const RemoveFile&) = default;
 };
+/// Only when it is empty; else it stays.
+struct RemoveDirectory {
+    std::string path;
+    friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;
+};
 
 using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile>;
+                            StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);

@@ -4,12 +4,33 @@
 #include "compiler/plan.h"
 #include "runtime/action.h"
 
+#include <string>
 #include <vector>
 
 namespace microvmc {
 
-/// Pure: the actions that make `changes` true, machine by machine, in the plan's order.
+/// Pure: the actions that make `changes` true. What is destroyed or stopped comes first, since that frees ports and
+/// memory; then machine by machine, in the plan's order, each awaited ready. Makes no DeleteVolume.
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts);
+
+/// Starts a machine that doesn't run, as `vm` says, and records it. `observed`: what is known of it, null: nothing;
+/// volumes that exist with less than their size are grown.
+std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const ObservedVm* observed,
+                                const HostFacts& facts);
+
+/// Stops it, bounded by its own shutdown timeout; its record stays.
+std::vector<Action> lower_stop(const VmPlan& vm);
+
+/// Where a machine's things lie, known without a plan.
+struct MachinePlace {
+    std::string name;
+    std::string state_dir;
+    std::string runtime_dir;
+};
+
+/// Stops a machine and removes its record, logs and runtime directory. `with_volumes`: the images that microvmc made
+/// for it are deleted, too, last, but for those with `protect`; without, every image stays where it is.
+std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace& place, bool with_volumes);
 
 /// The VMM's exact command lines of one machine, for `plan --commands`.
 std::vector<Child> commands(const VmPlan& vm, const HostFacts& facts);

@@ -1,0 +1,129 @@
+#include "runtime/action.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <variant>
+
+namespace microvmc {
+
+namespace {
+
+using nlohmann::json;
+
+const char* text_of(KernelImage image) {
+    switch (image) {
+    case KernelImage::bzimage: return "bzimage";
+    case KernelImage::elf: return "elf";
+    case KernelImage::unknown: return "unknown";
+    }
+    return "";
+}
+
+struct Line {
+    std::string operator()(const MakeDirectory& action) const { return fmt::format("make directory {}", action.path); }
+    std::string operator()(const WriteFile& action) const { return fmt::format("write {}", action.path); }
+    std::string operator()(const PinKernel& action) const {
+        return fmt::format("pin kernel {} in {}", action.kernel.source, action.kernel.pin);
+    }
+    std::string operator()(const BuildInitramfs& action) const {
+        return fmt::format("build initramfs {}", action.output);
+    }
+    std::string operator()(const CreateVolume& action) const {
+        const VolumePlan& volume = action.volume;
+        return fmt::format("create volume {} ({}MiB {}), unless it is there", volume.image, volume.size_mib,
+                           volume.fs_type);
+    }
+    std::string operator()(const GrowVolume& action) const {
+        return fmt::format("grow volume {} to {}MiB", action.image, action.size_mib);
+    }
+    std::string operator()(const DeleteVolume& action) const { return fmt::format("delete volume {}", action.image); }
+    std::string operator()(const StartMachine& action) const { return fmt::format("start {}", action.launch.vm); }
+    std::string operator()(const AwaitReady& action) const {
+        return fmt::format("wait until {} is ready ({}s at most)", action.vm, action.timeout_ms / 1000);
+    }
+    std::string operator()(const StopMachine& action) const {
+        return fmt::format("stop {} (killed after {}s)", action.vm, action.timeout_ms / 1000);
+    }
+    std::string operator()(const RemoveTree& action) const {
+        return fmt::format("remove {} and what is in it", action.path);
+    }
+    std::string operator()(const RemoveFile& action) const { return fmt::format("remove {}", action.path); }
+    std::string operator()(const RemoveDirectory& action) const {
+        return fmt::format("remove directory {} if it is empty", action.path);
+    }
+};
+
+struct Value {
+    json operator()(const MakeDirectory& action) const {
+        return {{"action", "make-directory"}, {"path", action.path}, {"mode", fmt::format("{:04o}", action.mode)}};
+    }
+    json operator()(const WriteFile& action) const {
+        // A record is JSON, and reads better as such.
+        json content = json::parse(action.content, nullptr, false);
+        if (content.is_discarded()) { content = action.content; }
+        return {{"action", "write-file"},
+                {"path", action.path},
+                {"mode", fmt::format("{:04o}", action.mode)},
+                {"content", std::move(content)}};
+    }
+    json operator()(const PinKernel& action) const {
+        const KernelPlan& kernel = action.kernel;
+        return {{"action", "pin-kernel"},    {"source", kernel.source},        {"release", kernel.release},
+                {"modules", kernel.modules}, {"image", text_of(kernel.image)}, {"pin", kernel.pin}};
+    }
+    json operator()(const BuildInitramfs& action) const {
+        // Fields end with a NUL, which JSON shows as \u0000; a list of them is easier on the eye.
+        json spec = json::array();
+        for (std::size_t at = 0; at < action.spec.size();) {
+            const std::size_t end = action.spec.find('\0', at);
+            spec.push_back(action.spec.substr(at, end - at));
+            at = end == std::string::npos ? action.spec.size() : end + 1;
+        }
+        return {{"action", "build-initramfs"}, {"key", action.key},      {"output", action.output},
+                {"busybox", action.busybox},   {"init", action.init},    {"modules-dir", action.modules_dir},
+                {"modules", action.modules},   {"spec", std::move(spec)}};
+    }
+    json operator()(const CreateVolume& action) const {
+        const VolumePlan& volume = action.volume;
+        return {{"action", "create-volume"},   {"name", volume.name},       {"image", volume.image},
+                {"size-mib", volume.size_mib}, {"fs-type", volume.fs_type}, {"format", volume.format},
+                {"mkfs", action.mkfs}};
+    }
+    json operator()(const GrowVolume& action) const {
+        return {{"action", "grow-volume"}, {"image", action.image}, {"size-mib", action.size_mib}};
+    }
+    json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
+    json operator()(const StartMachine& action) const {
+        return {{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
+    }
+    json operator()(const AwaitReady& action) const {
+        return {{"action", "await-ready"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"timeout-ms", action.timeout_ms}};
+    }
+    json operator()(const StopMachine& action) const {
+        return {{"action", "stop-machine"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"timeout-ms", action.timeout_ms}};
+    }
+    json operator()(const RemoveTree& action) const { return {{"action", "remove-tree"}, {"path", action.path}}; }
+    json operator()(const RemoveFile& action) const { return {{"action", "remove-file"}, {"path", action.path}}; }
+    json operator()(const RemoveDirectory& action) const {
+        return {{"action", "remove-directory"}, {"path", action.path}};
+    }
+};
+
+} // namespace
+
+std::string describe(const Action& action) {
+    return std::visit(Line{}, action);
+}
+
+json to_json_value(const Action& action) {
+    return std::visit(Value{}, action);
+}
+
+} // namespace microvmc

@@ -1,0 +1,37 @@
+#include "runtime/backends/list.h"
+
+#include "runtime/backend.h"
+#include "runtime/error.h"
+
+#include <fmt/format.h>
+
+namespace microvmc {
+
+namespace {
+
+// One line a backend, in the order in which `auto` prefers them.
+constexpr const Backend* all[] = {
+    &qemu,
+};
+
+} // namespace
+
+std::span<const Backend* const> backends() {
+    return all;
+}
+
+const Backend& backend(std::string_view name) {
+    for (const Backend* candidate : all) {
+        if (candidate->traits.name == name) { return *candidate; }
+    }
+    throw Error(fmt::format("there is no hypervisor {}", name),
+                "the machine's record was written by another version of microvmc; apply it again");
+}
+
+std::vector<Traits> all_traits() {
+    std::vector<Traits> traits;
+    for (const Backend* candidate : all) { traits.push_back(candidate->traits); }
+    return traits;
+}
+
+} // namespace microvmc

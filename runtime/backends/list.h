@@ -1,0 +1,9 @@
+#pragma once
+
+namespace microvmc {
+
+struct Backend;
+
+extern const Backend qemu;
+
+} // namespace microvmc

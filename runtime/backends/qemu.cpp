@@ -1,0 +1,498 @@
+// QEMU, on x86_64.
+//
+// What is odd about it, and where that is written (qemu: the QEMU 7.2 sources; linux: those of 6.1):
+//
+// - `microvm` is its machine for guests without firmware and PCI: every device on virtio-mmio, 24 slots with a second
+//   I/O APIC (qemu: docs/system/i386/microvm.rst, hw/i386/microvm.c). The guest finds them through ACPI; without ACPI
+//   it would need CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES, which distributions leave out.
+// - Under TCG that machine gives a kernel nothing to calibrate its TSC by: stock kernels hang in a few of ten boots,
+//   unless `tsc_early_khz=` tells it, of Linux 5.8 and later (linux: arch/x86/kernel/tsc.c). TCG passes the host's TSC
+//   through, so that the host's frequency is the right one. Without a CMOS clock (`rtc=off`) a boot takes 2 s longer.
+// - virtio-mmio devices are of the legacy kind by default (`virtio-mmio.force-legacy`).
+// - virtio-console is a module in distribution kernels, so an early panic is seen only on the serial port.
+// - An ELF kernel is booted by its PVH note (qemu: hw/i386/x86.c, load_elfboot), which spares the guest its own
+//   decompressor, and KASLR with it.
+// - In options a comma is written twice (keyval.h); `-append` is passed as it is, and quoted for the guest's kernel.
+// - `-no-reboot` makes a guest's reset the end of the process, as poweroff is; both exit 0.
+// - The user network forwards IPv4 only (`hostfwd`; qemu: net/slirp.c), and its DNS forwarder needs an address in the
+//   guest's network.
+// - A server socket of its is removed when it ends, and replaced when it starts.
+
+#include "runtime/backend.h"
+#include "runtime/backends/keyval.h"
+#include "runtime/backends/list.h"
+#include "runtime/error.h"
+#include "runtime/kernel_params.h"
+#include "runtime/qmp.h"
+
+#include <boost/asio/ip/address_v4.hpp>
+#include <boost/asio/ip/network_v4.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <variant>
+
+namespace microvmc {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::string_view agent_port = "microvmc.agent";
+constexpr std::size_t microvm_slots = 24;
+constexpr milliseconds command_timeout{5'000};
+
+// What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
+constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
+
+constexpr Capability native(std::string_view name) {
+    return {.name = name, .support = Support::native, .why = {}, .remedy = {}};
+}
+
+// QEMU has it, microvmc doesn't drive it yet.
+constexpr Capability not_yet(std::string_view name, std::string_view remedy = "leave the key out") {
+    return {.name = name,
+            .support = Support::unsupported,
+            .why = "QEMU can, microvmc does not drive it yet",
+            .remedy = remedy};
+}
+
+// Linux' number, "6.1.0-56-amd64" -> 6.1; nothing when the release is unknown.
+struct KernelVersion {
+    unsigned major = 0;
+    unsigned minor = 0;
+    friend auto operator<=>(const KernelVersion&, const KernelVersion&) = default;
+};
+
+std::optional<KernelVersion> kernel_version(std::string_view release) {
+    KernelVersion version;
+    const char* end = release.data() + release.size();
+    const auto major = std::from_chars(release.data(), end, version.major);
+    if (major.ec != std::errc{} || major.ptr == end || *major.ptr != '.') { return std::nullopt; }
+    if (std::from_chars(major.ptr + 1, end, version.minor).ec != std::errc{}) { return std::nullopt; }
+    return version;
+}
+
+// The first that has tsc_early_khz=, merged on 2020-06-03.
+constexpr KernelVersion first_with_tsc_early_khz{5, 8};
+
+// Random numbers, the agent's port, and one for each device and a shared root.
+std::size_t virtio_devices(const VmPlan& vm) {
+    const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
+    return 2 + root + vm.devices().size();
+}
+
+// Why `microvm` is not safe; empty when it is.
+std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
+    if (vm.arch != "x86_64") { return "microvm is a machine of x86_64"; }
+    if (virtio_devices(vm) > microvm_slots) {
+        return fmt::format("{} virtio devices, microvm has {} slots", virtio_devices(vm), microvm_slots);
+    }
+    const std::optional<KernelVersion> version = kernel_version(vm.kernel.release);
+    if (!version) { return "microvm needs a kernel whose release is known"; }
+    if (*version < first_with_tsc_early_khz) {
+        return fmt::format("Linux {} has no tsc_early_khz=, which microvm needs", vm.kernel.release);
+    }
+    if (vm.kernel.modules.empty()) { return "the kernel comes without modules, so it may lack virtio-mmio"; }
+    if (vm.accel == "tcg" && facts.tsc_khz == 0) {
+        return "under TCG microvm's guests need the host's TSC frequency, which is not constant or unknown";
+    }
+    return {};
+}
+
+const KernelFacts* find_kernel(const VmPlan& vm, const HostFacts& facts) {
+    const auto named = facts.named_kernels.find(vm.kernel.source);
+    if (named != facts.named_kernels.end()) { return &named->second; }
+    for (const auto* kernels : {&facts.kernels, &facts.pinned}) {
+        for (const KernelFacts& kernel : *kernels) {
+            const bool original = kernel.path == vm.kernel.source;
+            const bool pinned = kernel.pinned_from == vm.kernel.source && kernel.identity == vm.kernel.identity;
+            if (original || pinned) { return &kernel; }
+        }
+    }
+    return nullptr;
+}
+
+void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
+    const auto choose = [&choice](KernelImage image, std::string reason) {
+        choice.kernel_image = image;
+        choice.kernel_image_reason = std::move(reason);
+    };
+    const KernelFacts* kernel = find_kernel(vm, facts);
+    if (kernel == nullptr) { return choose(KernelImage::bzimage, "booted as it is"); }
+    switch (kernel->image) {
+    case KernelImage::elf: return choose(KernelImage::elf, "the file is one");
+    case KernelImage::unknown: return choose(KernelImage::bzimage, "booted as it is");
+    case KernelImage::bzimage: break;
+    }
+    // Only of kernels that a distribution made is the PVH note known to be there.
+    if (kernel->modules.empty()) { return choose(KernelImage::bzimage, "booted as it is"); }
+    const bool emulated = vm.accel == "tcg";
+    switch (kernel->compression) {
+    case Compression::xz:
+    case Compression::gzip:
+        return choose(KernelImage::elf, emulated ? "the guest's own decompressor takes seconds under TCG"
+                                                 : "spares the guest its slow decompressor");
+    case Compression::zstd:
+    case Compression::lz4_legacy:
+    case Compression::none:
+        if (emulated) { return choose(KernelImage::elf, "boots faster under TCG"); }
+        return choose(KernelImage::bzimage, "quick to decompress with KVM, and keeps KASLR");
+    case Compression::other: return choose(KernelImage::bzimage, "its compression is unknown here");
+    }
+}
+
+MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
+    MachineChoice choice;
+    const std::string against = against_microvm(vm, facts);
+    // `quiet` leaves warnings and panics; every line costs a guest time on its serial port.
+    choice.kernel_params = {"console=ttyS0", "quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
+    if (against.empty()) {
+        choice.machine = "microvm";
+        choice.machine_reason = "the smallest machine; nothing here needs PCI";
+        if (vm.accel == "tcg") { choice.kernel_params.push_back(fmt::format("tsc_early_khz={}", facts.tsc_khz)); }
+    } else {
+        choice.machine = "q35";
+        choice.machine_reason = against;
+    }
+    choose_kernel_image(vm, facts, choice);
+    return choice;
+}
+
+// One command line in the making.
+class CommandLine {
+public:
+    explicit CommandLine(const VmPlan& vm) : bus_(vm.machine == "microvm" ? "device" : "pci"), argv_{vm.program} {}
+
+    void flag(std::string_view option) { argv_.emplace_back(option); }
+    void option(std::string_view option, std::string value) {
+        argv_.emplace_back(option);
+        argv_.push_back(std::move(value));
+    }
+    void option(std::string_view name, const KeyValues& values) { option(name, values.text()); }
+
+    /// A virtio device of the machine's bus: virtio-blk is virtio-blk-device or virtio-blk-pci.
+    [[nodiscard]] KeyValues virtio(std::string_view kind, std::string_view id) const {
+        KeyValues device(fmt::format("{}-{}", kind, bus_));
+        device.add("id", id);
+        if (bus_ == "pci") { device.add("disable-legacy", true); }
+        return device;
+    }
+    [[nodiscard]] bool is_pci() const { return bus_ == "pci"; }
+
+    std::vector<std::string> take() { return std::move(argv_); }
+
+private:
+    std::string bus_;
+    std::vector<std::string> argv_;
+};
+
+KeyValues socket_chardev(std::string_view id, const std::string& path) {
+    return KeyValues("socket").add("id", id).add("path", path).add("server", true).add("wait", false);
+}
+
+void add_machine(CommandLine& line, const VmPlan& vm) {
+    line.option("-name", KeyValues().add("guest", vm.name));
+    if (vm.machine == "microvm") {
+        line.option("-machine", KeyValues("microvm")
+                                    .add("acpi", true)
+                                    .add("rtc", true)
+                                    .add("pit", false)
+                                    .add("pic", false)
+                                    .add("pcie", false)
+                                    .add("usb", false)
+                                    .add("isa-serial", true)
+                                    .add("x-option-roms", false)
+                                    .add("auto-kernel-cmdline", false));
+        line.option("-global", KeyValues().add("virtio-mmio.force-legacy", "false"));
+    } else {
+        line.option(
+            "-machine",
+            KeyValues(vm.machine).add("usb", false).add("sata", false).add("smbus", false).add("vmport", false));
+    }
+    line.option("-accel", vm.accel);
+    line.option("-cpu", vm.accel == "kvm" ? "host" : "max");
+    line.option("-smp", std::to_string(vm.vcpu));
+    line.option("-m", fmt::format("{}M", vm.mem_mib));
+}
+
+void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramfs) {
+    const std::optional<std::string> params = kernel_command_line(vm.kernel.params);
+    if (!params) {
+        throw Error(fmt::format("{}: the kernel's command line can't be written", vm.name),
+                    fmt::format("no parameter may be empty or have a double quote in it, and all of them together {} "
+                                "bytes at most",
+                                max_kernel_command_line));
+    }
+    line.option("-kernel", vm.kernel.pin + (vm.kernel.image == KernelImage::elf ? "/vmlinux" : "/vmlinuz"));
+    line.option("-initrd", initramfs);
+    line.option("-append", *params);
+}
+
+void add_channels(CommandLine& line, const Lowered& lowered) {
+    line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false));
+    line.option("-serial", "chardev:console");
+    line.option("-chardev", socket_chardev("qmp", lowered.control));
+    line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
+    line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
+    line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
+    line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
+    line.option("-device", line.virtio("virtio-rng", "random"));
+}
+
+void add_9p(CommandLine& line, std::string_view id, const std::string& source, std::string_view tag,
+            std::string_view security_model, bool read_only) {
+    line.option("-fsdev", KeyValues("local")
+                              .add("id", id)
+                              .add("path", source)
+                              .add("security_model", security_model)
+                              .add("readonly", read_only)
+                              .add("multidevs", "remap"));
+    line.option("-device",
+                line.virtio("virtio-9p", fmt::format("{}.device", id)).add("fsdev", id).add("mount_tag", tag));
+}
+
+void add(CommandLine& line, const VolumePlan& volume) {
+    const std::string node = "volume." + volume.name;
+    line.option("-blockdev", KeyValues("driver=" + volume.format)
+                                 .add("node-name", node)
+                                 .add("read-only", volume.read_only)
+                                 .add("discard", "unmap")
+                                 .add("file.driver", "file")
+                                 .add("file.filename", volume.image)
+                                 .add("file.locking", true)
+                                 .add("file.discard", "unmap"));
+    KeyValues device = line.virtio("virtio-blk", node + ".device");
+    device.add("drive", node);
+    if (!volume.serial.empty()) { device.add("serial", volume.serial); }
+    line.option("-device", device);
+}
+
+void add(CommandLine& line, const SharePlan& share) {
+    add_9p(line, "share." + share.name, share.source, share.tag, share.security_model, share.read_only);
+}
+
+// The guest's network, gateway and DNS server as the plan has them.
+void add_user_network(KeyValues& netdev, const InterfacePlan& interface) {
+    using boost::asio::ip::make_address_v4;
+    for (const std::string& address : interface.addresses) {
+        boost::system::error_code error;
+        const boost::asio::ip::network_v4 network = boost::asio::ip::make_network_v4(address, error);
+        if (error) { continue; } // IPv6
+        netdev.add("net", network.canonical().to_string());
+        if (!interface.gateway.empty()) { netdev.add("host", interface.gateway); }
+        netdev.add("dhcpstart", network.address().to_string());
+        for (const std::string& server : interface.dns) {
+            const auto dns = make_address_v4(server, error);
+            if (error || boost::asio::ip::network_v4(dns, network.prefix_length()).canonical() != network.canonical()) {
+                continue; // outside: the guest reaches it through the gateway
+            }
+            netdev.add("dns", server);
+            break;
+        }
+        return;
+    }
+}
+
+std::string hostfwd(const ForwardPlan& forward, const InterfacePlan& interface) {
+    std::string guest = forward.guest_address;
+    if (guest.empty() && !interface.addresses.empty()) {
+        guest = interface.addresses.front().substr(0, interface.addresses.front().find('/'));
+    }
+    return fmt::format("{}:{}:{}-{}:{}", forward.proto, forward.host_address, forward.host_port, guest,
+                       forward.guest_port);
+}
+
+void add(CommandLine& line, const InterfacePlan& interface) {
+    const std::string id = "interface." + interface.name;
+    KeyValues netdev("user");
+    // No IPv6: the plan gives the guest no such address, and one that the network announced would lead nowhere.
+    netdev.add("id", id).add("ipv6", false);
+    add_user_network(netdev, interface);
+    for (const ForwardPlan& forward : interface.forwards) { netdev.add("hostfwd", hostfwd(forward, interface)); }
+    line.option("-netdev", netdev);
+    KeyValues device = line.virtio("virtio-net", id + ".device");
+    device.add("netdev", id).add("mac", interface.mac);
+    if (line.is_pci()) { device.add("romfile", ""); } // nothing boots from it
+    line.option("-device", device);
+}
+
+template <typename... F> struct Overloaded : F... { using F::operator()...; };
+
+// Drivers that the guest loads, by name; what they depend on is found when the initramfs is made.
+std::vector<std::string> guest_modules(const VmPlan& vm) {
+    std::vector<std::string> modules{vm.machine == "microvm" ? "virtio_mmio" : "virtio_pci"};
+    const auto want = [&modules](const std::string& name) {
+        if (std::ranges::find(modules, name) == modules.end()) { modules.push_back(name); }
+    };
+    want("virtio_console");
+    want("virtio_rng");
+    want("button"); // system_powerdown arrives as a key
+    want("evdev");
+    if (vm.root.kind == RootPlan::Kind::share) {
+        want("9pnet_virtio");
+        want("9p");
+        if (vm.root.overlay) { want("overlay"); }
+    }
+    for (const Device& device : vm.devices()) {
+        std::visit(Overloaded{
+                       [&](const VolumePlan& volume) {
+                           want("virtio_blk");
+                           if (!volume.mount_point.empty() && volume.fs_type != "none") { want(volume.fs_type); }
+                       },
+                       [&](const SharePlan&) {
+                           want("9pnet_virtio");
+                           want("9p");
+                       },
+                       [&](const InterfacePlan&) { want("virtio_net"); },
+                   },
+                   device);
+    }
+    return modules;
+}
+
+Lowered lower(const VmPlan& vm, const std::string& initramfs) {
+    Lowered lowered;
+    lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
+    lowered.control = vm.runtime_dir + "/qmp.sock";
+    lowered.console_device = "/dev/ttyS0";
+    lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
+    lowered.end = "poweroff";
+    lowered.modules = guest_modules(vm);
+
+    CommandLine line(vm);
+    line.flag("-nodefaults");
+    line.flag("-no-user-config");
+    line.flag("-no-reboot");
+    line.option("-display", "none");
+    line.option("-sandbox", KeyValues("on")
+                                .add("obsolete", "deny")
+                                .add("elevateprivileges", "deny")
+                                .add("spawn", "deny")
+                                .add("resourcecontrol", "deny"));
+    add_machine(line, vm);
+    add_kernel(line, vm, initramfs);
+    add_channels(line, lowered);
+    if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
+    for (const Device& device : vm.devices()) {
+        std::visit(Overloaded{
+                       [&line](const VolumePlan& volume) { add(line, volume); },
+                       [&line](const SharePlan& share) { add(line, share); },
+                       [&line](const InterfacePlan& interface) { add(line, interface); },
+                   },
+                   device);
+    }
+    std::vector<std::string> argv = line.take();
+    argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    lowered.children.push_back(
+        {.role = "vmm", .argv = std::move(argv), .console = true, .await_socket = lowered.control});
+    return lowered;
+}
+
+class QemuControl final : public Control {
+public:
+    QemuControl(const std::string& socket, milliseconds timeout) : qmp_(socket, timeout) {}
+
+    void power_button() override { qmp_.execute("system_powerdown", command_timeout); }
+    void quit() override { qmp_.execute("quit", command_timeout); }
+
+private:
+    Qmp qmp_;
+};
+
+std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
+    return std::make_unique<QemuControl>(control, timeout);
+}
+
+} // namespace
+
+const Backend qemu{
+    .traits =
+        {
+            .name = "qemu",
+            .title = "QEMU",
+            .programs = {{"x86_64", "qemu-system-x86_64"}},
+            .capabilities =
+                {
+                    native("accel.kvm"),
+                    native("accel.tcg"),
+                    not_yet("cpu.model"),
+                    not_yet("memory.hotplug", "leave mem-max out"),
+                    not_yet("memory.hugepages"),
+                    not_yet("balloon"),
+                    not_yet("balloon.deflate-on-oom"),
+                    not_yet("balloon.free-page-reporting"),
+                    native("kernel.bzimage"),
+                    native("kernel.elf"),
+                    not_yet("firmware", "name a kernel"),
+                    native("root.share"),
+                    not_yet("root.image", "use the host's root, or a directory"),
+                    native("volume.raw"),
+                    not_yet("volume.qcow2", "use format raw"),
+                    not_yet("volume.vhd", "use format raw"),
+                    not_yet("volume.vhdx", "use format raw"),
+                    native("volume.ext4"),
+                    not_yet("volume.ext3", "use ext4"),
+                    not_yet("volume.ext2", "use ext4"),
+                    not_yet("volume.xfs", "use ext4"),
+                    not_yet("volume.btrfs", "use ext4"),
+                    not_yet("volume.vfat", "use ext4"),
+                    native("volume.none"),
+                    native("volume.read-only"),
+                    not_yet("volume.direct"),
+                    not_yet("volume.cache"),
+                    not_yet("volume.discard"),
+                    not_yet("volume.backing"),
+                    native("share.9p"),
+                    not_yet("share.virtiofs", "use proto 9p"),
+                    native("share.read-only"),
+                    not_yet("share.cache"),
+                    not_yet("share.posix-acl"),
+                    not_yet("share.xattr"),
+                    {.name = "share.dax",
+                     .support = Support::unsupported,
+                     .why = "9p can't map files into the guest",
+                     .remedy = "leave dax out"},
+                    native("share.security-model"),
+                    not_yet("share.id-map"),
+                    native("interface.user"),
+                    not_yet("interface.tap", "use type user"),
+                    not_yet("interface.macvtap", "use type user"),
+                    not_yet("interface.bridge", "use type user"),
+                    {.name = "interface.queues",
+                     .support = Support::unsupported,
+                     .why = "the user network has one queue",
+                     .remedy = "leave queues out"},
+                    {.name = "interface.vhost",
+                     .support = Support::unsupported,
+                     .why = "the user network is a part of QEMU, not of the host's kernel",
+                     .remedy = "leave vhost out"},
+                    not_yet("interface.mtu"),
+                    not_yet("interface.rate"),
+                    native("forward.tcp"),
+                    native("forward.udp"),
+                    not_yet("forward.guest", "forward from the host, or connect to the gateway's address in the guest"),
+                    not_yet("device.pci"),
+                    not_yet("device.usb"),
+                    not_yet("vsock"),
+                    native("console.serial"),
+                    not_yet("console.virtio", "use the serial console"),
+                    not_yet("console.off", "leave console out"),
+                    not_yet("graphics"),
+                    native("shutdown"),
+                    not_yet("pause"),
+                    not_yet("snapshot"),
+                },
+            .accels = {"kvm", "tcg"},
+            .max_vcpu =
+                255, // the least that both machines have (qemu: hw/i386: microvm.c 288, pc_q35.c 288; x2APIC apart)
+            .user_network = user_network,
+            .choose_machine = choose_machine,
+        },
+    .lower = lower,
+    .attach = attach,
+};
+
+} // namespace microvmc

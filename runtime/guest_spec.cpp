@@ -1,0 +1,88 @@
+#include "runtime/guest_spec.h"
+
+#include "runtime/guest/spec.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace microvmc {
+
+namespace {
+
+using guest::append_record;
+
+void append_param(std::string& spec, const std::string& key, const std::string& value) {
+    if (!value.empty()) { append_record(spec, "param", {key, value}); }
+}
+
+std::string with_read_only(std::vector<std::string> options, bool read_only) {
+    if (read_only) { options.emplace_back("ro"); }
+    return fmt::format("{}", fmt::join(options, ","));
+}
+
+void append_volume(std::string& spec, const VolumePlan& volume, std::size_t position) {
+    const bool grow = volume.fs_type == "ext4" && !volume.read_only && volume.auto_create;
+    append_record(spec, "volume",
+                  {volume.serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
+                   with_read_only(volume.mount_options, volume.read_only), grow ? "1" : "0"});
+}
+
+void append_interface(std::string& spec, const InterfacePlan& interface) {
+    std::vector<std::string> args{interface.mac};
+    args.insert(args.end(), interface.addresses.begin(), interface.addresses.end());
+    args.emplace_back();
+    args.push_back(interface.gateway);
+    args.insert(args.end(), interface.dns.begin(), interface.dns.end());
+    append_record(spec, "interface", args);
+}
+
+void append_ready(std::string& spec, const ReadyPlan& ready) {
+    switch (ready.kind) {
+    case ReadyPlan::Kind::init: return append_record(spec, "ready", {"init"});
+    case ReadyPlan::Kind::tcp: return append_record(spec, "ready", {"tcp", std::to_string(ready.port)});
+    case ReadyPlan::Kind::http: return append_record(spec, "ready", {"http", std::to_string(ready.port), ready.path});
+    case ReadyPlan::Kind::console: return append_record(spec, "ready", {"console", ready.text});
+    case ReadyPlan::Kind::command: {
+        std::vector<std::string> args{"command"};
+        args.insert(args.end(), ready.command.begin(), ready.command.end());
+        return append_record(spec, "ready", args);
+    }
+    case ReadyPlan::Kind::notify: return append_record(spec, "ready", {"notify"});
+    case ReadyPlan::Kind::exit: return append_record(spec, "ready", {"exit", std::to_string(ready.status)});
+    }
+}
+
+// A shared root has an init of its own; the busybox userland has none, and idles.
+constexpr const char* default_init = "/sbin/init";
+
+} // namespace
+
+std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
+    std::string spec;
+    append_param(spec, "hostname", vm.hostname);
+    append_param(spec, "console", lowered.console_device);
+    append_param(spec, "agent", lowered.agent_device);
+    append_param(spec, "end", lowered.end);
+    switch (vm.root.kind) {
+    case RootPlan::Kind::initramfs: break;
+    case RootPlan::Kind::share:
+        append_record(spec, "root", {"share", vm.root.tag, vm.root.overlay ? "tmpfs" : "none"});
+        break;
+    }
+    for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], i); }
+    for (const SharePlan& share : vm.shares) {
+        append_record(spec, "share", {share.proto, share.tag, share.mount_point, with_read_only({}, share.read_only)});
+    }
+    for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }
+    for (const auto& [name, value] : vm.env) { append_record(spec, "env", {name, value}); }
+    if (!vm.workdir.empty()) { append_record(spec, "workdir", {vm.workdir}); }
+    if (!vm.command.empty()) {
+        append_record(spec, "command", vm.command);
+    } else if (vm.root.kind == RootPlan::Kind::share) {
+        append_record(spec, "init", {default_init});
+    }
+    append_ready(spec, vm.ready);
+    return spec;
+}
+
+} // namespace microvmc

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "runtime/error.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// A command that QEMU refused: its class ("GenericError") and its words.
+struct QmpError : Error {
+    QmpError(const std::string& command, std::string class_name, const std::string& description);
+    std::string error_class;
+};
+
+/// A connection to a QMP server; qemu: docs/interop/qmp-spec.txt. Every wait is bounded: TimeoutError. What isn't QMP
+/// is an Error, and the connection is of no more use.
+class Qmp {
+public:
+    /// Connects, retrying until the socket is there and listens, reads the greeting and leaves negotiation mode, all
+    /// within `timeout`.
+    Qmp(const std::string& socket, std::chrono::milliseconds timeout);
+    ~Qmp();
+    Qmp(const Qmp&) = delete;
+    Qmp& operator=(const Qmp&) = delete;
+
+    /// What the command returned. Events that come meanwhile are kept. Throws QmpError when it was refused.
+    nlohmann::json execute(const std::string& command, const nlohmann::json& arguments,
+                           std::chrono::milliseconds timeout);
+    nlohmann::json execute(const std::string& command, std::chrono::milliseconds timeout);
+
+    /// Returns when the server has hung up, as it does when it ends.
+    void wait_closed(std::chrono::milliseconds timeout);
+
+    /// The version in the greeting, "7.2.22".
+    [[nodiscard]] const std::string& version() const;
+    /// The events since the last call, oldest first; the newest 1024 of them.
+    std::vector<nlohmann::json> take_events();
+
+private:
+    struct Connection;
+    std::unique_ptr<Connection> connection_;
+};
+
+} // namespace microvmc
