@@ -196,9 +196,17 @@ Launch read_launch(const std::string& runtime_dir) {
     return launch;
 }
 
-std::optional<End> read_end(const std::string& path) {
+void write_end(const std::string& path, const RecordedEnd& end) {
+    nlohmann::json json = end.end;
+    json["ready"] = end.ready;
+    // Text of a guest may be in it, which need not be UTF-8.
+    write_private_file(path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n", true);
+}
+
+std::optional<RecordedEnd> read_recorded_end(const std::string& path) {
     try {
-        return nlohmann::json::parse(read_small_file(path)).get<End>();
+        const auto json = nlohmann::json::parse(read_small_file(path));
+        return RecordedEnd{json.get<End>(), json.at("ready").get<bool>()};
     } catch (const Error&) { return std::nullopt; } catch (const nlohmann::json::exception&) {
         return std::nullopt;
     }

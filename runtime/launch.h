@@ -88,7 +88,14 @@ void write_private_file(const std::string& path, std::string_view content, bool 
 /// The launch description in `<runtime_dir>/machine.json`. Throws Error that names the file and what is wrong with it.
 Launch read_launch(const std::string& runtime_dir);
 
-/// An end that was written to `path`; nothing when there is no such file or it is not one.
-std::optional<End> read_end(const std::string& path);
+/// An end as it lies in a file (end.json).
+struct RecordedEnd {
+    End end;
+    bool ready = false; ///< it was what ready meant (`ready.exit`)
+};
+/// Written whole and durably. Throws Error.
+void write_end(const std::string& path, const RecordedEnd& end);
+/// Nothing when there is no such file or it is not one.
+std::optional<RecordedEnd> read_recorded_end(const std::string& path);
 
 } // namespace microvmc

@@ -25,7 +25,7 @@ struct Started {
 
 /// Writes machine.json and starts the supervisor, which outlives the caller. Returns when all children were started
 /// (await_socket of each included). Throws Error with the reason, the VMM's last words among it, when they could not
-/// be; TimeoutError when the machine runs already, or what is left of a killed one doesn't go within 2 s.
+/// be; TimeoutError when the machine runs already, or what is left of a killed one doesn't go within 5 s.
 Started start_supervisor(const std::string& program, const Launch& launch);
 
 struct MachineStatus {
@@ -47,8 +47,8 @@ enum class Goal { vmm, agent, ready };
 
 struct AwaitOutcome {
     enum class Kind { reached, ended, timed_out, not_running } kind = Kind::not_running;
-    /// How it ended, when it did: also of a machine that ended before it was asked (not_running), and of one whose end
-    /// was what ready meant (reached).
+    /// How it ended, when it did; also with `reached`, when that end was what ready meant. A machine that ended before
+    /// this was asked counts like one that ended meanwhile; not_running is one that nothing is known of.
     std::optional<End> end;
     std::string waiting_for; ///< timed_out: in words
 };
@@ -70,7 +70,7 @@ std::optional<End> last_end(const std::string& runtime_dir);
 /// Whether any process of a machine lives.
 bool is_locked(const std::string& runtime_dir);
 
-/// Removes what a killed machine left: waits (2 s at most) until its processes are dead, then removes its sockets and
+/// Removes what a killed machine left: waits (5 s at most) until its processes are dead, then removes its sockets and
 /// machine.json. Leaves a machine that runs alone and returns false; true when the directory is free. Throws
 /// TimeoutError when processes stay.
 bool clean_stale(const std::string& runtime_dir);
@@ -98,8 +98,9 @@ struct ExecRequest {
 };
 
 /// Runs a command in the guest and gives its status (128 + N for a signal). Relays stdin, stdout, stderr, the
-/// terminal's size, SIGINT, SIGQUIT, SIGTERM and SIGHUP; the third of these in a row, when the guest did nothing about
-/// the first two, returns 128 + N at once. Throws Error when no machine runs, its agent is not up, or it ended first.
+/// terminal's size, SIGINT, SIGQUIT, SIGTERM and SIGHUP; the third of these within 2 s returns 128 + N at once (with a
+/// tty the first: keys are not signals there). Throws Error when no machine runs, its agent is not up, or it ended
+/// first.
 int exec_in_machine(const std::string& runtime_dir, const ExecRequest& request, Streams streams = {});
 
 } // namespace microvmc

@@ -25,7 +25,7 @@
 //
 // Files in runtime_dir: `lock` (flock held by the supervisor and inherited by its children, so that it is free only
 // when all are dead), `machine.json` (Launch), `control.sock`, the VMM's sockets, `cgroup` (the path of the children's
-// cgroup). When a machine has ended, `lock` and `end.json` (End, the same as Launch::end_file) are left.
+// cgroup). When a machine has ended, `lock` and `end.json` (RecordedEnd, the same as Launch::end_file) are left.
 //
 // The program: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]. N of --lock-fd has the lock already (who
 // starts a supervisor writes machine.json under it). One line is written to --notify-fd, {"supervisor":PID,"vmm":PID}

@@ -337,10 +337,9 @@ void Supervisor::complete() {
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");
     for (const char* name : {launch_name, cgroup_name}) { ::unlink(path(name).c_str()); }
-    const std::string text = nlohmann::json(end).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-    for (const auto& [file, durable] : {std::pair(launch_.end_file, true), std::pair(path(end_name), false)}) {
+    for (const std::string& file : {launch_.end_file, path(end_name)}) {
         try {
-            write_private_file(file, text, durable);
+            write_end(file, {end, ready_by(end)});
         } catch (const Error& error) { log_.line(error.what()); }
     }
     if (!told_) { on_started(error_answer(describe(end))); }

@@ -100,6 +100,7 @@ private:
     [[nodiscard]] nlohmann::json status() const;
     [[nodiscard]] MachineState state() const;
     [[nodiscard]] bool reached(const std::string& goal) const;
+    [[nodiscard]] bool ready_by(const End& end) const;
     [[nodiscard]] std::string waiting_for(const std::string& goal) const;
     void answer_waiters();
     void answer_all(const End& end);

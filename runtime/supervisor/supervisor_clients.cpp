@@ -90,6 +90,10 @@ bool Supervisor::reached(const std::string& goal) const {
     return goal == "agent" ? agent_up_ : ready_;
 }
 
+bool Supervisor::ready_by(const End& end) const {
+    return launch_.ready_kind == "exit" && end.kind == End::Kind::exited && end.status == launch_.ready_status;
+}
+
 std::string Supervisor::waiting_for(const std::string& goal) const {
     if (!vmm_up_) {
         const std::string role = running_.empty() ? "the first process" : running_.back().child->role;
@@ -111,11 +115,9 @@ void Supervisor::answer_waiters() {
 }
 
 void Supervisor::answer_all(const End& end) {
-    const bool by_end =
-        launch_.ready_kind == "exit" && end.kind == End::Kind::exited && end.status == launch_.ready_status;
     for (const Waiter& waiter : std::exchange(waiters_, {})) {
         nlohmann::json json = {{"end", end}};
-        if (by_end && waiter.goal == "ready") { json["state"] = to_string(MachineState::ready); }
+        if (ready_by(end) && waiter.goal == "ready") { json["state"] = to_string(MachineState::ready); }
         answer(waiter.client, json);
     }
     for (const Stopper& stopper : std::exchange(stoppers_, {})) { answer(stopper.client, stop_answer(stopper, end)); }
