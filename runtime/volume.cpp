@@ -67,7 +67,10 @@ void check_room(const std::string& directory, std::uint64_t mib, const std::stri
 void make_file_system(const CreateVolume& request, int fd) {
     if (request.mkfs.empty()) { return; }
     std::vector<std::string> argv = request.mkfs;
-    std::ranges::replace(argv, std::string("{}"), fmt::format("/proc/self/fd/{}", fd));
+    // The last one: an earlier one may be a label.
+    if (const auto image = std::find(argv.rbegin(), argv.rend(), "{}"); image != argv.rend()) {
+        *image = fmt::format("/proc/self/fd/{}", fd);
+    }
     RunOptions options;
     options.timeout = mkfs_timeout;
     options.inherit = {fd};

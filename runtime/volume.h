@@ -14,9 +14,9 @@ namespace microvmc {
 /// off or take for something else: a label of more than 16 bytes, a UUID that is none.
 std::vector<std::string> mkfs_argv(const VolumePlan& volume, const std::string& program);
 
-/// Makes a sparse image of the volume's size with its file system (`request.mkfs`; empty: none) under its name, all at
-/// once; whoever is killed meanwhile leaves no image. False when a file of that name is there, which is never touched.
-/// Throws Error when there isn't room for all of it, or the file system can't be made.
+/// Makes a sparse image of the volume's size with its file system (`request.mkfs`, whose last "{}" is the image; empty:
+/// none) under its name, all at once; whoever is killed meanwhile leaves no image. False when a file of that name is
+/// there, which is never touched. Throws Error when there isn't room for all of it, or the file system can't be made.
 bool create_volume(const CreateVolume& request);
 
 /// Makes an image longer. Throws Error when it would become shorter, or when a process that uses it has it locked: QEMU
