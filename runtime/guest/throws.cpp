@@ -1,5 +1,5 @@
-// What libstdc++ calls where other programs would throw. Its own definitions bring the whole exception machinery and the
-// locales along (700 kB). None is reached: the init asks nothing of the library that could throw but memory.
+// What libstdc++ calls where other programs would throw. Its own definitions bring the whole exception machinery and
+// the locales along (700 kB). None is reached: the init asks nothing of the library that could throw but memory.
 
 #include <cstdlib>
 #include <new>

@@ -62,7 +62,7 @@ Failure mount_volume(const VolumeSettings& volume) {
     std::string device;
     if (auto failure = find_disk(volume, device)) { return concat({"volume ", volume.mount_point, ": ", *failure}); }
     std::optional<std::string> head;
-    if (volume.grow) { head = read_file(device, superblock_bytes); }
+    if (volume.grow) { head = read_file(device, ext_superblock_bytes); }
     if (auto failure = make_directories(volume.mount_point)) { return failure; }
     const MountOptions options = parse_mount_options(volume.options);
     if (mount(device.c_str(), volume.mount_point.c_str(), volume.fs.c_str(), options.flags, options.data.c_str()) !=

@@ -1,0 +1,403 @@
+// The agent itself, beside another init as in a guest with one, its channel a pseudo-terminal.
+
+#include "runtime/guest/agent.h"
+
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <random>
+
+namespace microvmc::guest {
+namespace {
+
+using wire::Frame;
+using wire::Type;
+
+class AgentProcess {
+public:
+    explicit AgentProcess(const Settings& settings) : host_(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)) {
+        grantpt(host_.get());
+        unlockpt(host_.get());
+        const std::string device = ptsname(host_.get());
+        keep_open_ = Fd(::open(device.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+        // The agent does the same; done here already, what is sent before that is not a line being edited.
+        termios raw{};
+        tcgetattr(keep_open_.get(), &raw);
+        cfmakeraw(&raw);
+        tcsetattr(keep_open_.get(), TCSANOW, &raw);
+        pid_ = fork();
+        if (pid_ == 0) {
+            Channel channel;
+            if (channel.open("tty:" + device)) { _exit(1); }
+            Agent agent(settings, channel, Agent::Role::beside);
+            agent.say_hello();
+            report_end(agent.run(-1), channel);
+            _exit(0);
+        }
+    }
+    ~AgentProcess() {
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
+    }
+    AgentProcess(const AgentProcess&) = delete;
+    AgentProcess& operator=(const AgentProcess&) = delete;
+
+    [[nodiscard]] pid_t pid() const { return pid_; }
+
+    void send_bytes(std::string_view bytes) {
+        const std::int64_t deadline = now_ms() + limit_ms;
+        while (!bytes.empty() && now_ms() < deadline) {
+            const ssize_t written = ::write(host_.get(), bytes.data(), bytes.size());
+            if (written > 0) { bytes.remove_prefix(static_cast<std::size_t>(written)); }
+            receive(bytes.empty() ? 0 : 10);
+        }
+        EXPECT_TRUE(bytes.empty()) << "the agent doesn't read";
+    }
+
+    void send(Type type, std::uint32_t stream, std::string_view payload) {
+        send_bytes(wire::encode(type, stream, payload));
+    }
+
+    void execute(std::uint32_t stream, const std::vector<std::string>& argv, const std::vector<std::string>& env = {}) {
+        send(Type::exec, stream, wire::encode_exec({false, 0, 0, "/tmp", env, argv}));
+    }
+
+    /// The payloads of a stream's frames of one type that have come so far, joined; they are taken away.
+    std::string take(Type type, std::uint32_t stream) {
+        std::string all;
+        for (auto frame = frames_.begin(); frame != frames_.end();) {
+            const bool wanted = frame->type == type && frame->stream == stream;
+            if (wanted) { all += frame->payload; }
+            frame = wanted ? frames_.erase(frame) : frame + 1;
+        }
+        return all;
+    }
+
+    /// The same for payloads that are numbers: their sum.
+    std::size_t take_sum(Type type, std::uint32_t stream) {
+        std::size_t sum = 0;
+        for (auto frame = frames_.begin(); frame != frames_.end();) {
+            const bool wanted = frame->type == type && frame->stream == stream;
+            if (wanted) { sum += wire::parse_number<std::size_t>(frame->payload).value_or(0); }
+            frame = wanted ? frames_.erase(frame) : frame + 1;
+        }
+        return sum;
+    }
+
+    [[nodiscard]] bool has(Type type, std::uint32_t stream) const {
+        for (const auto& frame : frames_) {
+            if (frame.type == type && frame.stream == stream) { return true; }
+        }
+        return false;
+    }
+
+    bool await(Type type, std::uint32_t stream = 0, std::int64_t limit = limit_ms) {
+        const std::int64_t deadline = now_ms() + limit;
+        while (!has(type, stream) && now_ms() < deadline) { receive(20); }
+        return has(type, stream);
+    }
+
+    /// What `exit` says, -1: nothing.
+    int await_exit(std::uint32_t stream) {
+        if (!await(Type::exit, stream)) { return -1; }
+        return wire::parse_number<int>(take(Type::exit, stream)).value_or(-2);
+    }
+
+    void receive(int timeout_ms) {
+        pollfd waiting{host_.get(), POLLIN, 0};
+        if (::poll(&waiting, 1, timeout_ms) != 1) { return; }
+        char bytes[4096];
+        ssize_t got = 0;
+        while ((got = ::read(host_.get(), bytes, sizeof bytes)) > 0) {
+            decoder_.feed({bytes, static_cast<std::size_t>(got)});
+            while (auto frame = decoder_.next()) { frames_.push_back(std::move(*frame)); }
+        }
+    }
+
+private:
+    static constexpr std::int64_t limit_ms = 20'000;
+    Fd host_;
+    Fd keep_open_; ///< so that the terminal doesn't hang up before the agent has it
+    pid_t pid_ = -1;
+    wire::Decoder decoder_;
+    std::vector<Frame> frames_;
+};
+
+TEST(Agent, SaysHelloAndAnswersPing) {
+    AgentProcess agent({});
+    ASSERT_TRUE(agent.await(Type::hello));
+    const std::string hello = agent.take(Type::hello, 0);
+    EXPECT_EQ(wire::split_fields(hello).at(0), std::to_string(wire::protocol_version));
+    ASSERT_TRUE(agent.await(Type::ready));
+    agent.take(Type::ready, 0);
+    agent.send(Type::ping, 0, "");
+    ASSERT_TRUE(agent.await(Type::hello));
+    ASSERT_TRUE(agent.await(Type::ready)) << "a new host is told that it holds";
+    EXPECT_EQ(agent.take(Type::hello, 0), hello);
+}
+
+TEST(Agent, ExecutesWithStreamsEnvironmentAndStatus) {
+    Settings settings;
+    settings.env = {"A=1", "B=2"};
+    AgentProcess agent(settings);
+    agent.execute(7, {"sh", "-c", "echo $A$B$C $PWD; echo wrong >&2; exit 42"}, {"B=3", "C=4"});
+    EXPECT_EQ(agent.await_exit(7), 42);
+    EXPECT_EQ(agent.take(Type::output, 7), "134 /tmp\n");
+    EXPECT_EQ(agent.take(Type::error, 7), "wrong\n");
+    agent.execute(8, {"sh", "-c", "kill -TERM $$"});
+    EXPECT_EQ(agent.await_exit(8), 143);
+    agent.execute(9, {"no-such-program"});
+    EXPECT_EQ(agent.await_exit(9), 127);
+    EXPECT_EQ(agent.take(Type::error, 9), "microvmc-init: cannot run no-such-program: No such file or directory\n");
+    agent.execute(10, {"/etc"});
+    EXPECT_EQ(agent.await_exit(10), 126);
+    agent.send(Type::exec, 11, "nonsense");
+    EXPECT_EQ(agent.await_exit(11), 126);
+}
+
+TEST(Agent, CarriesEveryByteBothWays) {
+    std::mt19937 random(6);
+    std::string data(1'000'000, '\0');
+    for (auto& byte : data) { byte = static_cast<char>(random() & 0xff); }
+    AgentProcess agent({});
+    agent.execute(1, {"cat"});
+    std::size_t sent = 0;
+    std::size_t taken = 0;
+    std::string echoed;
+    const std::int64_t deadline = now_ms() + 60'000;
+    while (echoed.size() < data.size() && now_ms() < deadline) {
+        constexpr std::size_t piece = 10'000;
+        while (sent < data.size() && sent - taken + piece <= wire::input_window) {
+            agent.send(Type::input, 1, std::string_view(data).substr(sent, piece));
+            sent += std::min(piece, data.size() - sent);
+        }
+        agent.receive(10);
+        taken += agent.take_sum(Type::taken, 1);
+        echoed += agent.take(Type::output, 1);
+    }
+    EXPECT_TRUE(echoed == data);
+    EXPECT_EQ(taken, data.size());
+    agent.send(Type::input, 1, "");
+    EXPECT_EQ(agent.await_exit(1), 0);
+}
+
+TEST(Agent, AProcessThatDoesNotReadHoldsUpNobody) {
+    AgentProcess agent({});
+    agent.execute(1, {"sleep", "100"});
+    for (std::size_t sent = 0; sent + 30'000 < wire::input_window; sent += 30'000) {
+        agent.send(Type::input, 1, std::string(30'000, 'x'));
+    }
+    agent.execute(2, {"echo", "alive"});
+    EXPECT_EQ(agent.await_exit(2), 0);
+    EXPECT_EQ(agent.take(Type::output, 2), "alive\n");
+    agent.send(Type::signal, 1, "9");
+    EXPECT_EQ(agent.await_exit(1), 137);
+}
+
+TEST(Agent, InputBeyondTheWindowWaitsAndIsNotLost) {
+    AgentProcess agent({});
+    agent.execute(1, {"sh", "-c", "sleep 1; wc -c"});
+    for (int i = 0; i < 20; ++i) { agent.send(Type::input, 1, std::string(50'000, 'y')); }
+    agent.send(Type::input, 1, "");
+    EXPECT_EQ(agent.await_exit(1), 0);
+    EXPECT_EQ(trim(agent.take(Type::output, 1)), "1000000");
+}
+
+TEST(Agent, ManyStreamsKeepTheirOutputWhileTheHostDoesNotRead) {
+    AgentProcess agent({});
+    for (std::uint32_t stream = 1; stream <= 4; ++stream) {
+        agent.execute(stream, {"sh", "-c",
+                               "head -c 300000 /dev/zero | tr '\\0' " + std::to_string(stream) + "; exit " +
+                                   std::to_string(stream)});
+    }
+    sleep_ms(500);
+    for (std::uint32_t stream = 1; stream <= 4; ++stream) {
+        EXPECT_EQ(agent.await_exit(stream), static_cast<int>(stream));
+        EXPECT_TRUE(agent.take(Type::output, stream) ==
+                    std::string(300'000, static_cast<char>('0' + static_cast<char>(stream))));
+    }
+}
+
+TEST(Agent, ABackgroundProcessDoesNotDelayTheExit) {
+    AgentProcess agent({});
+    agent.execute(1, {"sh", "-c", "sleep 5 & echo started"});
+    const std::int64_t start = now_ms();
+    EXPECT_EQ(agent.await_exit(1), 0);
+    EXPECT_LT(now_ms() - start, 3'000);
+    EXPECT_EQ(agent.take(Type::output, 1), "started\n");
+}
+
+TEST(Agent, Terminal) {
+    AgentProcess agent({});
+    agent.send(Type::exec, 1,
+               wire::encode_exec({true, 33, 77, "", {}, {"sh", "-c", "tty; stty size; read x; stty size; sleep 100"}}));
+    const std::int64_t deadline = now_ms() + 10'000;
+    std::string output;
+    while (output.find("33 77") == std::string::npos && now_ms() < deadline) {
+        agent.receive(20);
+        output += agent.take(Type::output, 1);
+    }
+    EXPECT_NE(output.find("/dev/pts/"), std::string::npos) << output;
+    agent.send(Type::resize, 1, wire::join_fields({"10", "20"}));
+    agent.send(Type::input, 1, "\n");
+    while (output.find("10 20") == std::string::npos && now_ms() < deadline) {
+        agent.receive(20);
+        output += agent.take(Type::output, 1);
+    }
+    EXPECT_NE(output.find("10 20"), std::string::npos) << output;
+    agent.send(Type::input, 1, "\x03");
+    EXPECT_EQ(agent.await_exit(1), 130);
+}
+
+TEST(Agent, CloseHangsUpAndIsSilent) {
+    AgentProcess agent({});
+    char path[] = "/tmp/microvmc-agent-XXXXXX";
+    Fd(::mkstemp(path)).reset();
+    agent.execute(1,
+                  {"sh", "-c",
+                   std::string("trap 'echo hung-up > ") + path + "; exit' HUP; while :; do echo x; sleep 0.02; done"});
+    ASSERT_TRUE(agent.await(Type::output, 1));
+    agent.send(Type::close, 1, "");
+    EXPECT_TRUE(wait_for(
+        10'000, [&] { return read_file(path) == "hung-up\n"; }, 10));
+    agent.send(Type::ping, 0, "");
+    agent.take(Type::hello, 0);
+    agent.await(Type::hello);
+    agent.receive(200);
+    EXPECT_FALSE(agent.has(Type::exit, 1));
+    unlink(path);
+}
+
+TEST(Agent, FindsItsWayAfterGarbageAndACutFrame) {
+    AgentProcess agent({});
+    ASSERT_TRUE(agent.await(Type::hello));
+    agent.take(Type::hello, 0);
+    agent.send_bytes("garbage mvmcmvmc");
+    agent.send(Type::ping, 0, "");
+    EXPECT_TRUE(agent.await(Type::hello));
+    agent.take(Type::hello, 0);
+    agent.send_bytes(wire::encode(Type::input, 5, std::string(60'000, 'z')).substr(0, 30'000));
+    sleep_ms(wire::frame_gap_ms + 300);
+    agent.send(Type::ping, 0, "");
+    EXPECT_TRUE(agent.await(Type::hello));
+}
+
+TEST(Agent, RandomFramesNeverEndIt) {
+    std::mt19937 random(7);
+    AgentProcess agent({});
+    for (int round = 0; round < 3'000; ++round) {
+        std::string payload(random() % 40, '\0');
+        for (auto& byte : payload) { byte = static_cast<char>(random() & 0xff); }
+        auto type = static_cast<Type>(random() % 48);
+        // These have effects outside of the agent.
+        if (type == Type::shutdown || type == Type::signal || type == Type::exec) { type = Type::ping; }
+        agent.send(type, random() % 4, payload);
+    }
+    agent.take(Type::hello, 0);
+    agent.send(Type::ping, 0, "");
+    EXPECT_TRUE(agent.await(Type::hello));
+}
+
+TEST(Agent, ReadyWhenThePortListens) {
+    const Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    ASSERT_EQ(bind(server.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+    ASSERT_EQ(getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    Settings settings;
+    settings.ready = ready::Tcp{ntohs(address.sin_port)};
+    AgentProcess agent(settings);
+    ASSERT_TRUE(agent.await(Type::hello));
+    EXPECT_FALSE(agent.await(Type::ready, 0, 200));
+    ASSERT_EQ(listen(server.get(), 5), 0);
+    EXPECT_TRUE(agent.await(Type::ready));
+}
+
+TEST(Agent, ReadyWhenTheServerAnswersWell) {
+    const Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    ASSERT_EQ(bind(server.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+    ASSERT_EQ(getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    ASSERT_EQ(listen(server.get(), 5), 0);
+    Settings settings;
+    settings.ready = ready::Http{ntohs(address.sin_port), "/healthz"};
+    AgentProcess agent(settings);
+    const auto answer = [&](std::string_view text) {
+        std::string request;
+        wait_for(10'000, [&] {
+            const Fd client(accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            if (!client.open()) { return false; }
+            char bytes[512];
+            const ssize_t got = ::recv(client.get(), bytes, sizeof bytes, 0);
+            request.assign(bytes, static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+            write_all(client.get(), text);
+            return true;
+        });
+        return request;
+    };
+    EXPECT_EQ(answer("HTTP/1.1 503 Not yet\r\n\r\n").substr(0, 22), "GET /healthz HTTP/1.1\r");
+    EXPECT_FALSE(agent.await(Type::ready, 0, 100));
+    answer("HTTP/1.1 200 OK\r\n\r\n");
+    EXPECT_TRUE(agent.await(Type::ready));
+}
+
+TEST(Agent, ReadyWhenTheCommandSucceeds) {
+    char path[] = "/tmp/microvmc-agent-XXXXXX";
+    Fd(::mkstemp(path)).reset();
+    Settings settings;
+    settings.ready = ready::Command{{"test", "-s", path}};
+    AgentProcess agent(settings);
+    ASSERT_TRUE(agent.await(Type::hello));
+    EXPECT_FALSE(agent.await(Type::ready, 0, 300));
+    ASSERT_TRUE(write_file(path, "x"));
+    EXPECT_TRUE(agent.await(Type::ready));
+    unlink(path);
+}
+
+TEST(Agent, NeverReadyWhenTheHostDecides) {
+    Settings settings;
+    settings.ready = ready::Host{};
+    AgentProcess agent(settings);
+    ASSERT_TRUE(agent.await(Type::hello));
+    EXPECT_FALSE(agent.await(Type::ready, 0, 200));
+}
+
+TEST(Agent, ReportsTheEndWhenTheInitTerminatesIt) {
+    AgentProcess agent({});
+    ASSERT_TRUE(agent.await(Type::hello));
+    kill(agent.pid(), SIGTERM);
+    ASSERT_TRUE(agent.await(Type::end));
+    EXPECT_EQ(agent.take(Type::end, 0), wire::join_fields({"poweroff", "0"}));
+}
+
+TEST(Agent, AsksForNoCpuWhenIdle) {
+    AgentProcess agent({});
+    ASSERT_TRUE(agent.await(Type::ready));
+    sleep_ms(100);
+    const auto ticks = [&] {
+        // proc(5): utime and stime are fields 14 and 15.
+        const std::string stat = read_file("/proc/" + std::to_string(agent.pid()) + "/stat").value_or("");
+        const auto fields = split(std::string_view(stat).substr(stat.rfind(')')), ' ');
+        return std::stol(std::string(fields.at(12))) + std::stol(std::string(fields.at(13)));
+    };
+    const long before = ticks();
+    sleep_ms(500);
+    EXPECT_LE(ticks() - before, 1);
+}
+
+} // namespace
+} // namespace microvmc::guest
