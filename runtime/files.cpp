@@ -13,6 +13,7 @@
 #include <memory>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <vector>
 
 namespace microvmc {
 
@@ -93,9 +94,14 @@ void remove_entry(int parent, const char* name, const std::string& shown) {
     const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) { fail("open", shown, errno); }
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd), ::closedir);
+    std::vector<std::string> directories;
     while (const dirent* entry = ::readdir(directory.get())) {
         const std::string_view child = entry->d_name;
-        if (child != "." && child != "..") { remove_entry(fd, entry->d_name, fmt::format("{}/{}", shown, child)); }
+        if (child == "." || child == "..") { continue; }
+        if (::unlinkat(fd, entry->d_name, 0) != 0 && errno != ENOENT) { directories.emplace_back(child); }
+    }
+    for (const std::string& child : directories) {
+        remove_entry(fd, child.c_str(), fmt::format("{}/{}", shown, child));
     }
     if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) { fail("remove", shown, errno); }
 }
@@ -141,11 +147,11 @@ bool NewFile::link_to(const std::string& name) {
     return false;
 }
 
-void NewFile::replace() {
-    sync();
+void NewFile::replace(Sync sync_it) {
+    if (sync_it == Sync::to_disk) { sync(); }
     if (part_.empty()) {
         if (link_to(path_)) {
-            sync_directory(directory_);
+            if (sync_it == Sync::to_disk) { sync_directory(directory_); }
             return;
         }
         // Only rename(2) replaces, so it needs a name first; under the directory's lock, so that a part that is found
@@ -163,7 +169,7 @@ void NewFile::replace() {
         if (::rename(part_.c_str(), path_.c_str()) != 0) { fail("replace", path_, errno); }
         part_.clear();
     }
-    sync_directory(directory_);
+    if (sync_it == Sync::to_disk) { sync_directory(directory_); }
 }
 
 bool NewFile::publish() {

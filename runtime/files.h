@@ -20,6 +20,9 @@ enum class Unfinished {
     named,   ///< `.NAME.part`, locked (flock) by its writer; for file systems without O_TMPFILE (NFS, 9p)
 };
 
+/// Whether a file has to outlive a power cut.
+enum class Sync { to_disk, whenever };
+
 /// A file being made in the directory of `path`. Gone unless published.
 class NewFile {
 public:
@@ -31,9 +34,10 @@ public:
 
     [[nodiscard]] int fd() const { return fd_.get(); }
     void write(std::string_view bytes);
-    /// Gives the file its name, in place of what has it now. Data, then name, are on disk when it returns.
-    void replace();
-    /// Gives the file its name unless something has it already: then false, and the file is dropped.
+    /// Gives the file its name, in place of what has it now. Data, then name, are on disk when it returns, unless that
+    /// doesn't matter.
+    void replace(Sync sync_it = Sync::to_disk);
+    /// Gives the file its name unless something has it already: then false, and the file is dropped. On disk, too.
     bool publish();
 
 private:
@@ -59,8 +63,9 @@ std::optional<FileIdentity> file_identity(const std::string& path);
 /// `mkdir -p`: directories that are missing get `mode`, less the umask. Throws Error.
 void make_directories(const std::string& path, std::uint32_t mode);
 
-/// Removes a file, or a directory with everything in it; nothing there is fine. Never follows a symbolic link, and
-/// refuses (throws Error, that part untouched) to go into a mount point, so that what is mounted is never deleted.
+/// Removes a file, or a directory with everything in it, its files before its directories; nothing there is fine. Never
+/// follows a symbolic link, and refuses (throws Error, that part untouched) to go into a mount point, so that what is
+/// mounted is never deleted.
 void remove_tree(const std::string& path);
 
 /// Removes the `.NAME.part` leftovers of a directory that nobody is writing.

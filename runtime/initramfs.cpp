@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <sstream>
@@ -199,6 +200,17 @@ void add_modules(const BuildInitramfs& request, const std::string& cache, Parts&
     for (std::string name; std::getline(lines, name);) { parts.load_order.push_back(name); }
 }
 
+/// Whether the file was made since the host started, as far as its clock can be believed.
+bool is_of_this_boot(const std::string& path) {
+    struct stat status {};
+    timespec now{};
+    timespec uptime{};
+    if (::stat(path.c_str(), &status) != 0) { return false; }
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    ::clock_gettime(CLOCK_BOOTTIME, &uptime);
+    return status.st_ctim.tv_sec > now.tv_sec - uptime.tv_sec;
+}
+
 void append_file(NewFile& out, const std::string& path) {
     const Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status {};
@@ -243,7 +255,9 @@ std::string initramfs_key(const ToolFacts& busybox, const ToolFacts& init, const
 }
 
 bool build_initramfs(const BuildInitramfs& request) {
-    if (::access(request.output.c_str(), F_OK) == 0) { return false; }
+    // Making it takes less time than forcing it to disk. So that isn't done, and one that a power cut may have spoilt
+    // is made again.
+    if (is_of_this_boot(request.output)) { return false; }
     const std::string cache = std::filesystem::path(request.output).parent_path().string();
     make_directories(cache, 0700);
     Parts parts;
@@ -258,7 +272,8 @@ bool build_initramfs(const BuildInitramfs& request) {
     append_file(out, parts.base);
     if (!parts.modules.empty()) { append_file(out, parts.modules); }
     out.write(cpio_archive({file("microvmc/spec", std::move(spec), 0600)}, true));
-    return out.publish();
+    out.replace(Sync::whenever);
+    return true;
 }
 
 } // namespace microvmc

@@ -235,9 +235,13 @@ void fill(const KernelPlan& kernel, const std::string& directory) {
     }
 }
 
+/// Whether there is a pin. remove_tree takes the files first, so one whose removal was cut short lacks one of these.
+bool is_there(const std::string& pin) {
+    return fs::exists(pin + "/pin.json") && (fs::exists(pin + "/vmlinuz") || fs::exists(pin + "/vmlinux"));
+}
+
 bool is_complete(const KernelPlan& kernel) {
-    return fs::exists(kernel.pin + "/pin.json") &&
-           (kernel.image != KernelImage::elf || fs::exists(kernel.pin + "/vmlinux"));
+    return is_there(kernel.pin) && (kernel.image != KernelImage::elf || fs::exists(kernel.pin + "/vmlinux"));
 }
 
 } // namespace
@@ -257,7 +261,7 @@ bool pin_kernel(const KernelPlan& kernel) {
     for (const std::string& leftover : leftovers) { remove_tree(leftover); }
     if (is_complete(kernel)) { return false; }
 
-    if (fs::exists(kernel.pin + "/pin.json")) {
+    if (is_there(kernel.pin)) {
         write_whole(kernel.pin + "/vmlinux", extracted(read_kernel(kernel.pin + "/vmlinuz"), kernel.source), 0644);
         return true;
     }
@@ -272,7 +276,7 @@ bool pin_kernel(const KernelPlan& kernel) {
         remove_tree(temporary);
         throw;
     }
-    // An empty directory of that name may be there; rename(2) replaces no other.
+    remove_tree(kernel.pin); // what is left of one
     if (::rename(temporary.c_str(), kernel.pin.c_str()) != 0) {
         const int error = errno;
         remove_tree(temporary);

@@ -13,7 +13,9 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fstream>
 #include <map>
+#include <sched.h>
 
 namespace microvmc {
 namespace {
@@ -170,6 +172,34 @@ TEST_F(Initramfs, AnotherProgramMakesAnotherBase) {
     wanted.output = *directory / "cache/program2.cpio";
     build_initramfs(wanted);
     EXPECT_EQ(members(wanted.output)["microvmc/init"].content, changed);
+}
+
+TEST_F(Initramfs, OneOfAnEarlierBootIsMadeAgain) {
+    if (::geteuid() != 0) { GTEST_SKIP() << "only root starts a time namespace"; }
+    const BuildInitramfs wanted = request("boot");
+    build_initramfs(wanted);
+    std::filesystem::resize_file(wanted.output, 0); // as a power cut may leave it
+    EXPECT_FALSE(build_initramfs(wanted));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+    constexpr int no_namespaces = 77;
+    const pid_t outer = ::fork();
+    if (outer == 0) {
+        if (::unshare(CLONE_NEWTIME) != 0) { ::_exit(no_namespaces); }
+        // In it, the host has started this very second.
+        timespec uptime{};
+        ::clock_gettime(CLOCK_BOOTTIME, &uptime);
+        std::ofstream("/proc/self/timens_offsets") << "boottime -" << uptime.tv_sec << " 0\n";
+        const pid_t inner = ::fork();
+        if (inner == 0) { ::_exit(build_initramfs(wanted) ? 0 : 1); }
+        int status = -1;
+        ::waitpid(inner, &status, 0);
+        ::_exit(status == 0 ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(outer, &status, 0);
+    if (WEXITSTATUS(status) == no_namespaces) { GTEST_SKIP() << "no time namespaces here"; }
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(members(wanted.output).contains("microvmc/spec"));
 }
 
 TEST_F(Initramfs, WithoutModulesAndWithoutBusybox) {

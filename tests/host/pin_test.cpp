@@ -76,6 +76,19 @@ TEST(Pin, OutlivesItsSource) {
     EXPECT_EQ(read_file(plan.pin + "/vmlinux"), small_vmlinux());
 }
 
+TEST(Pin, HalfRemovedIsMadeAgain) {
+    const TemporaryDirectory directory;
+    const KernelPlan plan = synthetic(directory);
+    for (const char* gone : {"pin.json", "vmlinuz"}) {
+        EXPECT_TRUE(pin_kernel(plan));
+        std::filesystem::remove(plan.pin + "/" + gone);
+        remove_tree(plan.pin + "/modules");
+        EXPECT_TRUE(pin_kernel(plan)) << gone;
+        EXPECT_THAT(names_in(plan.pin), ElementsAre("config", "modules", "pin.json", "vmlinuz"));
+        remove_tree(plan.pin);
+    }
+}
+
 TEST(Pin, ElfAtOnce) {
     const TemporaryDirectory directory;
     const KernelPlan plan = synthetic(directory, KernelImage::elf);
