@@ -43,7 +43,7 @@ int sooner(int a, int b) {
 } // namespace
 
 Agent::Agent(const Settings& settings, Channel& channel, Role role)
-    : settings_(settings), channel_(channel), role_(role), env_(make_environment(settings)), probe_(settings, env_),
+    : channel_(channel), role_(role), env_(make_environment(settings)), probe_(settings, env_),
       signals_(open_signals()) {
     poller_.add(signals_.get(), Source::signals, 0, EPOLLIN);
     if (channel_.is_open()) {

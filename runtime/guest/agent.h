@@ -49,7 +49,6 @@ private:
     [[nodiscard]] bool input_full() const;
     Stream* find(std::uint32_t id);
 
-    const Settings& settings_;
     Channel& channel_;
     Role role_;
     std::vector<std::string> env_;

@@ -28,7 +28,8 @@ void ask_own_init(Ending::Kind kind) {
 
 Ending own_init_ending() {
     // systemd(1) becomes systemd-shutdown at the end, whose first argument is the verb.
-    const auto words = wire::split_fields(read_file("/proc/1/cmdline").value_or(""));
+    const std::string command_line = read_file("/proc/1/cmdline").value_or("");
+    const auto words = wire::split_fields(command_line);
     Ending ending;
     ending.kind = asked;
     if (words.size() > 1 && words[0].find("shutdown") != std::string_view::npos) {
