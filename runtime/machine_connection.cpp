@@ -12,6 +12,8 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <functional>
+#include <optional>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -37,7 +39,7 @@ void kill_recorded_cgroup(const std::string& runtime_dir) {
 }
 
 /// Calls `look` until it gives something, in steps; what stays of a killed machine is killed on the way.
-template <typename Look> auto wait_for(const std::string& runtime_dir, Look look) -> decltype(*look()) {
+Fd wait_for(const std::string& runtime_dir, const std::function<std::optional<Fd>()>& look) {
     const auto since = Clock::now();
     bool killed = false;
     for (;;) {
