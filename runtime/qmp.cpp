@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <optional>
 #include <sys/socket.h>
 #include <thread>
@@ -74,6 +75,8 @@ struct Qmp::Connection {
         for (;;) {
             socket.open();
             socket.native_non_blocking(true);
+            // Asio doesn't; QEMU would wait for ever for the end of a client whose child has the socket, too.
+            ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
             if (::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0) {
                 return;
             }

@@ -251,11 +251,13 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
                               .add("readonly", read_only)
                               .add("multidevs", "remap"));
     line.option("-device",
-                line.virtio("virtio-9p", fmt::format("{}.device", id)).add("fsdev", id).add("mount_tag", tag));
+                line.virtio("virtio-9p", fmt::format("{}-device", id)).add("fsdev", id).add("mount_tag", tag));
 }
 
-void add(CommandLine& line, const VolumePlan& volume) {
-    const std::string node = "volume." + volume.name;
+// Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
+// many by itself.
+void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
+    const std::string node = fmt::format("volume{}", number);
     line.option("-blockdev", KeyValues("driver=" + volume.format)
                                  .add("node-name", node)
                                  .add("read-only", volume.read_only)
@@ -264,14 +266,14 @@ void add(CommandLine& line, const VolumePlan& volume) {
                                  .add("file.filename", volume.image)
                                  .add("file.locking", true)
                                  .add("file.discard", "unmap"));
-    KeyValues device = line.virtio("virtio-blk", node + ".device");
+    KeyValues device = line.virtio("virtio-blk", node + "-device");
     device.add("drive", node);
     if (!volume.serial.empty()) { device.add("serial", volume.serial); }
     line.option("-device", device);
 }
 
-void add(CommandLine& line, const SharePlan& share) {
-    add_9p(line, "share." + share.name, share.source, share.tag, share.security_model, share.read_only);
+void add(CommandLine& line, const SharePlan& share, std::size_t number) {
+    add_9p(line, fmt::format("share{}", number), share.source, share.tag, share.security_model, share.read_only);
 }
 
 // The guest's network, gateway and DNS server as the plan has them.
@@ -305,15 +307,15 @@ std::string hostfwd(const ForwardPlan& forward, const InterfacePlan& interface) 
                        forward.guest_port);
 }
 
-void add(CommandLine& line, const InterfacePlan& interface) {
-    const std::string id = "interface." + interface.name;
+void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) {
+    const std::string id = fmt::format("interface{}", number);
     KeyValues netdev("user");
     // No IPv6: the plan gives the guest no such address, and one that the network announced would lead nowhere.
     netdev.add("id", id).add("ipv6", false);
     add_user_network(netdev, interface);
     for (const ForwardPlan& forward : interface.forwards) { netdev.add("hostfwd", hostfwd(forward, interface)); }
     line.option("-netdev", netdev);
-    KeyValues device = line.virtio("virtio-net", id + ".device");
+    KeyValues device = line.virtio("virtio-net", id + "-device");
     device.add("netdev", id).add("mac", interface.mac);
     if (line.is_pci()) { device.add("romfile", ""); } // nothing boots from it
     line.option("-device", device);
@@ -376,11 +378,14 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     add_kernel(line, vm, initramfs);
     add_channels(line, lowered);
     if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
+    std::size_t volumes = 0;
+    std::size_t shares = 0;
+    std::size_t interfaces = 0;
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
-                       [&line](const VolumePlan& volume) { add(line, volume); },
-                       [&line](const SharePlan& share) { add(line, share); },
-                       [&line](const InterfacePlan& interface) { add(line, interface); },
+                       [&](const VolumePlan& volume) { add(line, volume, volumes++); },
+                       [&](const SharePlan& share) { add(line, share, shares++); },
+                       [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
                    },
                    device);
     }

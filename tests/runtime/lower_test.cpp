@@ -1,0 +1,158 @@
+#include "runtime/lower.h"
+
+#include "tests/runtime/sample.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <regex>
+
+namespace microvmc::test {
+
+namespace {
+
+std::string text_of(const std::vector<Action>& actions) {
+    nlohmann::json all = nlohmann::json::array();
+    for (const Action& action : actions) {
+        nlohmann::json value = to_json_value(action);
+        // Whole plans are checked by ThePlanIsRecordedAndGivenToTheSupervisor.
+        if (value["action"] == "write-file") { value["content"] = "the plan"; }
+        if (value["action"] == "start-machine") { value["launch"]["plan"] = "the plan"; }
+        all.push_back(std::move(value));
+    }
+    // The initramfs' name is a digest that tests/host covers.
+    return std::regex_replace(all.dump(2) + '\n', std::regex("[0-9a-f]{64}"), "KEY");
+}
+
+std::vector<std::string> lines_of(const std::vector<Action>& actions) {
+    std::vector<std::string> lines;
+    for (const Action& action : actions) { lines.push_back(describe(action)); }
+    return lines;
+}
+
+std::vector<Action> lowered(ChangeKind kind, const Plan& plan, const Observed& observed) {
+    return lower(plan, one_change(kind), observed, sample_facts());
+}
+
+template <typename T> std::vector<T> of_kind(const std::vector<Action>& actions) {
+    std::vector<T> found;
+    for (const Action& action : actions) {
+        if (const T* one = std::get_if<T>(&action)) { found.push_back(*one); }
+    }
+    return found;
+}
+
+} // namespace
+
+TEST(Lower, Create) {
+    expect_golden("create.json", text_of(lowered(ChangeKind::create, hello_plan(), {})));
+}
+
+TEST(Lower, ThePlanIsRecordedAndGivenToTheSupervisor) {
+    const auto actions = lowered(ChangeKind::create, hello_plan(), {});
+    EXPECT_EQ(nlohmann::json::parse(of_kind<WriteFile>(actions).front().content).get<VmPlan>(), hello_vm());
+    EXPECT_EQ(of_kind<StartMachine>(actions).front().launch.plan.get<VmPlan>(), hello_vm());
+}
+
+TEST(Lower, RestartWithAGrownVolume) {
+    Plan plan = hello_plan();
+    plan.vms.front().volumes.front().size_mib = 96;
+    plan.vms.front().vcpu = 2;
+    expect_golden("restart.json", text_of(lowered(ChangeKind::restart, plan, running(hello_vm()))));
+}
+
+TEST(Lower, OnQ35) {
+    Plan plan = hello_plan();
+    plan.vms.front().machine = "q35";
+    plan.vms.front().root.kind = RootPlan::Kind::share;
+    plan.vms.front().root.source = "/";
+    plan.vms.front().root.tag = "root";
+    plan.vms.front().command.clear();
+    expect_golden("create-q35.json", text_of(lowered(ChangeKind::create, plan, {})));
+}
+
+TEST(Lower, NothingChangedIsNothingToDo) {
+    EXPECT_TRUE(lowered(ChangeKind::none, hello_plan(), running(hello_vm())).empty());
+}
+
+TEST(Lower, InPlaceAndUpdateWriteTheRecordAlone) {
+    for (const ChangeKind kind : {ChangeKind::in_place, ChangeKind::update}) {
+        const auto actions = lowered(kind, hello_plan(), running(hello_vm()));
+        const auto records = of_kind<WriteFile>(actions);
+        ASSERT_EQ(records.size(), 1U);
+        EXPECT_EQ(nlohmann::json::parse(records.front().content).get<VmPlan>(), hello_vm());
+        EXPECT_EQ(actions.size(), records.size() + of_kind<MakeDirectory>(actions).size());
+    }
+}
+
+TEST(Lower, StopStopsByTheOldTimeoutAndRecords) {
+    Plan plan = hello_plan();
+    plan.vms.front().shutdown_timeout_ms = 1;
+    const auto actions = lowered(ChangeKind::stop, plan, running(hello_vm()));
+    EXPECT_THAT(lines_of(actions), ::testing::ElementsAre("stop web (killed after 60s)",
+                                                          "write /var/lib/microvmc/projects/hello/web/plan.json"));
+}
+
+TEST(Lower, DestroyKeepsVolumes) {
+    const auto actions = lowered(ChangeKind::destroy, hello_plan(), running(hello_vm()));
+    expect_golden("destroy.json", text_of(actions));
+    EXPECT_TRUE(of_kind<DeleteVolume>(actions).empty());
+}
+
+TEST(Lower, AMachineWithoutRecordIsDestroyedByItsDirectories) {
+    ObservedVm unknown;
+    unknown.name = "old";
+    const auto actions = lower_destroy(unknown, {"old", "/s/old", "/r/p/old"}, true);
+    EXPECT_EQ(of_kind<StopMachine>(actions).front().runtime_dir, "/r/p/old");
+    EXPECT_EQ(of_kind<RemoveTree>(actions).front().path, "/r/p/old");
+    EXPECT_TRUE(of_kind<DeleteVolume>(actions).empty());
+}
+
+TEST(Lower, VolumesThatTheUserMadeAreNeitherCreatedNorDeleted) {
+    Plan plan = hello_plan();
+    plan.vms.front().volumes.front().auto_create = false;
+    EXPECT_TRUE(of_kind<CreateVolume>(lowered(ChangeKind::create, plan, {})).empty());
+    const Observed observed = running(plan.vms.front());
+    EXPECT_TRUE(of_kind<DeleteVolume>(lower_destroy(observed.vms.front(), {"web", "/s", "/r"}, true)).empty());
+}
+
+// What is destroyed frees its port before another machine takes it.
+TEST(Lower, WhatIsDestroyedComesFirst) {
+    Observed observed = running(hello_vm());
+    observed.vms.front().name = "old";
+    VmChange create;
+    create.vm = "web";
+    create.kind = ChangeKind::create;
+    VmChange destroy;
+    destroy.vm = "old";
+    destroy.kind = ChangeKind::destroy;
+    const auto actions = lower(hello_plan(), {{create, destroy}}, observed, sample_facts());
+    EXPECT_EQ(describe(actions.front()), "stop old (killed after 60s)");
+}
+
+// Directories are made once, each before what is in it.
+TEST(Lower, DirectoriesFromTheTopDown) {
+    const auto directories = of_kind<MakeDirectory>(lowered(ChangeKind::create, hello_plan(), {}));
+    std::vector<std::string> paths;
+    for (const MakeDirectory& directory : directories) { paths.push_back(directory.path); }
+    const std::vector<std::string> expected{
+        "/var/lib/microvmc/projects",
+        "/var/lib/microvmc/projects/hello",
+        "/var/lib/microvmc/projects/hello/web",
+        "/run/microvmc/hello",
+        "/run/microvmc/hello/web",
+        "/var/lib/microvmc/kernels",
+        "/var/lib/microvmc/cache",
+        "/var/lib/microvmc/cache/initramfs",
+        "/var/lib/microvmc/projects/hello/web/volumes",
+    };
+    EXPECT_EQ(paths, expected);
+}
+
+TEST(Lower, CommandsAreWhatIsStarted) {
+    const auto started = of_kind<StartMachine>(lowered(ChangeKind::create, hello_plan(), {})).front();
+    EXPECT_EQ(commands(hello_vm(), sample_facts()), started.launch.children);
+}
+
+} // namespace microvmc::test

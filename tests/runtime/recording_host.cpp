@@ -1,0 +1,128 @@
+#include "tests/runtime/recording_host.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace microvmc::test {
+
+namespace {
+
+std::string parent_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
+}
+
+} // namespace
+
+void RecordingHost::record(const std::string& call) {
+    calls.push_back(call);
+    if (fail_at.contains(calls.size() - 1)) { throw Error("told to fail: " + call); }
+}
+
+void RecordingHost::add_file(const std::string& path, const std::string& content) {
+    if (!model.directories.contains(parent_of(path))) { throw Error("no directory for " + path); }
+    model.files[path] = content;
+}
+
+bool RecordingHost::has_entries(const std::string& directory) const {
+    const std::string prefix = directory + '/';
+    const auto inside = [&prefix](const std::string& path) { return path.starts_with(prefix); };
+    return std::ranges::any_of(model.directories, inside) ||
+           std::ranges::any_of(model.files, [&inside](const auto& file) { return inside(file.first); });
+}
+
+bool RecordingHost::exists(const std::string& path) {
+    return model.directories.contains(path) || model.files.contains(path);
+}
+
+bool RecordingHost::make_directory(const std::string& path, std::uint32_t /*mode*/) {
+    record("make_directory " + path);
+    if (!model.directories.contains(parent_of(path))) { throw Error("no directory for " + path); }
+    return model.directories.insert(path).second;
+}
+
+std::optional<std::string> RecordingHost::read_file(const std::string& path) {
+    const auto found = model.files.find(path);
+    return found == model.files.end() ? std::nullopt : std::optional(found->second);
+}
+
+void RecordingHost::write_file(const std::string& path, const std::string& content, std::uint32_t /*mode*/) {
+    record("write_file " + path);
+    add_file(path, content);
+}
+
+void RecordingHost::remove_file(const std::string& path) {
+    record("remove_file " + path);
+    model.files.erase(path);
+}
+
+void RecordingHost::remove_tree(const std::string& path) {
+    record("remove_tree " + path);
+    if (model.machines.contains(path)) { throw Error("a machine runs in " + path); }
+    const auto inside = [&path](const std::string& entry) { return entry == path || entry.starts_with(path + '/'); };
+    std::erase_if(model.directories, inside);
+    std::erase_if(model.files, [&inside](const auto& file) { return inside(file.first); });
+}
+
+bool RecordingHost::remove_directory(const std::string& path) {
+    record("remove_directory " + path);
+    return !has_entries(path) && model.directories.erase(path) != 0;
+}
+
+bool RecordingHost::pin_kernel(const KernelPlan& kernel) {
+    record("pin_kernel " + kernel.pin);
+    if (model.directories.contains(kernel.pin)) { return false; }
+    if (!model.directories.contains(parent_of(kernel.pin))) { throw Error("no directory for " + kernel.pin); }
+    model.directories.insert(kernel.pin);
+    add_file(kernel.pin + "/vmlinuz", kernel.source);
+    return true;
+}
+
+bool RecordingHost::build_initramfs(const BuildInitramfs& request) {
+    record("build_initramfs " + request.output);
+    if (model.files.contains(request.output)) { return false; }
+    add_file(request.output, request.spec);
+    return true;
+}
+
+bool RecordingHost::create_volume(const CreateVolume& request) {
+    record("create_volume " + request.volume.image);
+    if (model.files.contains(request.volume.image)) { return false; }
+    add_file(request.volume.image, fmt::format("{} MiB", request.volume.size_mib));
+    return true;
+}
+
+void RecordingHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
+    record("grow_volume " + image);
+    model.files.at(image) = fmt::format("{} MiB", size_mib);
+}
+
+void RecordingHost::start_machine(const StartMachine& request) {
+    const Launch& launch = request.launch;
+    record("start_machine " + launch.runtime_dir);
+    if (model.machines.contains(launch.runtime_dir)) { throw Error("runs already"); }
+    add_file(launch.runtime_dir + "/control.sock", "");
+    add_file(launch.runtime_dir + "/lock", "");
+    add_file(launch.console_log, "");
+    add_file(launch.vmm_log, "");
+    model.machines[launch.runtime_dir] = launch.vm;
+    for (const auto& volume : launch.plan.at("volumes")) {
+        if (!model.files.contains(volume.at("image").get<std::string>())) { throw Error("no volume"); }
+    }
+}
+
+void RecordingHost::await_ready(const AwaitReady& request) {
+    record("await_ready " + request.runtime_dir);
+    if (never_ready) { throw TimeoutError("not ready", "look at its console"); }
+}
+
+StopOutcome RecordingHost::stop_machine(const StopMachine& request) {
+    record("stop_machine " + request.runtime_dir);
+    if (model.machines.erase(request.runtime_dir) == 0) {
+        return {.kind = StopOutcome::Kind::was_not_running, .detail = "was not running"};
+    }
+    model.files.erase(request.runtime_dir + "/control.sock");
+    return {.kind = StopOutcome::Kind::graceful, .detail = "powered off"};
+}
+
+} // namespace microvmc::test

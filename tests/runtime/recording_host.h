@@ -1,0 +1,53 @@
+#pragma once
+
+#include "runtime/host.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace microvmc::test {
+
+/// What a host looks like, as far as actions change it.
+struct HostModel {
+    std::set<std::string> directories;
+    std::map<std::string, std::string> files;    ///< path -> content; volumes, pins and initramfs as well
+    std::map<std::string, std::string> machines; ///< runtime directory -> what was started there
+
+    friend bool operator==(const HostModel&, const HostModel&) = default;
+};
+
+/// A Host that keeps a model, records every call, and fails where it is told. Like the real one, a call that fails has
+/// done nothing.
+class RecordingHost final : public Host {
+public:
+    HostModel model;
+    std::vector<std::string> calls; ///< those that change something: "write_file /path"
+    /// Indices into `calls` that throw instead.
+    std::set<std::size_t> fail_at;
+    /// Machines that don't get ready.
+    bool never_ready = false;
+
+    bool exists(const std::string& path) override;
+    bool make_directory(const std::string& path, std::uint32_t mode) override;
+    std::optional<std::string> read_file(const std::string& path) override;
+    void write_file(const std::string& path, const std::string& content, std::uint32_t mode) override;
+    void remove_file(const std::string& path) override;
+    void remove_tree(const std::string& path) override;
+    bool remove_directory(const std::string& path) override;
+    bool pin_kernel(const KernelPlan& kernel) override;
+    bool build_initramfs(const BuildInitramfs& request) override;
+    bool create_volume(const CreateVolume& request) override;
+    void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    void start_machine(const StartMachine& request) override;
+    void await_ready(const AwaitReady& request) override;
+    StopOutcome stop_machine(const StopMachine& request) override;
+
+private:
+    void record(const std::string& call);
+    void add_file(const std::string& path, const std::string& content);
+    [[nodiscard]] bool has_entries(const std::string& directory) const;
+};
+
+} // namespace microvmc::test
