@@ -76,6 +76,18 @@ TEST(Pin, OutlivesItsSource) {
     EXPECT_EQ(read_file(plan.pin + "/vmlinux"), small_vmlinux());
 }
 
+TEST(Pin, SweepsWhatKilledOnesLeft) {
+    const TemporaryDirectory directory;
+    const KernelPlan plan = synthetic(directory);
+    for (const char* name : {".6.1.0-9-test.part/modules", ".another.part/modules"}) {
+        make_directories(directory / "state/kernels/" + name, 0700);
+    }
+    write_whole(directory / "state/kernels/.6.1.0-9-test.part/vmlinuz", "half", 0600);
+    EXPECT_TRUE(pin_kernel(plan));
+    EXPECT_THAT(names_in(directory / "state/kernels"), ElementsAre(".lock", "6.1.0-9-test"));
+    EXPECT_EQ(read_file(plan.pin + "/vmlinuz"), read_file(plan.source));
+}
+
 TEST(Pin, HalfRemovedIsMadeAgain) {
     const TemporaryDirectory directory;
     const KernelPlan plan = synthetic(directory);
