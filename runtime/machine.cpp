@@ -37,6 +37,8 @@ std::string_view name_of(StopKind kind) {
     return {};
 }
 
+const char* const no_answer = "the machine's supervisor doesn't answer";
+const char* const kill_it = "`microvmc stop --kill` ends it with its machine";
 const char* const supervisor_died = "its supervisor died, and its processes with it";
 
 AwaitOutcome ended_earlier(const std::string& runtime_dir, Goal goal) {
@@ -74,9 +76,15 @@ bool is_locked(const std::string& runtime_dir) {
 }
 
 std::optional<MachineStatus> machine_status(const std::string& runtime_dir) {
-    const Fd connection = machine::find_supervisor(runtime_dir);
-    if (!connection) { return std::nullopt; }
-    const Answer answer = machine::request_now(connection, {{"op", "status"}});
+    Answer answer;
+    // One that was just killed may still take a connection; then it is looked for again.
+    for (const auto deadline = Clock::now() + machine::patience; answer.kind == Answer::Kind::closed;) {
+        const Fd connection = machine::find_supervisor(runtime_dir);
+        if (!connection) { return std::nullopt; }
+        answer = machine::request(connection, {{"op", "status"}}, deadline);
+        if (Clock::now() >= deadline) { break; }
+    }
+    if (answer.kind != Answer::Kind::answered) { throw TimeoutError(no_answer, kill_it); }
     MachineStatus status;
     try {
         const nlohmann::json& json = answer.json;
@@ -102,8 +110,12 @@ AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chron
         machine::request(connection, {{"op", "await"}, {"for", name_of(goal)}, {"timeout_ms", timeout.count()}},
                          Clock::now() + timeout + machine::patience);
     switch (answer.kind) {
-    case Answer::Kind::timed_out: throw TimeoutError("the machine's supervisor doesn't answer");
-    case Answer::Kind::closed: return {AwaitOutcome::Kind::ended, End{End::Kind::killed, 0, supervisor_died}, {}};
+    case Answer::Kind::timed_out: throw TimeoutError(no_answer, kill_it);
+    case Answer::Kind::closed:
+        if (!machine::find_supervisor(runtime_dir)) {
+            if (AwaitOutcome outcome = ended_earlier(runtime_dir, goal); outcome.end) { return outcome; }
+        }
+        return {AwaitOutcome::Kind::ended, End{End::Kind::killed, 0, supervisor_died}, {}};
     case Answer::Kind::answered: break;
     }
     AwaitOutcome outcome;
@@ -125,7 +137,10 @@ AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chron
 
 StopOutcome stop_machine(const std::string& runtime_dir, std::chrono::milliseconds timeout, StopKind kind, bool asked) {
     const Fd connection = machine::find_supervisor(runtime_dir);
-    if (!connection) { return {StopOutcome::Kind::was_not_running, {}}; }
+    if (!connection) {
+        clean_stale(runtime_dir);
+        return {StopOutcome::Kind::was_not_running, {}};
+    }
     timeout = std::min(timeout, longest);
     const nlohmann::json json = {
         {"op", "stop"}, {"timeout_ms", timeout.count()}, {"kind", name_of(kind)}, {"asked", asked}};

@@ -70,8 +70,8 @@ std::optional<End> last_end(const std::string& runtime_dir);
 /// Whether any process of a machine lives.
 bool is_locked(const std::string& runtime_dir);
 
-/// Removes what a killed machine left: waits (5 s at most) until its processes are dead, then removes its sockets and
-/// machine.json. Leaves a machine that runs alone and returns false; true when the directory is free. Throws
+/// Removes what a killed machine left: waits (5 s at most) until its processes are dead, then removes its sockets,
+/// machine.json and cgroup. Leaves a machine that runs alone and returns false; true when the directory is free. Throws
 /// TimeoutError when processes stay.
 bool clean_stale(const std::string& runtime_dir);
 

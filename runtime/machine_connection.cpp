@@ -29,7 +29,8 @@ using namespace std::chrono_literals;
 constexpr auto step = 2ms;
 constexpr auto before_cgroup_kill = 300ms; ///< a new supervisor listens long before
 
-// A child that ignores its parent's death (it is a grandchild) still holds the lock: its cgroup goes.
+// A child that doesn't die with its supervisor (it is a grandchild) still holds the lock: its cgroup goes. Also removes
+// the cgroup of a machine that is dead.
 void kill_recorded_cgroup(const std::string& runtime_dir) {
     const Fd fd(::open((runtime_dir + "/" + supervisor::cgroup_name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     std::array<char, 4096> text{};
@@ -110,7 +111,10 @@ Fd lock_machine(const std::string& runtime_dir) {
     if (!lock) { throw Error("can't open " + path + ": " + std::strerror(errno)); }
     return wait_for(runtime_dir, [&]() -> std::optional<Fd> {
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) { return std::move(lock); }
-        if (connect_control(runtime_dir, Clock::now() + patience)) {
+        // One that was just killed may still take a connection, but doesn't answer.
+        const Fd connection = connect_control(runtime_dir, Clock::now() + patience);
+        const auto closed = Answer::Kind::closed;
+        if (connection && request(connection, {{"op", "status"}}, Clock::now() + patience).kind != closed) {
             throw TimeoutError("the machine runs already: " + path + " is held by its supervisor");
         }
         return std::nullopt;
@@ -126,6 +130,7 @@ bool await_unlocked(const std::string& runtime_dir, Clock::time_point deadline) 
 }
 
 void remove_leftovers(const std::string& runtime_dir) {
+    kill_recorded_cgroup(runtime_dir);
     DIR* const entries = ::opendir(runtime_dir.c_str());
     if (entries == nullptr) { return; }
     while (const dirent* entry = ::readdir(entries)) {
@@ -133,7 +138,8 @@ void remove_leftovers(const std::string& runtime_dir) {
         struct stat status {};
         const bool socket =
             ::fstatat(::dirfd(entries), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(status.st_mode);
-        if (socket || name == supervisor::launch_name || (S_ISREG(status.st_mode) && name.ends_with(".part"))) {
+        if (socket || name == supervisor::launch_name || name == supervisor::cgroup_name ||
+            (S_ISREG(status.st_mode) && name.ends_with(".part"))) {
             ::unlinkat(::dirfd(entries), entry->d_name, 0);
         }
     }

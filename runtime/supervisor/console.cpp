@@ -3,7 +3,7 @@
 #include "runtime/error.h"
 #include "runtime/supervisor/protocol.h"
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +15,7 @@ namespace microvmc::supervisor {
 
 namespace {
 
-constexpr std::size_t client_queue = std::size_t{256} * 1024;         ///< above this a client misses output
+constexpr std::size_t client_queue = std::size_t{256} * 1024;         ///< above this a client must catch up
 constexpr std::size_t input_queue = std::size_t{64} * 1024;           ///< above this clients' input is not read
 constexpr std::string_view panic_text = "Kernel panic - not syncing"; // kernel/panic.c
 
@@ -29,6 +29,10 @@ void make_raw(int fd) {
     ::tcsetattr(fd, TCSANOW, &settings);
     const winsize size{24, 80, 0, 0};
     ::ioctl(fd, TIOCSWINSZ, &size);
+}
+
+std::string_view recent(std::string_view text, std::size_t size) {
+    return text.substr(text.size() - std::min(text.size(), size));
 }
 
 Fd open_master() {
@@ -71,29 +75,32 @@ void Console::output(std::string_view bytes) {
 }
 
 void Console::send(Client& client, std::string_view bytes) {
-    if (client.stream->queued() + bytes.size() > client_queue) {
+    if (client.skipped != 0 || client.stream->queued() + bytes.size() > client_queue) {
         client.skipped += bytes.size();
-        return;
+    } else {
+        client.stream->write(bytes);
     }
-    if (client.skipped != 0) {
-        if (client.stream->queued() > client_queue / 2) {
-            client.skipped += bytes.size();
-            return;
+}
+
+// A slow client that has read what was queued for it gets what it missed, as far as the history goes.
+void Console::catch_up() {
+    for (Client& client : clients_) {
+        if (client.skipped == 0 || client.stream->queued() != 0) { continue; }
+        const std::string_view history = recent(history_.text(), console_history);
+        const std::size_t lost = client.skipped - std::min(client.skipped, history.size());
+        const std::string_view missed = recent(history, client.skipped);
+        client.skipped = 0; // before writing, which may come back here
+        if (lost != 0) {
+            client.stream->write("\r\n[" + std::to_string(lost) + " bytes left out here; the log has them]\r\n");
         }
-        client.stream->write("\r\n[" + std::to_string(client.skipped) + " bytes left out here; the log has them]\r\n");
-        client.skipped = 0;
+        client.stream->write(missed);
     }
-    client.stream->write(bytes);
 }
 
 void Console::attach(const std::shared_ptr<Stream>& client, bool history, std::string_view typed_bytes) {
-    if (history) {
-        const std::string& text = history_.text();
-        client->write(text.size() > console_history ? std::string_view(text).substr(text.size() - console_history)
-                                                    : std::string_view(text));
-    }
+    if (history) { client->write(recent(history_.text(), console_history)); }
     client->on_data = [this](std::string_view bytes) { typed(bytes); };
-    client->on_written = nullptr;
+    client->on_written = [this] { catch_up(); };
     clients_.remove_if([](const Client& other) { return !other.stream->open(); });
     clients_.push_back({client, 0});
     typed(typed_bytes);

@@ -38,10 +38,11 @@ public:
 private:
     struct Client {
         std::shared_ptr<Stream> stream;
-        std::size_t skipped = 0; ///< bytes that it was too slow for
+        std::size_t skipped = 0; ///< bytes that it was too slow for so far
     };
     void output(std::string_view bytes);
     static void send(Client& client, std::string_view bytes);
+    void catch_up();
     void typed(std::string_view bytes);
     void hold_back();
     void watch(std::string_view bytes);

@@ -17,8 +17,9 @@
 //                                   when nothing could be asked (no agent yet), says so and kills at once unless the
 //                                   client sent "asked":true (it pressed the power button through the VMM's own
 //                                   protocol). Of several stops the earliest deadline counts.
-//   {"op":"console","history":<bool>} -> {"ok":true}, then raw bytes both ways; several clients at once. What a client
-//                                   is too slow for is left out, and it is told so in the stream; the log has it all.
+//   {"op":"console","history":<bool>} -> {"ok":true}, then raw bytes both ways; several clients at once. A client that
+//                                   is too slow misses output beyond the history, and is told so in the stream; the log
+//                                   has it all.
 //   {"op":"exec","argv":[..],"env":{..},"workdir":"..","tty":{"rows":R,"columns":C}|null}
 //                                -> {"ok":true}, then wire.h frames both ways (output, error, exit, taken / input,
 //                                   signal, resize) with stream 1

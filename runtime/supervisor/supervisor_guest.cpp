@@ -7,7 +7,7 @@ namespace microvmc::supervisor {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto panic_grace = 10s;
+constexpr auto panic_grace = 5s;
 constexpr auto failed_grace = 10s;
 
 std::optional<End> end_of(const std::vector<std::string_view>& fields) {
@@ -108,7 +108,7 @@ void Supervisor::panicked(const std::string& line) {
             evidence_.panic.clear();
             console_.watch_for_panic();
         } else if (agent_up_ || !ready_) {
-            kill_vmm("panicked, and its VMM didn't end within 10s; killed", false);
+            kill_vmm("panicked, and its VMM didn't end within 5s; killed", false);
         }
     });
 }

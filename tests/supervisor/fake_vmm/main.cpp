@@ -1,0 +1,233 @@
+// Stands in for a VMM with its guest where timing must be exact: fake_vmm SOCKET STEP... performs the steps in order,
+// then exits 0. The agent's channel is SOCKET, in the frames of wire.h.
+//
+//   listen           on SOCKET; fails when it exists
+//   accept           the supervisor
+//   hello ID | ready | end KIND STATUS | failed MESSAGE      what a guest says
+//   garbage BYTES    that are no frames, magics among them, until it is hung up on
+//   torn BYTES       the beginning of a frame of that many
+//   send BYTES       of output on stream 7, which nobody has
+//   serve            answers ping and exec; shutdown: reports poweroff and exits 0
+//   deaf             the same, but shutdown is ignored
+//   hang             reads nothing
+//   print TEXT | complain TEXT | sleep MS | exit STATUS | abort
+//   first FILE STEP... then STEP...    the steps before `then` when FILE isn't there (it is made), else those after it
+
+#include "runtime/guest/wire.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <map>
+#include <string>
+#include <string_view>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace microvmc;
+
+int listener = -1;
+int channel = -1;
+std::string boot_id = "boot-0";
+wire::Decoder decoder;
+
+[[noreturn]] void die(const char* what) {
+    std::fprintf(stderr, "fake_vmm: %s: %s\n", what, std::strerror(errno));
+    std::exit(1);
+}
+
+void write_all(int fd, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) { continue; }
+        if (count < 0) { die("write"); }
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+}
+
+void send(wire::Type type, std::uint32_t stream, std::string_view payload) {
+    write_all(channel, wire::encode(type, stream, payload));
+}
+
+void send_output(std::uint32_t stream, std::string_view bytes) {
+    while (!bytes.empty()) {
+        const auto piece = bytes.substr(0, 30'000);
+        send(wire::Type::output, stream, piece);
+        bytes.remove_prefix(piece.size());
+    }
+}
+
+void listen_on(const std::string& path) {
+    listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || ::listen(listener, 1) != 0) {
+        die("listen");
+    }
+}
+
+// A command by its name; the real one is the guest's business.
+std::map<std::uint32_t, std::string> commands;
+
+void exec(std::uint32_t stream, const wire::Exec& request) {
+    const std::string& name = request.argv[0];
+    const auto arg = [&request](std::size_t i) { return request.argv.size() > i ? request.argv[i] : std::string(); };
+    if (name == "status") {
+        send(wire::Type::exit, stream, arg(1));
+    } else if (name == "flood") {
+        send_output(stream, std::string(std::strtoul(arg(1).c_str(), nullptr, 10), 'x'));
+        send(wire::Type::exit, stream, "0");
+    } else if (name == "show") {
+        std::string text = "workdir=" + request.workdir + (request.tty ? " tty" : "");
+        for (const auto& variable : request.env) { text.append(" ").append(variable); }
+        for (const auto& word : request.argv) { text.append(" [").append(word).append("]"); }
+        send_output(stream, text);
+        send(wire::Type::error, stream, "an error");
+        send(wire::Type::exit, stream, "0");
+    } else {
+        commands[stream] = name; // "cat", "size", "signals", "never"
+        if (request.tty) {
+            send_output(stream, std::to_string(request.rows) + "x" + std::to_string(request.columns) + "\n");
+        }
+    }
+}
+
+void handle(const wire::Frame& frame, bool deaf) {
+    switch (frame.type) {
+    case wire::Type::ping: send(wire::Type::hello, 0, wire::join_fields({"1", boot_id})); return;
+    case wire::Type::shutdown:
+        if (deaf) { return; }
+        send(wire::Type::end, 0, wire::join_fields({"poweroff", "0"}));
+        std::exit(0);
+    case wire::Type::exec:
+        if (const auto request = wire::parse_exec(frame.payload)) { exec(frame.stream, *request); }
+        return;
+    case wire::Type::input:
+        if (commands.count(frame.stream) == 0 || commands[frame.stream] == "never") { return; }
+        if (frame.payload.empty()) {
+            commands.erase(frame.stream);
+            send(wire::Type::exit, frame.stream, "0");
+            return;
+        }
+        if (commands[frame.stream] == "cat") { send_output(frame.stream, frame.payload); }
+        send(wire::Type::taken, frame.stream, std::to_string(frame.payload.size()));
+        return;
+    case wire::Type::signal: {
+        const auto number = wire::parse_number<int>(wire::split_fields(frame.payload).at(0)).value_or(0);
+        send_output(frame.stream, "signal " + std::to_string(number));
+        send(wire::Type::exit, frame.stream, std::to_string(128 + number));
+        return;
+    }
+    case wire::Type::resize: {
+        const auto fields = wire::split_fields(frame.payload);
+        send_output(frame.stream, std::string(fields.at(0)) + "x" + std::string(fields.at(1)) + "\n");
+        return;
+    }
+    case wire::Type::close:
+        write_all(1, "closed " + commands[frame.stream] + "\n");
+        commands.erase(frame.stream);
+        return;
+    case wire::Type::hello:
+    case wire::Type::ready:
+    case wire::Type::end:
+    case wire::Type::failed:
+    case wire::Type::output:
+    case wire::Type::error:
+    case wire::Type::exit:
+    case wire::Type::taken: return;
+    }
+}
+
+void serve(bool deaf) {
+    std::array<char, 65536> buffer{};
+    for (;;) {
+        while (const auto frame = decoder.next()) { handle(*frame, deaf); }
+        const ssize_t count = ::read(channel, buffer.data(), buffer.size());
+        if (count <= 0) { die("the supervisor hung up"); }
+        decoder.feed({buffer.data(), static_cast<std::size_t>(count)});
+    }
+}
+
+std::string garbage(std::size_t size) {
+    std::string bytes;
+    unsigned state = 12345;
+    while (bytes.size() < size) {
+        state = state * 1103515245U + 12345U;
+        if (state % 7 == 0) { bytes.append("mvmc"); }
+        bytes.push_back(static_cast<char>(state >> 16U));
+    }
+    return bytes;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    std::size_t at = 1;
+    const auto next = [&]() -> const std::string& { return words.at(at++); };
+    while (at < words.size()) {
+        const std::string step = next();
+        if (step == "listen") {
+            listen_on(words[0]);
+        } else if (step == "accept") {
+            channel = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+            if (channel < 0) { die("accept"); }
+        } else if (step == "hello") {
+            boot_id = next();
+            send(wire::Type::hello, 0, wire::join_fields({"1", boot_id}));
+        } else if (step == "ready") {
+            send(wire::Type::ready, 0, {});
+        } else if (step == "end") {
+            const std::string kind = next();
+            send(wire::Type::end, 0, wire::join_fields({kind, next()}));
+        } else if (step == "failed") {
+            send(wire::Type::failed, 0, next());
+        } else if (step == "garbage") {
+            // Until the supervisor has had enough of it.
+            const std::string bytes = garbage(std::strtoul(next().c_str(), nullptr, 10));
+            for (std::size_t sent = 0; sent < bytes.size();) {
+                const ssize_t count = ::send(channel, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+                if (count <= 0) { break; }
+                sent += static_cast<std::size_t>(count);
+            }
+        } else if (step == "torn") {
+            const std::string frame = wire::encode(wire::Type::output, 7, std::string(std::stoul(next()), 't'));
+            write_all(channel, std::string_view(frame).substr(0, 100));
+        } else if (step == "send") {
+            send_output(7, std::string(std::strtoul(next().c_str(), nullptr, 10), 'y'));
+        } else if (step == "serve" || step == "deaf") {
+            serve(step == "deaf");
+        } else if (step == "hang") {
+            for (;;) { ::pause(); }
+        } else if (step == "print") {
+            write_all(1, next());
+        } else if (step == "complain") {
+            write_all(2, next());
+        } else if (step == "sleep") {
+            ::usleep(static_cast<useconds_t>(std::strtoul(next().c_str(), nullptr, 10) * 1000));
+        } else if (step == "exit") {
+            return std::atoi(next().c_str());
+        } else if (step == "abort") {
+            std::abort();
+        } else if (step == "first") {
+            const std::string file = next();
+            if (::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0) {
+                while (next() != "then") {}
+            }
+        } else if (step == "then") {
+            break;
+        } else {
+            std::fprintf(stderr, "fake_vmm: no step %s\n", step.c_str());
+            return 64;
+        }
+    }
+    return 0;
+}
