@@ -309,8 +309,8 @@ TEST(Agent, CloseHangsUpAndIsSilent) {
     agent.send(Type::close, 1, "");
     EXPECT_TRUE(wait_for(
         10'000, [&] { return read_file(path) == "hung-up\n"; }, 10));
-    agent.send(Type::ping, 0, "");
     agent.take(Type::hello, 0);
+    agent.send(Type::ping, 0, "");
     agent.await(Type::hello);
     agent.receive(200);
     EXPECT_FALSE(agent.has(Type::exit, 1));
@@ -447,8 +447,8 @@ TEST(Agent, AsksForNoCpuWhenIdleOrHeldUp) {
     EXPECT_LE(ticks() - before, 1);
     agent.send(Type::close, 1, "");
     agent.send(Type::close, 2, "");
-    agent.send(Type::ping, 0, "");
     agent.take(Type::hello, 0);
+    agent.send(Type::ping, 0, "");
     EXPECT_TRUE(agent.await(Type::hello));
 }
 
