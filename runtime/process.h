@@ -11,8 +11,9 @@ struct RunOptions {
     std::string input; ///< what it reads from standard input
     std::string cwd;   ///< empty: ours
     std::chrono::milliseconds timeout{60'000};
-    std::vector<int> inherit;               ///< descriptors (3 and up) that it gets under the same numbers; no others
-    std::size_t output_limit = 1024 * 1024; ///< bytes kept of each of `out` and `err`; the rest is read and dropped
+    std::vector<int> inherit; ///< descriptors (3 and up) that it gets under the same numbers; no others
+    std::size_t output_limit = std::size_t{1}
+                               << 20U; ///< bytes kept of each of `out` and `err`; the rest is read and dropped
 };
 
 /// How a program ended, and what it said.

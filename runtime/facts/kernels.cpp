@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fmt/format.h>
 #include <unistd.h>
 
 namespace microvmc {
@@ -37,7 +38,7 @@ int weight(std::string_view text) {
 void sort_newest_first(std::vector<KernelFacts>& kernels) {
     std::ranges::sort(kernels, [](const KernelFacts& a, const KernelFacts& b) {
         const auto order = compare_releases(a.release, b.release);
-        return order != 0 ? order > 0 : a.path < b.path;
+        return std::is_eq(order) ? a.path < b.path : std::is_gt(order);
     });
 }
 
@@ -65,7 +66,7 @@ std::strong_ordering compare_releases(std::string_view a, std::string_view b) {
 std::string modules_directory(const std::string& release, const std::vector<std::string>& roots) {
     if (release.empty() || release.find('/') != std::string::npos) { return {}; }
     for (const std::string& root : roots) {
-        std::string directory = root + "/" + release;
+        std::string directory = fmt::format("{}/{}", root, release);
         if (::access((directory + "/modules.dep").c_str(), R_OK) == 0) { return directory; }
     }
     return {};

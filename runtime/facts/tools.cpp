@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -47,7 +48,7 @@ std::string find_program(const std::string& name, std::string_view path) {
         const std::string directory = places.substr(start, end - start);
         // Relative entries and empty ones (the current directory) would make a plan depend on where it is made.
         if (directory.starts_with('/')) {
-            std::string candidate = directory + "/" + name;
+            std::string candidate = fmt::format("{}/{}", directory, name);
             if (is_program(candidate)) { return candidate; }
         }
         start = end + 1;
