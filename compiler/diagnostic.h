@@ -4,6 +4,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,31 @@ struct Diagnostic {
 /// Collects every diagnostic of a phase; `sort` puts them in source order.
 class Diagnostics {
 public:
+    /// More than these are counted, not kept.
+    static constexpr std::size_t most = 1000;
+
+    /// The reference holds until the next call.
     Diagnostic& error(std::string code, Span span, std::string message);
     Diagnostic& warning(std::string code, Span span, std::string message);
+    /// In source order; what was said twice of one place (a template that two machines use) is said once, with the
+    /// notes of both.
     void sort();
-    [[nodiscard]] bool has_errors() const;
+    [[nodiscard]] bool has_errors() const { return errors_ != 0; }
     [[nodiscard]] const std::vector<Diagnostic>& all() const { return diagnostics_; }
+    /// How many came after `most`.
+    [[nodiscard]] std::size_t left_out() const { return left_out_; }
+    /// The value there is a secret: no snippet shows it.
+    void mask(Span span) { masked_.push_back(span); }
+    [[nodiscard]] const std::vector<Span>& masked() const { return masked_; }
 
 private:
+    Diagnostic& add(Severity severity, std::string code, Span span, std::string message);
+
     std::vector<Diagnostic> diagnostics_;
+    std::vector<Span> masked_;
+    Diagnostic spare_;
+    std::size_t errors_ = 0;
+    std::size_t left_out_ = 0;
 };
 
 /// All of them as people read them: code, file:line:column, the line, a caret, notes, help. Control characters of the

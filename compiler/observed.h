@@ -14,8 +14,8 @@ struct ObservedVm {
     /// What it was made by: the running machine's own plan when it runs, else the last one that was applied.
     std::optional<VmPlan> plan;
     bool running = false;
-    /// Stopped by the user (`stop`), so that apply must say that it starts it again.
-    bool stopped_by_user = false;
+    /// A one-shot machine that has ended as its plan's `ready.exit` wants.
+    bool completed = false;
     /// Volume name -> size of its image in MiB, of those that exist.
     std::map<std::string, std::uint64_t> volumes;
 };

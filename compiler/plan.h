@@ -22,6 +22,7 @@ inline constexpr int plan_version = 1;
 struct Origin {
     std::string file;
     std::uint32_t line = 0; ///< 0: nowhere, a default or derived
+    std::uint32_t column = 0;
 
     friend bool operator==(const Origin&, const Origin&) = default;
 };
@@ -133,6 +134,7 @@ struct VmPlan {
     std::string accel; ///< "kvm", "tcg"
     std::string accel_reason;
     std::vector<std::string> extra_args;
+    std::map<std::string, std::string> options; ///< the backend's own keys of [vm.x.NAME], as text
 
     std::string arch;
     std::uint32_t vcpu = 1;

@@ -77,7 +77,9 @@ constexpr Capability undeclared = {
 
 } // namespace
 
-std::span<const CapabilityName> known_capabilities() { return names; }
+std::span<const CapabilityName> known_capabilities() {
+    return names;
+}
 
 std::string_view find_capability(std::string_view name) {
     const auto* found = std::ranges::find(names, name, &CapabilityName::name);

@@ -1,0 +1,132 @@
+#include "compiler/diagnostic_codes.h"
+
+#include <algorithm>
+
+namespace microvmc {
+
+namespace {
+constexpr CodeInfo table[] = {
+    {codes::too_large, "The file is too large",
+     "A microvm.toml, with all that it includes, may have 8 MiB. The limit keeps hostile input from using up memory."},
+    {codes::not_utf8, "The file is not UTF-8",
+     "TOML is defined as UTF-8. The position is that of the first byte that isn't."},
+    {codes::too_deep, "Values or keys are nested too deeply",
+     "Arrays and inline tables may be nested 32 deep, and a dotted key or a table header may have 32 parts. Nothing in "
+     "the language needs more than ten."},
+    {codes::syntax, "The text is not TOML",
+     "The TOML parser stops at the first mistake, so there may be others after it. https://toml.io/en/v1.0.0 is the "
+     "grammar."},
+    {codes::unknown_key, "There is no such key",
+     "Keys that the language doesn't know are refused, since a misspelt key that is ignored is worse than an error. A "
+     "key that follows a [header] or a [[header]] belongs to that table."},
+    {codes::wrong_type, "The value has the wrong type", "Each key takes values of one form, which the message names."},
+    {codes::unknown_value, "There is no such value", "The key takes one of a few words."},
+    {codes::out_of_range, "The number is out of range",
+     "The message names the least or the greatest value that is allowed."},
+    {codes::bad_size, "This is no size",
+     "A size is an integer of MiB, or a string with a binary unit: \"512MiB\", \"512M\", \"4GiB\", \"4G\". \"MB\" and "
+     "\"GB\" are refused, because people mean different things by them."},
+    {codes::bad_duration, "This is no duration",
+     "A duration is an integer of seconds, or a string like \"1m30s\" of hours (h), minutes (m), seconds (s) and "
+     "milliseconds (ms), the greater first."},
+    {codes::bad_path, "The path can't be used",
+     "Paths are relative to the file that says them. `~` and environment variables are refused: a plan must not depend "
+     "on who makes it. Paths in the guest are absolute."},
+    {codes::bad_name, "This is no name",
+     "Names of projects, machines, volumes and so on begin with a letter and have at most 31 of a-z, 0-9 and -. They "
+     "become file names, host names and tags."},
+    {codes::bad_text, "The text has something in it that it can't have",
+     "The value is handed to another program, whose syntax has no way to say it."},
+    {codes::one_of, "The keys exclude each other", "Some tables are a choice: one key says which kind it is."},
+    {codes::missing_key, "A key is missing", "The message names what is needed."},
+    {codes::bad_forward, "This is no forward",
+     "A forward is written \"[ADDR:]HOST:GUEST[/udp]\", for instance \"8080:80\" or \"[::1]:5353:53/udp\", or as a "
+     "table with `host` and `guest`."},
+    {codes::bad_address, "This is no address",
+     "IP addresses are written in numbers, with a prefix length where one is needed; MAC addresses are unicast."},
+    {codes::bare_secret, "A secret stands in the file",
+     "Files are copied, mailed and committed. A credential says where the secret comes from instead: `file`, `env` or "
+     "`command`."},
+    {codes::bad_version, "The version of the language is not known", "The file was written for another microvmc."},
+    {codes::no_vms, "There is no machine", "A project has at least one [vm.NAME]."},
+    {codes::too_many, "There are too many", "The limit keeps hostile input from using up memory."},
+    {codes::conflicting_keys, "The keys don't go together",
+     "What one key says can't be done together with what the other says."},
+    {codes::unnamed, "An element needs a name",
+     "Elements of a collection are told apart by name, so that an edited file changes the right one. One without a "
+     "name gets it from what it is, where that is unique enough."},
+    {codes::unknown_template, "There is no such template", "`extends` names [template.NAME] tables."},
+    {codes::extends_cycle, "A template extends itself", "Directly or through others."},
+    {codes::nothing_to_remove, "There is nothing to remove",
+     "NAME = false removes an element that [defaults] or a template gave. Here none did."},
+    {codes::include_cycle, "A file includes itself", "Directly or through others."},
+    {codes::include_failed, "A file can't be included", "The message says why."},
+    {codes::duplicate_name, "Two have the same name", "Names tell things apart."},
+    {codes::duplicate_mac, "Two interfaces have the same MAC address",
+     "They would get the same lease, and packets of each other. Leave `mac` out to have one derived."},
+    {codes::duplicate_host_port, "Two forwards take the same port of the host",
+     "Only one program can listen on an address and port."},
+    {codes::duplicate_image, "Two machines write the same image",
+     "Each would destroy the other's file system. Read-only images may be used by several."},
+    {codes::duplicate_mount_point, "Two things are mounted in the same place", "The later would hide the earlier."},
+    {codes::duplicate_tag, "Two shares have the same tag", "The guest finds a share by its tag."},
+    {codes::duplicate_serial, "Two volumes have the same serial number",
+     "The guest finds a volume by its serial number."},
+    {codes::duplicate_interface_id, "Two interfaces have the same name on the host",
+     "A tap's name is the host's, for all machines together."},
+    {codes::duplicate_cid, "Two machines have the same vsock CID", "A CID is the host's, for all machines together."},
+    {codes::forward_without_interface, "A forward has no interface to go through",
+     "Ports are forwarded by interfaces of type user."},
+    {codes::unknown_vm, "There is no such machine", "`depends-on` names machines of the same project."},
+    {codes::dependency_cycle, "Machines wait for each other", "None of them could start first."},
+    {codes::socket_too_long, "The path of a socket is too long",
+     "A Unix socket's path has at most 107 bytes (sun_path in unix(7)). A shorter project or machine name, or a "
+     "shorter runtime directory, helps."},
+    {codes::missing_size, "A volume has no size",
+     "A volume that is to be made needs one; an existing image has its own."},
+    {codes::unknown_network, "There is no such network", "`network` names a [network.NAME] table."},
+    {codes::address_outside, "The address is not in its network", "The guest could not reach its gateway."},
+    {codes::duplicate_address, "Two interfaces have the same address", "Within one network."},
+    {codes::memory_order, "The amounts of memory contradict each other",
+     "mem is at most mem-max; a balloon leaves at least its floor and is smaller than mem."},
+    {codes::share_in_volume, "A share lies in another machine's volume",
+     "What the host sees there is not what the guest writes."},
+    {codes::too_many_devices, "The machine has too few slots", "Each volume, share and interface takes one."},
+    {codes::unknown_volume, "There is no such volume", "`root.overlay` names a volume of the same machine."},
+    {codes::no_hypervisor, "No hypervisor can run this",
+     "None of the hypervisors that are allowed is installed, works on this host and can do everything that the machine "
+     "asks for. The notes say why for each."},
+    {codes::unsupported, "The hypervisor can't do this", "The message says why, the help what would do it."},
+    {codes::no_accel, "The accelerator doesn't work here",
+     "accel = \"kvm\" forbids emulation, and KVM can't run guests on this host, for the reason that the message gives. "
+     "With \"auto\" the machine is emulated."},
+    {codes::no_kernel, "There is no kernel",
+     "With no `kernel` named, the newest /boot/vmlinuz-* is taken, and there is none that can be read."},
+    {codes::missing_path, "The file or directory doesn't exist", "It must exist on the host that the plan is for."},
+    {codes::bad_kernel, "The file is no kernel that can be booted", "A kernel is a bzImage or an ELF vmlinux."},
+    {codes::not_built, "The project doesn't do this yet",
+     "The key is part of the language, and a plan that ignored it would lie. The help says what to do instead."},
+    {codes::too_many_vcpus, "The hypervisor has fewer virtual CPUs", "The message names its limit."},
+    {codes::foreign_arch, "The architecture is not the host's", "The message says which one the host has."},
+    {codes::missing_tool, "A program is missing", "The plan needs it on the host."},
+    {codes::no_free_port, "No port is free", "Ports are allocated from 20000 to 29999, and all are taken."},
+    {codes::bad_machine, "The hypervisor has no such machine", "The message says what is wrong."},
+    {codes::volume_shrinks, "A volume would shrink",
+     "A file system can't be made smaller while its data is kept safe, so this is refused."},
+    {codes::volume_changes, "A volume that exists would become another",
+     "Its file system or format is fixed when it is made."},
+    {codes::odd_memory, "This amount of memory is risky", "The message says why."},
+    {codes::unused_table, "A hypervisor's table is not used", "It is kept for when that hypervisor is chosen."},
+};
+} // namespace
+
+std::span<const CodeInfo> diagnostic_codes() {
+    return table;
+}
+
+const CodeInfo* find_code(std::string_view code) {
+    const auto* found = std::ranges::find(table, code, &CodeInfo::code);
+    return found == std::end(table) ? nullptr : found;
+}
+
+} // namespace microvmc

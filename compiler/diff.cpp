@@ -1,0 +1,217 @@
+#include "compiler/diff.h"
+
+#include "compiler/diagnostic_codes.h"
+#include "compiler/json_enum.h"
+#include "compiler/plan_keys.h"
+#include "compiler/text.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace microvmc {
+
+namespace {
+
+constexpr Words<ChangeKind, 8> kinds{{{ChangeKind::none, "none"},
+                                      {ChangeKind::create, "create"},
+                                      {ChangeKind::start, "start"},
+                                      {ChangeKind::in_place, "in-place"},
+                                      {ChangeKind::restart, "restart"},
+                                      {ChangeKind::stop, "stop"},
+                                      {ChangeKind::update, "update"},
+                                      {ChangeKind::destroy, "destroy"}}};
+
+// Where a key was written: itself, else the nearest thing above it.
+Origin origin_of(const VmPlan& vm, std::string key) {
+    for (;;) {
+        const auto found = vm.origins.find(key);
+        if (found != vm.origins.end()) { return found->second; }
+        const std::size_t dot = key.rfind('.');
+        if (dot == std::string::npos) { return {}; }
+        key.resize(dot);
+    }
+}
+
+Span span_of(const Origin& origin, const Sources& sources) {
+    for (std::uint32_t i = 0; i < sources.files.size(); ++i) {
+        if (origin.line == 0 || sources.files[i].path != origin.file) { continue; }
+        return {i, {origin.line, origin.column}, {origin.line, origin.column + 1}};
+    }
+    return {};
+}
+
+bool is_size_of_volume(const std::string& key) { return key.starts_with("volumes.") && key.ends_with(".size"); }
+
+// Why a key can't change while the machine runs, or how it does.
+std::string reason_of(const std::string& key, bool fixed, const VmPlan& vm) {
+    if (!fixed) { return "microvmc's own, taken at once"; }
+    if (is_size_of_volume(key)) { return "grown when the guest starts"; }
+    return fmt::format("{}: fixed at start", vm.hypervisor);
+}
+
+std::vector<KeyChange> compare(const VmPlan& before, const VmPlan& after) {
+    const std::vector<PlanKey> old_keys = plan_keys(before);
+    const std::vector<PlanKey> new_keys = plan_keys(after);
+    std::unordered_map<std::string, const PlanKey*> old_by_key;
+    for (const PlanKey& key : old_keys) { old_by_key.emplace(key.key, &key); }
+    std::vector<KeyChange> changes;
+    for (const PlanKey& key : new_keys) {
+        const auto found = old_by_key.find(key.key);
+        const std::string was = found == old_by_key.end() ? std::string() : found->second->text;
+        if (found != old_by_key.end()) { old_by_key.erase(found); }
+        if (was == key.text) { continue; }
+        changes.push_back({key.key, was, key.text, key.fixed_at_start, reason_of(key.key, key.fixed_at_start, after),
+                           origin_of(after, key.key)});
+    }
+    for (const PlanKey& key : old_keys) {
+        if (!old_by_key.contains(key.key)) { continue; }
+        const bool image = key.key.starts_with("volumes.") && key.key.ends_with(".image");
+        changes.push_back({key.key, key.text, {}, key.fixed_at_start,
+                           image ? "the image stays on disk" : reason_of(key.key, key.fixed_at_start, after), {}});
+    }
+    return changes;
+}
+
+void refuse_shrinking(const VmPlan& vm, const ObservedVm& observed, const Sources& sources, Diagnostics& diagnostics) {
+    for (const VolumePlan& volume : vm.volumes) {
+        const auto existing = observed.volumes.find(volume.name);
+        if (existing == observed.volumes.end() || !observed.plan) { continue; }
+        const auto old = std::find_if(observed.plan->volumes.begin(), observed.plan->volumes.end(),
+                                      [&volume](const VolumePlan& v) { return v.name == volume.name; });
+        if (old == observed.plan->volumes.end() || old->image != volume.image) { continue; }
+        const Span span = span_of(origin_of(vm, fmt::format("volumes.{}.size", volume.name)), sources);
+        if (volume.size_mib != 0 && volume.size_mib < existing->second) {
+            diagnostics
+                .error(codes::volume_shrinks, span,
+                       fmt::format("volume `{}` of `{}` has {} and can't shrink to {}", volume.name, vm.name,
+                                   format_size(existing->second), format_size(volume.size_mib)))
+                .help = fmt::format("give it {} or more, or make a new volume and copy what it should have",
+                                    format_size(existing->second));
+        }
+        if (volume.fs_type != old->fs_type || volume.format != old->format) {
+            diagnostics
+                .error(codes::volume_changes, span,
+                       fmt::format("volume `{}` of `{}` exists as {} in {} and can't become {} in {}", volume.name, vm.name,
+                                   old->fs_type, old->format, volume.fs_type, volume.format))
+                .help = "its data would be lost: make a new volume under another name and copy what it should have";
+        }
+    }
+}
+
+std::string restart_summary(const VmChange& change) {
+    std::vector<std::string> why;
+    for (const KeyChange& key : change.keys) {
+        if (key.needs_restart) { why.push_back(key.key); }
+    }
+    return fmt::format("restart for {}", fmt::join(why, ", "));
+}
+
+VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
+    VmChange change;
+    change.vm = vm.name;
+    if (observed == nullptr || !observed->plan) {
+        change.kind = vm.enabled ? ChangeKind::create : ChangeKind::update;
+        change.summary = vm.enabled ? "create" : "recorded, not started: enabled = false";
+        for (const PlanKey& key : plan_keys(vm)) {
+            change.keys.push_back({key.key, {}, key.text, false, {}, origin_of(vm, key.key)});
+        }
+        return change;
+    }
+    change.keys = compare(*observed->plan, vm);
+    const bool fixed = std::any_of(change.keys.begin(), change.keys.end(), [](const KeyChange& key) { return key.needs_restart; });
+    const auto set = [&change](ChangeKind kind, std::string summary) {
+        change.kind = kind;
+        change.summary = std::move(summary);
+    };
+    if (!vm.enabled && observed->running) {
+        set(ChangeKind::stop, "stop: enabled = false");
+    } else if (!vm.enabled || (observed->completed && !fixed)) {
+        if (!change.keys.empty()) { set(ChangeKind::update, "stays stopped; recorded"); }
+    } else if (!observed->running) {
+        set(ChangeKind::start, "start");
+    } else if (fixed) {
+        set(ChangeKind::restart, restart_summary(change));
+    } else if (!change.keys.empty()) {
+        set(ChangeKind::in_place, "in place");
+    }
+    return change;
+}
+
+VmChange destruction_of(const ObservedVm& observed) {
+    VmChange change;
+    change.vm = observed.name;
+    change.kind = ChangeKind::destroy;
+    const std::size_t count = observed.volumes.size();
+    change.summary = count == 0 ? "destroy: no longer in the file; has no volumes"
+                                : fmt::format("destroy: no longer in the file; its {} kept",
+                                              count == 1 ? "volume is" : fmt::format("{} volumes are", count));
+    if (!observed.plan) { return change; }
+    for (const VolumePlan& volume : observed.plan->volumes) {
+        if (observed.volumes.contains(volume.name)) {
+            change.keys.push_back({fmt::format("volumes.{}.image", volume.name), printable(volume.image), {}, false,
+                                   "the image stays on disk", {}});
+        }
+    }
+    return change;
+}
+
+} // namespace
+
+const ObservedVm* Observed::find(std::string_view name) const {
+    const auto found = std::find_if(vms.begin(), vms.end(), [name](const ObservedVm& vm) { return vm.name == name; });
+    return found == vms.end() ? nullptr : &*found;
+}
+
+bool Changes::empty() const {
+    return std::all_of(vms.begin(), vms.end(), [](const VmChange& change) { return change.kind == ChangeKind::none; });
+}
+
+Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics) {
+    std::unordered_map<std::string_view, const ObservedVm*> known;
+    for (const ObservedVm& vm : observed.vms) { known.emplace(vm.name, &vm); }
+    Changes changes;
+    changes.vms.reserve(plan.vms.size());
+    for (const VmPlan& vm : plan.vms) {
+        const auto found = known.find(vm.name);
+        const ObservedVm* seen = found == known.end() ? nullptr : found->second;
+        if (found != known.end()) { known.erase(found); }
+        if (seen != nullptr) { refuse_shrinking(vm, *seen, sources, diagnostics); }
+        changes.vms.push_back(change_of(vm, seen));
+    }
+    for (const ObservedVm& vm : observed.vms) {
+        if (known.contains(vm.name)) { changes.vms.push_back(destruction_of(vm)); }
+    }
+    diagnostics.sort();
+    return changes;
+}
+
+void take_in_place(VmPlan& running, const VmPlan& recorded) {
+    running.ready = recorded.ready;
+    running.startup_timeout_ms = recorded.startup_timeout_ms;
+    running.shutdown_timeout_ms = recorded.shutdown_timeout_ms;
+    for (VolumePlan& volume : running.volumes) {
+        for (const VolumePlan& other : recorded.volumes) {
+            if (other.name == volume.name) { volume.protect = other.protect; }
+        }
+    }
+}
+
+void to_json(nlohmann::json& json, const Changes& changes) {
+    json = nlohmann::json::array();
+    for (const VmChange& change : changes.vms) {
+        nlohmann::json keys = nlohmann::json::array();
+        for (const KeyChange& key : change.keys) {
+            nlohmann::json one{{"key", key.key},       {"before", key.before}, {"after", key.after},
+                               {"restart", key.needs_restart}, {"reason", key.reason}};
+            if (key.origin.line != 0) { one["at"] = fmt::format("{}:{}", key.origin.file, key.origin.line); }
+            keys.push_back(std::move(one));
+        }
+        json.push_back({{"vm", change.vm}, {"kind", word_of(change.kind, kinds)}, {"summary", change.summary}, {"keys", keys}});
+    }
+}
+
+} // namespace microvmc

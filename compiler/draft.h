@@ -1,0 +1,63 @@
+#pragma once
+
+#include "compiler/config.h"
+#include "compiler/diagnostic.h"
+#include "compiler/facts.h"
+#include "compiler/observed.h"
+#include "compiler/plan.h"
+#include "compiler/resolve.h"
+#include "compiler/traits.h"
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Resolving works on drafts: each machine's text beside the plan that is being made of it. One step a file.
+
+namespace microvmc {
+
+struct Draft {
+    const VmConfig* config = nullptr;
+    const ObservedVm* observed = nullptr; ///< null: not known yet
+    const Traits* traits = nullptr;       ///< of the hypervisor that was chosen
+    VmPlan plan;
+};
+
+/// What all steps read.
+struct Inputs {
+    const Config& config;
+    const Sources& sources;
+    std::span<const Traits> traits;
+    const HostFacts& facts;
+    const Observed& observed;
+    const ResolveOptions& options;
+    std::string project;
+    Diagnostics& diagnostics;
+};
+
+namespace resolving {
+
+/// Notes where a key of the plan was written; a default has no place.
+void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span);
+/// What is known about a path; null: nothing.
+const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
+
+/// Volumes, shares, interfaces and forwards; host ports are left open where the text leaves them.
+void devices(const Inputs& in, Draft& draft);
+/// What the hypervisor gives to the devices: protocol of shares, the user network's addresses.
+void finish_devices(const Inputs& in, Draft& draft);
+/// Gives each open host port a number: the one that it had, else by its names.
+void host_ports(const Inputs& in, std::vector<Draft>& drafts);
+
+/// Hypervisor, program and accelerator; false: none, and it was reported.
+bool hypervisor(const Inputs& in, Draft& draft);
+/// The kernel's file and pin; false: none, and it was reported.
+bool kernel(const Inputs& in, Draft& draft);
+
+/// What one machine's text can't tell: clashes between machines and within one.
+void check(const Inputs& in, const std::vector<Draft>& drafts);
+
+} // namespace resolving
+
+} // namespace microvmc

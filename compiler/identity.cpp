@@ -1,0 +1,60 @@
+#include "compiler/identity.h"
+
+#include "compiler/digest.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace microvmc {
+
+namespace {
+
+/// Parts apart by NUL, which no name has in it.
+std::string joined(std::string_view kind, std::initializer_list<std::string_view> parts) {
+    std::string text(kind);
+    for (const std::string_view part : parts) {
+        text += '\0';
+        text += part;
+    }
+    return text;
+}
+
+} // namespace
+
+std::string derived_mac(std::string_view project, std::string_view vm, std::string_view interface) {
+    const auto hash = sha256(joined("mac", {project, vm, interface}));
+    // IEEE 802: bit 0 of the first byte is multicast, bit 1 locally administered.
+    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", (hash[0] & 0xFC) | 0x02, hash[1], hash[2], hash[3],
+                       hash[4], hash[5]);
+}
+
+std::string derived_uuid(std::string_view project, std::string_view vm, std::string_view volume) {
+    std::string hex = sha256_hex(joined("uuid", {project, vm, volume})).substr(0, 32);
+    hex[12] = '8'; // RFC 9562: version 8, made by a rule of one's own
+    hex[16] = "89ab"[static_cast<unsigned char>(hex[16]) & 3];
+    return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
+                       hex.substr(20));
+}
+
+std::string derived_tag(std::string_view name, std::size_t most) {
+    if (name.size() <= most) { return std::string(name); }
+    const std::string hash = sha256_hex(name).substr(0, std::min<std::size_t>(8, most));
+    return most <= 9 ? hash : fmt::format("{}-{}", name.substr(0, most - 9), hash);
+}
+
+std::uint16_t derived_port(std::string_view project, std::string_view vm, std::string_view forward,
+                           std::string_view proto) {
+    const auto hash = sha256(joined("port", {project, vm, forward, proto}));
+    const std::uint32_t number =
+        static_cast<std::uint32_t>(hash[0]) << 16 | static_cast<std::uint32_t>(hash[1]) << 8 | hash[2];
+    return static_cast<std::uint16_t>(20000 + number % 10000);
+}
+
+std::string pin_name(const KernelFacts& kernel) {
+    const auto& id = kernel.identity;
+    const std::string hash = sha256_hex(
+        joined("kernel", {kernel.path, fmt::format("{} {} {} {}", id.device, id.inode, id.mtime_ns, id.size)}));
+    return fmt::format("{}-{}", kernel.release.empty() ? "unknown" : kernel.release, hash.substr(0, 16));
+}
+
+} // namespace microvmc

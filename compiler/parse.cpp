@@ -1,0 +1,117 @@
+#include "compiler/document.h"
+
+#include "compiler/diagnostic_codes.h"
+#include "compiler/prescan.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace microvmc {
+
+namespace {
+
+Position position(const toml::source_position& at) {
+    return {at.line, at.column};
+}
+
+Span span(std::uint32_t file, const toml::source_region& region) {
+    return {file, position(region.begin), position(region.end)};
+}
+
+void convert(std::uint32_t file, toml::node& from, Node& to);
+
+void convert(std::uint32_t file, toml::table& from, Table& to) {
+    to.members.reserve(from.size());
+    for (auto&& [key, value] : from) {
+        Member& member = to.members.emplace_back();
+        member.key = key.str();
+        member.key_span = span(file, key.source());
+        convert(file, value, member.value);
+    }
+    // toml++ keeps keys sorted by name; the language's order is the text's.
+    std::ranges::sort(to.members, {}, [](const Member& member) { return member.key_span.begin; });
+}
+
+void convert(std::uint32_t file, toml::node& from, Node& to) {
+    to.span = span(file, from.source());
+    switch (from.type()) {
+    case toml::node_type::table: convert(file, *from.as_table(), to.value.emplace<Table>()); return;
+    case toml::node_type::array: {
+        auto& items = to.value.emplace<Array>().items;
+        items.reserve(from.as_array()->size());
+        for (toml::node& item : *from.as_array()) { convert(file, item, items.emplace_back()); }
+        return;
+    }
+    case toml::node_type::string: to.value = std::move(from.as_string()->get()); return;
+    case toml::node_type::integer: to.value = from.as_integer()->get(); return;
+    case toml::node_type::floating_point: to.value = from.as_floating_point()->get(); return;
+    case toml::node_type::boolean: to.value = from.as_boolean()->get(); return;
+    case toml::node_type::date:
+    case toml::node_type::time:
+    case toml::node_type::date_time: to.value = Datetime{}; return;
+    case toml::node_type::none: return;
+    }
+}
+
+/// toml++ says where it stands in the grammar ("Error while parsing key-value pair: ..."); what is wrong comes after.
+std::string what_is_wrong(std::string_view description) {
+    constexpr std::string_view lead = "Error while parsing ";
+    if (description.starts_with(lead)) {
+        description.remove_prefix(lead.size());
+        const auto colon = description.find(": ");
+        if (colon != std::string_view::npos) {
+            return fmt::format("{} (in a {})", description.substr(colon + 2), description.substr(0, colon));
+        }
+    }
+    return std::string(description);
+}
+
+std::string help_for(std::string_view description) {
+    if (description.find("redefine") != std::string_view::npos) {
+        return "each key and table is written once; a table that dotted keys made (a.b = 1) or an inline table can't "
+               "be "
+               "continued under a [header]";
+    }
+    if (description.find("unterminated") != std::string_view::npos) { return "the closing quote is missing"; }
+    return {};
+}
+
+} // namespace
+
+const Member* Table::find(std::string_view key) const {
+    const auto found = std::ranges::find(members, key, &Member::key);
+    return found == members.end() ? nullptr : &*found;
+}
+
+Member* Table::find(std::string_view key) {
+    const auto found = std::ranges::find(members, key, &Member::key);
+    return found == members.end() ? nullptr : &*found;
+}
+
+std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagnostics& diagnostics) {
+    const SourceFile& source = sources.files.at(file);
+    if (const auto problem = prescan(source.text)) {
+        const Position end{problem->at.line, problem->at.line == 0 ? 0 : problem->at.column + 1};
+        auto& diagnostic = diagnostics.error(problem->code, {file, problem->at, end}, problem->message);
+        diagnostic.help = problem->help;
+        return std::nullopt;
+    }
+    toml::parse_result parsed = toml::parse(std::string_view(source.text), std::string_view{});
+    if (!parsed) {
+        const toml::parse_error& error = parsed.error();
+        Span at = span(file, error.source());
+        if (at.end <= at.begin) { at.end = {at.begin.line, at.begin.column + 1}; }
+        auto& diagnostic = diagnostics.error(codes::syntax, at, what_is_wrong(error.description()));
+        diagnostic.help = help_for(error.description());
+        return std::nullopt;
+    }
+    Document document{.file = file, .root = {}};
+    document.root.span = {file, {1, 1}, {1, 1}};
+    convert(file, parsed.table(), document.root.value.emplace<Table>());
+    return document;
+}
+
+} // namespace microvmc

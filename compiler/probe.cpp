@@ -1,0 +1,72 @@
+#include "compiler/digest.h"
+#include "compiler/resolve.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace microvmc {
+
+std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        for (const VolumeConfig& volume : vm.volumes) {
+            paths.insert(volume.image ? volume.image->value
+                                      : fmt::format("{}/projects/{}/{}/volumes/{}.img", state_dir, project,
+                                                    vm.name.value, volume.name.value));
+        }
+        for (const ShareConfig& share : vm.shares) {
+            if (share.source) { paths.insert(share.source->value); }
+        }
+        for (const HypervisorConfig& hypervisor : vm.hypervisors) {
+            if (hypervisor.program) { paths.insert(hypervisor.program->value); }
+        }
+        if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
+    }
+    return {paths.begin(), paths.end()};
+}
+
+std::vector<std::string> kernels_to_probe(const Config& config) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
+    }
+    return {paths.begin(), paths.end()};
+}
+
+PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed) {
+    PlanDigests made;
+    for (const SourceFile& file : sources.files) { made.sources[file.path] = sha256_hex(file.text); }
+
+    // Sizes and paths of images change as machines run, and no plan goes by them once it is made.
+    std::string text =
+        fmt::format("{} {} {} {}\n", facts.arch, facts.uid, facts.tsc_khz, static_cast<int>(facts.kvm.state));
+    const auto identity = [](const FileIdentity& id) {
+        return fmt::format("{} {} {}", id.device, id.inode, id.mtime_ns, id.size);
+    };
+    for (const auto& [name, tool] : facts.tools) {
+        text += fmt::format("{} {} {}\n", name, tool.path, identity(tool.identity));
+    }
+    text += fmt::format("{} {}\n", facts.guest_init.path, identity(facts.guest_init.identity));
+    for (const auto& kernel : facts.kernels) { text += fmt::format("{} {}\n", kernel.path, identity(kernel.identity)); }
+    for (const auto& [path, kernel] : facts.named_kernels) {
+        text += fmt::format("{} {}\n", path, identity(kernel.identity));
+    }
+    for (const auto& [path, what] : facts.paths) {
+        text += fmt::format("{} {} {}\n", path, what.kind == PathFacts::Kind::directory, what.readable);
+    }
+    made.facts = sha256_hex(text);
+
+    text.clear();
+    for (const ObservedVm& vm : observed.vms) {
+        text += fmt::format("{} {} {}", vm.name, vm.running, vm.completed);
+        if (vm.plan) { text += nlohmann::json(*vm.plan).dump(); }
+        for (const auto& [name, size] : vm.volumes) { text += fmt::format(" {} {}", name, size); }
+        text += '\n';
+    }
+    made.observed = sha256_hex(text);
+    return made;
+}
+
+} // namespace microvmc

@@ -1,0 +1,197 @@
+#include "compiler/render.h"
+
+#include "compiler/plan_keys.h"
+#include "compiler/text.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+namespace microvmc {
+
+namespace {
+
+struct Look {
+    char symbol;
+    const char* colour; ///< SGR
+};
+
+Look look_of(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::none: return {' ', "0"};
+    case ChangeKind::create: return {'+', "32"};
+    case ChangeKind::start: return {'>', "32"};
+    case ChangeKind::in_place: return {'~', "33"};
+    case ChangeKind::update: return {'~', "33"};
+    case ChangeKind::restart: return {'!', "35"};
+    case ChangeKind::stop: return {'-', "31"};
+    case ChangeKind::destroy: return {'-', "31"};
+    }
+    return {' ', "0"};
+}
+
+// A line in the making: name, what happens to it, where that was written, why.
+struct Row {
+    std::string name;
+    std::string text;
+    std::string origin;
+    std::string reason;
+};
+
+std::string origin_text(const Origin& origin) {
+    return origin.line == 0 ? std::string() : fmt::format("{}:{}", printable(origin.file), origin.line);
+}
+
+const Origin& origin_at(const VmPlan& vm, const std::string& key) {
+    static const Origin nowhere;
+    const auto found = vm.origins.find(key);
+    return found == vm.origins.end() ? nowhere : found->second;
+}
+
+// What a new machine will be: every thing that was decided, one line a thing.
+std::vector<Row> description(const VmPlan& vm) {
+    std::vector<Row> rows;
+    const auto at = [&vm](const std::string& key) { return origin_text(origin_at(vm, key)); };
+    rows.push_back({"hypervisor", fmt::format("{} {}", vm.hypervisor, vm.program_version), at("hypervisor"), vm.hypervisor_reason});
+    if (!vm.machine.empty()) { rows.push_back({"machine", vm.machine, {}, vm.machine_reason}); }
+    rows.push_back({"accel", vm.accel, at("accel"), vm.accel_reason});
+    rows.push_back({"vcpu", std::to_string(vm.vcpu), at("vcpu"), {}});
+    rows.push_back({"mem", format_size(vm.mem_mib), at("mem"), {}});
+    rows.push_back({"kernel", printable(vm.kernel.source), at("kernel"),
+                    fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage", vm.kernel.image_reason)});
+    if (vm.root.kind == RootPlan::Kind::share) {
+        rows.push_back({"root", fmt::format("{}, read-only", printable(vm.root.source)), at("root"),
+                        vm.root.overlay ? "changes are kept in memory" : ""});
+    }
+    if (!vm.command.empty()) { rows.push_back({"command", shell_quoted(vm.command), at("command"), {}}); }
+    for (const VolumePlan& volume : vm.volumes) {
+        std::string text = volume.size_mib == 0 ? volume.fs_type : fmt::format("{} {}", format_size(volume.size_mib), volume.fs_type);
+        if (!volume.mount_point.empty()) { text += " on " + printable(volume.mount_point); }
+        if (volume.read_only) { text += ", read-only"; }
+        rows.push_back({"volumes." + volume.name, text, at("volumes." + volume.name), printable(volume.image)});
+    }
+    for (const SharePlan& share : vm.shares) {
+        rows.push_back({"shares." + share.name,
+                        fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point), share.read_only ? ", read-only" : ""),
+                        at("shares." + share.name), share.proto});
+    }
+    for (const InterfacePlan& interface : vm.interfaces) {
+        rows.push_back({"interfaces." + interface.name,
+                        fmt::format("{}  {}  {}", interface.type, fmt::join(interface.addresses, " "), interface.mac),
+                        at("interfaces." + interface.name), {}});
+        for (const ForwardPlan& forward : interface.forwards) {
+            rows.push_back({"forward-ports." + forward.name, forward_text(forward), at("forward-ports." + forward.name), {}});
+        }
+    }
+    const auto keys = plan_keys(vm);
+    const auto ready = std::find_if(keys.begin(), keys.end(), [](const PlanKey& key) { return key.key == "ready"; });
+    if (ready != keys.end()) { rows.push_back({"ready", ready->text, at("ready"), {}}); }
+    return rows;
+}
+
+std::vector<Row> key_rows(const VmChange& change) {
+    std::vector<Row> rows;
+    for (const KeyChange& key : change.keys) {
+        std::string text = key.before.empty()  ? key.after
+                           : key.after.empty() ? key.before + " -> gone"
+                                               : fmt::format("{} -> {}", key.before, key.after);
+        if (change.kind == ChangeKind::destroy) { text = key.before; }
+        rows.push_back({key.key, text, origin_text(key.origin), key.reason});
+    }
+    return rows;
+}
+
+std::size_t widest(const std::vector<Row>& rows, std::string Row::*member) {
+    std::size_t width = 0;
+    for (const Row& row : rows) { width = std::max(width, display_width(row.*member)); }
+    return width;
+}
+
+std::string padded(const std::string& text, std::size_t width) {
+    const std::size_t has = display_width(text);
+    return has >= width ? text : text + std::string(width - has, ' ');
+}
+
+// One column must not push the others off the screen.
+constexpr std::size_t widest_text = 44;
+
+std::string render_rows(char symbol, const std::vector<Row>& rows, unsigned width) {
+    const std::size_t names = widest(rows, &Row::name);
+    const std::size_t texts = std::min(widest(rows, &Row::text), widest_text);
+    const std::size_t origins = widest(rows, &Row::origin);
+    // Symbol and indentation, name, text, origin, and a reason of some use.
+    const bool with_origins = 4 + names + 2 + texts + 2 + origins + 2 + 20 <= width;
+    std::string out;
+    for (const Row& row : rows) {
+        std::string line = fmt::format("{}   {}  {}", symbol, padded(row.name, names), padded(row.text, texts));
+        if (with_origins && origins != 0) { line += "  " + padded(row.origin, origins); }
+        if (!row.reason.empty()) { line += "  " + row.reason; }
+        line.erase(line.find_last_not_of(' ') + 1);
+        out += line + "\n";
+    }
+    return out;
+}
+
+std::string coloured(const std::string& lines, const char* colour, bool on) {
+    return on ? fmt::format("\x1b[{}m{}\x1b[0m", colour, lines) : lines;
+}
+
+std::string render_vm(const VmChange& change, const VmPlan* vm, bool colour, unsigned width) {
+    const Look look = look_of(change.kind);
+    const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
+    std::string head = fmt::format("{} {}  {}", look.symbol, change.vm, change.summary);
+    if (!origin.empty()) { head += "  " + origin; }
+    const bool described = change.kind == ChangeKind::create && vm != nullptr;
+    return coloured(head, look.colour, colour) + "\n" +
+           render_rows(look.symbol, described ? description(*vm) : key_rows(change), width) + "\n";
+}
+
+// What the plan runs on the host that isn't the hypervisor found on PATH.
+std::string host_text(const Plan& plan, const Changes& changes) {
+    std::string text;
+    for (const VmPlan& vm : plan.vms) {
+        const bool concerned = std::any_of(changes.vms.begin(), changes.vms.end(),
+                                           [&vm](const VmChange& c) { return c.vm == vm.name && c.kind != ChangeKind::none; });
+        if (!concerned) { continue; }
+        const auto program = vm.origins.find("program");
+        if (program != vm.origins.end()) { text += fmt::format("    {}  program     {}\n", vm.name, printable(vm.program)); }
+        if (!vm.extra_args.empty()) { text += fmt::format("    {}  extra-args  {}\n", vm.name, shell_quoted(vm.extra_args)); }
+    }
+    return text.empty() ? text : "On this host, as the file says:\n" + text + "\n";
+}
+
+std::string counts(const Changes& changes) {
+    std::map<ChangeKind, int> by_kind;
+    for (const VmChange& change : changes.vms) { ++by_kind[change.kind]; }
+    std::vector<std::string> words;
+    const auto add = [&](ChangeKind kind, const char* word) {
+        if (by_kind[kind] != 0) { words.push_back(fmt::format("{} {}", by_kind[kind], word)); }
+    };
+    add(ChangeKind::create, "create");
+    add(ChangeKind::start, "start");
+    add(ChangeKind::in_place, "in place");
+    add(ChangeKind::update, "recorded");
+    add(ChangeKind::restart, "restart");
+    add(ChangeKind::stop, "stop");
+    add(ChangeKind::destroy, "destroy");
+    return fmt::format("{}", fmt::join(words, ", "));
+}
+
+} // namespace
+
+std::string render_text(const Plan& plan, const Changes& changes, bool colour, unsigned width) {
+    std::string out = fmt::format("{} on {} ({})\n\n", plan.project, printable(plan.host), plan.host_summary);
+    for (const VmChange& change : changes.vms) {
+        if (change.kind == ChangeKind::none) { continue; }
+        const auto vm = std::find_if(plan.vms.begin(), plan.vms.end(), [&change](const VmPlan& v) { return v.name == change.vm; });
+        out += render_vm(change, vm == plan.vms.end() ? nullptr : &*vm, colour, width);
+    }
+    out += host_text(plan, changes);
+    out += changes.empty() ? "Nothing to do.\n" : fmt::format("Plan: {}. No data deleted.\n", counts(changes));
+    return out;
+}
+
+} // namespace microvmc

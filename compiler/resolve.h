@@ -1,0 +1,42 @@
+#pragma once
+
+#include "compiler/config.h"
+#include "compiler/diagnostic.h"
+#include "compiler/facts.h"
+#include "compiler/observed.h"
+#include "compiler/plan.h"
+#include "compiler/traits.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace microvmc {
+
+struct ResolveOptions {
+    std::string project;  ///< -p or MICROVMC_PROJECT; empty: the file's name, else its directory's
+    bool upgrade = false; ///< take the host's newest kernel, whatever is pinned
+};
+
+/// What the machines' text leaves open is decided here, the same way each time, from facts alone. None: `diagnostics`
+/// (sorted) has errors. Pure.
+std::optional<Plan> resolve(const Config& config, const Sources& sources, std::span<const Traits> traits,
+                            const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
+                            Diagnostics& diagnostics);
+
+/// The project's name: the option, the file's `name`, the directory's name made fit.
+std::string project_name(const Config& config, const Sources& sources, const ResolveOptions& options);
+
+/// Paths whose PathFacts resolving needs; absolute, each once. An image that is left to the default lies in the state
+/// directory of `project`.
+std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project);
+/// Files whose KernelFacts resolving needs.
+std::vector<std::string> kernels_to_probe(const Config& config);
+
+/// Digests of the sources, of the facts that resolving goes by, and of what is observed: when one differs later, a
+/// saved plan is stale.
+PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed);
+
+} // namespace microvmc

@@ -1,0 +1,157 @@
+#include "compiler/diagnostic_codes.h"
+#include "compiler/draft.h"
+#include "compiler/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <unordered_map>
+
+namespace microvmc::resolving {
+
+namespace {
+
+/// Things that must differ; the first that had one is kept for the note.
+class Unique {
+public:
+    Unique(Diagnostics& diagnostics, const char* code) : diagnostics_(diagnostics), code_(code) {}
+
+    template <typename Message>
+    void add(std::string key, const Span& span, Message message, std::string_view help = {}) {
+        const auto [at, fresh] = first_.emplace(std::move(key), span);
+        if (fresh) { return; }
+        auto& diagnostic = diagnostics_.error(code_, span, message());
+        diagnostic.notes.push_back({at->second, "the other is here"});
+        diagnostic.help = help;
+    }
+
+private:
+    Diagnostics& diagnostics_;
+    const char* code_;
+    std::unordered_map<std::string, Span> first_;
+};
+
+template <typename Configs> Span place(const Configs& configs, std::string_view name, const VmConfig& vm) {
+    for (const auto& each : configs) {
+        if (each.name.value == name) { return each.name.span; }
+    }
+    return vm.name.span;
+}
+
+Span image_place(const VmConfig& vm, std::string_view name) {
+    for (const auto& each : vm.volumes) {
+        if (each.name.value == name) { return each.image ? each.image->span : each.name.span; }
+    }
+    return vm.name.span;
+}
+
+void within_one(const Inputs& in, const Draft& draft) {
+    const VmConfig& config = *draft.config;
+    const VmPlan& plan = draft.plan;
+    Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
+    Unique tags(in.diagnostics, codes::duplicate_tag);
+    Unique serials(in.diagnostics, codes::duplicate_serial);
+    if (plan.root.kind == RootPlan::Kind::share) {
+        tags.add(plan.root.tag, config.name.span, [] { return ""; });
+    }
+    for (const VolumePlan& volume : plan.volumes) {
+        const Span span = place(config.volumes, volume.name, config);
+        serials.add(volume.serial, span, [&] {
+            return fmt::format("two volumes of `{}` have the serial `{}`", plan.name, printable(volume.serial));
+        });
+        if (volume.mount_point.empty()) { continue; }
+        mount_points.add(volume.mount_point, span,
+                         [&] { return fmt::format("two things are mounted at {}", volume.mount_point); });
+        if (volume.mount_point == "/") {
+            in.diagnostics.error(codes::duplicate_mount_point, span, "a volume can't be mounted over the root");
+        }
+    }
+    for (const SharePlan& share : plan.shares) {
+        const Span span = place(config.shares, share.name, config);
+        tags.add(share.tag, span,
+                 [&] { return fmt::format("two shares of `{}` have the tag `{}`", plan.name, printable(share.tag)); });
+        if (share.mount_point.empty()) { continue; }
+        mount_points.add(share.mount_point, span,
+                         [&] { return fmt::format("two things are mounted at {}", share.mount_point); });
+        if (share.mount_point == "/") {
+            in.diagnostics.error(codes::duplicate_mount_point, span, "a share can't be mounted over the root").help =
+                "root.host = true runs the guest on the host's own root";
+        }
+    }
+}
+
+void socket_length(const Inputs& in, const Draft& draft) {
+    constexpr std::size_t most = 107; // sun_path of unix(7), less its NUL
+    const std::string longest = draft.plan.runtime_dir + "/control.sock";
+    if (longest.size() <= most) { return; }
+    in.diagnostics
+        .error(codes::socket_too_long, draft.config->name.span,
+               fmt::format("the socket's path would have {} bytes: {}", longest.size(), longest))
+        .help =
+        fmt::format("a Unix socket's path has at most {}; a shorter name of the project or the machine helps", most);
+}
+
+bool is_any(std::string_view address) {
+    return address == "0.0.0.0" || address == "::";
+}
+
+/// Ports of the host: the same number clashes when the addresses are the same or one of them is all addresses.
+class HostPorts {
+public:
+    explicit HostPorts(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
+
+    void add(const ForwardPlan& forward, const Span& span) {
+        auto& others = taken_[fmt::format("{}/{}", forward.host_port, forward.proto)];
+        for (const auto& [address, other] : others) {
+            if (address != forward.host_address && !is_any(address) && !is_any(forward.host_address)) { continue; }
+            auto& diagnostic = diagnostics_.error(
+                codes::duplicate_host_port, span,
+                fmt::format("port {}/{} of the host is taken twice", forward.host_port, forward.proto));
+            diagnostic.notes.push_back({other, "the other is here"});
+            diagnostic.help = "leave the host's port out of one to have it allocated: { guest.port = ... }";
+            return;
+        }
+        others.emplace_back(forward.host_address, span);
+    }
+
+private:
+    Diagnostics& diagnostics_;
+    std::unordered_map<std::string, std::vector<std::pair<std::string, Span>>> taken_;
+};
+
+} // namespace
+
+void check(const Inputs& in, const std::vector<Draft>& drafts) {
+    Unique macs(in.diagnostics, codes::duplicate_mac);
+    HostPorts ports(in.diagnostics);
+    struct Image {
+        Span span;
+        bool written = false;
+    };
+    std::unordered_map<std::string, Image> images;
+    for (const Draft& draft : drafts) {
+        const VmConfig& config = *draft.config;
+        within_one(in, draft);
+        socket_length(in, draft);
+        for (const InterfacePlan& interface : draft.plan.interfaces) {
+            const Span span = place(config.interfaces, interface.name, config);
+            macs.add(
+                interface.mac, span, [&] { return fmt::format("two interfaces have the MAC {}", interface.mac); },
+                "leave `mac` out to have one derived");
+            for (const ForwardPlan& forward : interface.forwards) {
+                ports.add(forward, place(config.forward_ports, forward.name, config));
+            }
+        }
+        for (const VolumePlan& volume : draft.plan.volumes) {
+            const Span span = image_place(config, volume.name);
+            const auto [at, fresh] = images.emplace(volume.image, Image{span, !volume.read_only});
+            if (fresh || (!at->second.written && volume.read_only)) { continue; }
+            auto& diagnostic = in.diagnostics.error(codes::duplicate_image, span,
+                                                    fmt::format("{} is used twice, and written", volume.image));
+            diagnostic.notes.push_back({at->second.span, "the other is here"});
+            diagnostic.help = "give each its own image, or set read-only = true in both";
+            at->second.written = at->second.written || !volume.read_only;
+        }
+    }
+}
+
+} // namespace microvmc::resolving

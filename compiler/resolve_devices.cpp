@@ -1,0 +1,273 @@
+#include "compiler/diagnostic_codes.h"
+#include "compiler/draft.h"
+#include "compiler/identity.h"
+#include "compiler/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+#include <unordered_set>
+
+namespace microvmc::resolving {
+
+namespace {
+
+/// Bytes of a label that the file system can keep: e2fsprogs' s_volume_name, XFS's sb_fname, FAT's volume label.
+std::size_t label_limit(std::string_view fs_type) {
+    if (fs_type.starts_with("ext")) { return 16; }
+    if (fs_type == "xfs") { return 12; }
+    if (fs_type == "vfat") { return 11; }
+    return 255;
+}
+constexpr std::size_t serial_limit = 20; // virtio-blk's VIRTIO_BLK_ID_BYTES
+constexpr std::size_t tag_limit = 31;    // 9p's, the smaller; virtiofs takes 36
+
+void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
+    VolumePlan plan;
+    plan.name = config.name.value;
+    plan.image = config.image ? config.image->value : fmt::format("{}/volumes/{}.img", draft.plan.state_dir, plan.name);
+    plan.fs_type = config.fs_type.value;
+    plan.format = config.format.value;
+    plan.read_only = config.read_only.value;
+    plan.auto_create = config.auto_create.value;
+    plan.protect = config.protect.value;
+    plan.uuid = derived_uuid(in.project, draft.plan.name, plan.name);
+    if (config.mount_point) { plan.mount_point = config.mount_point->value; }
+    for (const auto& option : config.mount_options) { plan.mount_options.push_back(option.value); }
+    plan.label = config.label ? config.label->value : derived_tag(plan.name, label_limit(plan.fs_type));
+    if (plan.label.size() > label_limit(plan.fs_type)) {
+        in.diagnostics.error(codes::out_of_range, config.label->span,
+                             fmt::format("the label has {} bytes, and {} keeps {}", plan.label.size(), plan.fs_type,
+                                         label_limit(plan.fs_type)));
+    }
+    plan.serial = config.serial ? config.serial->value : derived_tag(plan.name, serial_limit);
+    if (plan.serial.empty() || plan.serial.size() > serial_limit) {
+        in.diagnostics.error(codes::out_of_range, config.serial->span,
+                             fmt::format("a serial number has 1 to {} bytes", serial_limit));
+    }
+    if (plan.fs_type == "none" && config.mount_point) {
+        in.diagnostics
+            .error(codes::conflicting_keys, config.mount_point->span, "a volume without a file system can't be mounted")
+            .help = "leave fs-type out for ext4, or leave mount-point out";
+    }
+    const PathFacts* existing = path_facts(in.facts, plan.image);
+    const bool exists = existing != nullptr && existing->kind != PathFacts::Kind::missing;
+    if (existing != nullptr && existing->kind != PathFacts::Kind::missing && existing->kind != PathFacts::Kind::file &&
+        existing->kind != PathFacts::Kind::block_device) {
+        in.diagnostics.error(codes::missing_path, config.image ? config.image->span : config.name.span,
+                             fmt::format("`{}` is no file", plan.image));
+    }
+    if (config.size) {
+        plan.size_mib = static_cast<std::uint64_t>(config.size->value);
+    } else if (exists) {
+        plan.size_mib = existing->size >> 20;
+    } else if (draft.observed != nullptr && draft.observed->volumes.contains(plan.name)) {
+        plan.size_mib = draft.observed->volumes.at(plan.name);
+    } else {
+        in.diagnostics.error(codes::missing_size, config.name.span, fmt::format("volume `{}` has no size", plan.name))
+            .help = "say how big it is made: size = \"1GiB\"";
+    }
+    if (!plan.auto_create && existing != nullptr && !exists) {
+        in.diagnostics.error(codes::missing_path, config.image ? config.image->span : config.name.span,
+                             fmt::format("there is no image `{}`, and auto-create is false", plan.image));
+    }
+    const std::string key = "volumes." + plan.name;
+    origin(in, draft.plan, key, config.name.span);
+    if (config.size) { origin(in, draft.plan, key + ".size", config.size->span); }
+    if (config.image) { origin(in, draft.plan, key + ".image", config.image->span); }
+    if (config.mount_point) { origin(in, draft.plan, key + ".mount-point", config.mount_point->span); }
+    draft.plan.volumes.push_back(std::move(plan));
+}
+
+void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
+    SharePlan plan;
+    plan.name = config.name.value;
+    plan.read_only = config.read_only.value;
+    plan.proto = config.proto.value;
+    plan.tag = config.tag ? config.tag->value : derived_tag(plan.name, tag_limit);
+    if (plan.tag.empty() || plan.tag.size() > tag_limit) {
+        in.diagnostics.error(codes::out_of_range, config.tag->span, fmt::format("a tag has 1 to {} bytes", tag_limit));
+    }
+    if (config.security_model) { plan.security_model = config.security_model->value; }
+    if (config.source) {
+        plan.source = config.source->value;
+        const PathFacts* facts = path_facts(in.facts, plan.source);
+        if (facts != nullptr && facts->kind != PathFacts::Kind::directory) {
+            const bool missing = facts->kind == PathFacts::Kind::missing;
+            in.diagnostics
+                .error(codes::missing_path, config.source->span,
+                       missing ? fmt::format("there is no directory `{}`", plan.source)
+                               : fmt::format("`{}` is no directory", plan.source))
+                .help = missing ? fmt::format("make it: mkdir -p {}", shell_quoted(plan.source)) : "";
+        } else if (facts != nullptr && !facts->readable) {
+            in.diagnostics.error(codes::missing_path, config.source->span,
+                                 fmt::format("`{}` can't be read", plan.source));
+        }
+    } else {
+        in.diagnostics.error(codes::missing_key, config.name.span, fmt::format("share `{}` has no source", plan.name))
+            .help = "name the directory of the host: source = \"www\"";
+    }
+    if (config.mount_point) {
+        plan.mount_point = config.mount_point->value;
+    } else {
+        in.diagnostics
+            .error(codes::missing_key, config.name.span, fmt::format("share `{}` has no mount-point", plan.name))
+            .help = "say where the guest mounts it: mount-point = \"/srv\"";
+    }
+    const std::string key = "shares." + plan.name;
+    origin(in, draft.plan, key, config.name.span);
+    if (config.source) { origin(in, draft.plan, key + ".source", config.source->span); }
+    if (config.mount_point) { origin(in, draft.plan, key + ".mount-point", config.mount_point->span); }
+    draft.plan.shares.push_back(std::move(plan));
+}
+
+void interface(const Inputs& in, Draft& draft, const InterfaceConfig& config) {
+    InterfacePlan plan;
+    plan.name = config.name.value;
+    plan.type = config.type                       ? config.type->value
+                : config.link                     ? "macvtap"
+                : config.network || config.bridge ? "tap"
+                                                  : "user";
+    plan.mac = config.mac ? config.mac->value : derived_mac(in.project, draft.plan.name, plan.name);
+    if (config.type && plan.type != "user") {
+        in.diagnostics
+            .error(codes::not_built, config.type->span,
+                   fmt::format("interfaces of type {} are not built yet", plan.type))
+            .help = "use an interface of type user";
+    }
+    if (plan.type != "user") { return; }
+    origin(in, draft.plan, "interfaces." + plan.name, config.name.span);
+    draft.plan.interfaces.push_back(std::move(plan));
+}
+
+void forward(const Inputs& in, Draft& draft, const ForwardConfig& config, InterfacePlan* carrier) {
+    ForwardPlan plan;
+    plan.name = config.name.value;
+    plan.proto = config.proto.value;
+    if (config.from.value == "guest") {
+        in.diagnostics.error(codes::not_built, config.from.span, "forwards from the guest are not built yet").help =
+            "let the guest connect to its gateway, which is the host";
+        return;
+    }
+    if (config.host && config.host->address) { plan.host_address = config.host->address->value; }
+    if (config.host && config.host->port) { plan.host_port = static_cast<std::uint16_t>(config.host->port->value); }
+    if (config.guest && config.guest->address) { plan.guest_address = config.guest->address->value; }
+    if (config.guest && config.guest->port) {
+        plan.guest_port = static_cast<std::uint16_t>(config.guest->port->value);
+    } else {
+        in.diagnostics
+            .error(codes::missing_key, config.name.span, fmt::format("forward `{}` has no guest.port", plan.name))
+            .help = "say which port of the guest is reached: guest.port = 80";
+        return;
+    }
+    if (carrier == nullptr) {
+        in.diagnostics
+            .error(codes::forward_without_interface, config.name.span,
+                   fmt::format("forward `{}` has no interface to go through", plan.name))
+            .help = "ports are forwarded by interfaces of type user; add interfaces.user.type = \"user\"";
+        return;
+    }
+    origin(in, draft.plan, "forward-ports." + plan.name, config.name.span);
+    carrier->forwards.push_back(std::move(plan));
+}
+
+struct PortKey {
+    std::string proto;
+    std::uint16_t port = 0;
+    friend auto operator<=>(const PortKey&, const PortKey&) = default;
+};
+
+const ForwardPlan* earlier_forward(const Draft& draft, const ForwardPlan& forward) {
+    if (draft.observed == nullptr || !draft.observed->plan) { return nullptr; }
+    for (const InterfacePlan& interface : draft.observed->plan->interfaces) {
+        for (const ForwardPlan& each : interface.forwards) {
+            if (each.name == forward.name && each.proto == forward.proto && each.host_port >= 20000 &&
+                each.host_port <= 29999) {
+                return &each;
+            }
+        }
+    }
+    return nullptr;
+}
+
+} // namespace
+
+void devices(const Inputs& in, Draft& draft) {
+    const VmConfig& config = *draft.config;
+    for (const VolumeConfig& each : config.volumes) { volume(in, draft, each); }
+    for (const ShareConfig& each : config.shares) { share(in, draft, each); }
+    for (const InterfaceConfig& each : config.interfaces) { interface(in, draft, each); }
+    if (config.forward_ports.empty()) { return; }
+    if (config.interfaces.empty()) {
+        InterfacePlan implied;
+        implied.name = "user";
+        implied.mac = derived_mac(in.project, draft.plan.name, implied.name);
+        draft.plan.interfaces.push_back(std::move(implied));
+    }
+    const auto user = std::ranges::find(draft.plan.interfaces, "user", &InterfacePlan::type);
+    InterfacePlan* carrier = user == draft.plan.interfaces.end() ? nullptr : &*user;
+    for (const ForwardConfig& each : config.forward_ports) { forward(in, draft, each, carrier); }
+}
+
+void finish_devices(const Inputs& in, Draft& draft) {
+    const Traits& traits = *draft.traits;
+    const bool virtiofs =
+        traits.capability("share.virtiofs").support != Support::unsupported && in.facts.tools.contains("virtiofsd");
+    const bool nine_p = traits.capability("share.9p").support != Support::unsupported;
+    for (SharePlan& share : draft.plan.shares) {
+        if (share.proto == "auto") { share.proto = virtiofs || !nine_p ? "virtiofs" : "9p"; }
+        if (share.proto == "9p" && share.security_model.empty()) {
+            share.security_model = in.facts.uid == 0 ? "passthrough" : "none";
+        }
+    }
+    for (InterfacePlan& interface : draft.plan.interfaces) {
+        if (interface.type != "user" || !traits.user_network) { continue; }
+        interface.addresses = {std::string(traits.user_network->address)};
+        interface.gateway = traits.user_network->gateway;
+        if (!traits.user_network->dns.empty()) { interface.dns = {std::string(traits.user_network->dns)}; }
+    }
+}
+
+void host_ports(const Inputs& in, std::vector<Draft>& drafts) {
+    std::set<PortKey> taken;
+    struct Open {
+        Draft* draft;
+        ForwardPlan* forward;
+    };
+    std::vector<Open> open;
+    for (Draft& draft : drafts) {
+        for (InterfacePlan& interface : draft.plan.interfaces) {
+            for (ForwardPlan& forward : interface.forwards) {
+                if (forward.host_port != 0) {
+                    taken.insert({forward.proto, forward.host_port});
+                } else {
+                    open.push_back({&draft, &forward});
+                }
+            }
+        }
+    }
+    // What a machine has had it keeps, before any other is given a number.
+    for (const Open& each : open) {
+        const ForwardPlan* earlier = earlier_forward(*each.draft, *each.forward);
+        if (earlier != nullptr && taken.insert({earlier->proto, earlier->host_port}).second) {
+            each.forward->host_port = earlier->host_port;
+        }
+    }
+    for (const Open& each : open) {
+        ForwardPlan& forward = *each.forward;
+        if (forward.host_port != 0) { continue; }
+        std::uint16_t port = derived_port(in.project, each.draft->plan.name, forward.name, forward.proto);
+        for (int tries = 0; tries < 10000 && !taken.insert({forward.proto, port}).second; ++tries) {
+            port = port == 29999 ? std::uint16_t{20000} : static_cast<std::uint16_t>(port + 1);
+            if (tries == 9999) { port = 0; }
+        }
+        if (port == 0) {
+            in.diagnostics.error(codes::no_free_port, each.draft->config->name.span,
+                                 fmt::format("no port from 20000 to 29999 is left for `{}`", each.draft->plan.name));
+            return;
+        }
+        forward.host_port = port;
+    }
+}
+
+} // namespace microvmc::resolving

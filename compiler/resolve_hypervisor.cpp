@@ -1,0 +1,206 @@
+#include "compiler/diagnostic_codes.h"
+#include "compiler/draft.h"
+#include "compiler/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace microvmc::resolving {
+
+namespace {
+
+/// Something that keeps a hypervisor from running a machine.
+struct Obstacle {
+    const char* code = codes::unsupported;
+    Span span;
+    std::string message;
+    std::string help;
+};
+
+struct Candidate {
+    const Traits* traits = nullptr;
+    std::string program;
+    std::string version;
+    std::string accel;
+    std::string accel_reason;
+    std::vector<Obstacle> obstacles;
+};
+
+const HypervisorConfig* own_table(const VmConfig& config, std::string_view name) {
+    const auto found =
+        std::ranges::find_if(config.hypervisors, [&](const HypervisorConfig& each) { return each.name.value == name; });
+    return found == config.hypervisors.end() ? nullptr : &*found;
+}
+
+void find_program(const Inputs& in, const Draft& draft, const Span& said, Candidate& candidate) {
+    const Traits& traits = *candidate.traits;
+    const HypervisorConfig* own = own_table(*draft.config, traits.name);
+    if (own != nullptr && own->program) {
+        const std::string& path = own->program->value;
+        candidate.program = path;
+        if (const auto tool = in.facts.tools.find(path); tool != in.facts.tools.end()) {
+            candidate.version = tool->second.version;
+        } else if (const PathFacts* known = path_facts(in.facts, path);
+                   known != nullptr && known->kind != PathFacts::Kind::file) {
+            candidate.obstacles.push_back(
+                {codes::missing_path, own->program->span, fmt::format("there is no program `{}`", path), {}});
+        }
+        return;
+    }
+    const auto program = std::ranges::find(traits.programs, draft.plan.arch, &Traits::Program::arch);
+    if (program == traits.programs.end()) {
+        candidate.obstacles.push_back({codes::foreign_arch,
+                                       draft.config->arch ? draft.config->arch->span : said,
+                                       fmt::format("{} runs no {} guests", traits.title, draft.plan.arch),
+                                       {}});
+        return;
+    }
+    const auto tool = in.facts.tools.find(std::string(program->name));
+    if (tool == in.facts.tools.end()) {
+        candidate.obstacles.push_back({codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
+                                       fmt::format("there is no `{}` in PATH; install it, or name it in [vm.{}.{}] "
+                                                   "program",
+                                                   program->name, draft.plan.name, traits.name)});
+        return;
+    }
+    candidate.program = tool->second.path;
+    candidate.version = tool->second.version;
+}
+
+void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
+    const auto& traits = *candidate.traits;
+    const Located<std::string>& wanted = draft.config->accel;
+    const auto has = [&](std::string_view name) {
+        return std::ranges::find(traits.accels, name) != traits.accels.end();
+    };
+    const bool native = draft.plan.arch == in.facts.arch;
+    const bool kvm = has("kvm") && native && in.facts.kvm.state == KvmState::works;
+    const std::string why_not = !native       ? fmt::format("the host is {}", in.facts.arch)
+                                : !has("kvm") ? fmt::format("{} has no KVM", traits.title)
+                                              : in.facts.kvm.reason;
+    if (wanted.value == "kvm") {
+        if (kvm) {
+            candidate.accel = "kvm";
+            candidate.accel_reason = "named";
+            return;
+        }
+        candidate.obstacles.push_back({codes::no_accel, wanted.span, fmt::format("KVM doesn't work here: {}", why_not),
+                                       has("tcg") ? "accel = \"auto\" emulates the machine instead" : ""});
+        return;
+    }
+    if (wanted.value == "auto" && kvm) {
+        candidate.accel = "kvm";
+        return;
+    }
+    if (has("tcg")) {
+        candidate.accel = "tcg";
+        candidate.accel_reason = wanted.value == "tcg" ? "named" : why_not;
+        return;
+    }
+    candidate.obstacles.push_back(
+        {codes::no_accel,
+         wanted.span.known() ? wanted.span : draft.config->name.span,
+         wanted.value == "tcg" ? fmt::format("{} can't emulate", traits.title)
+                               : fmt::format("{} needs KVM, which doesn't work here: {}", traits.title, why_not),
+         {}});
+}
+
+void check_needs(const Draft& draft, Candidate& candidate) {
+    const Traits& traits = *candidate.traits;
+    const auto refuse = [&](std::string_view name, const Span& span) {
+        const Capability& capability = traits.capability(name);
+        if (capability.support != Support::unsupported) { return; }
+        const auto known = std::ranges::find(known_capabilities(), name, &CapabilityName::name);
+        std::string message =
+            fmt::format("{} can't do this: {}", traits.title, known == known_capabilities().end() ? name : known->doc);
+        if (!capability.why.empty()) { message += fmt::format(" ({})", capability.why); }
+        candidate.obstacles.push_back({codes::unsupported, span, std::move(message), std::string(capability.remedy)});
+    };
+    for (const Need& need : draft.config->needs) { refuse(need.capability, need.span); }
+    for (const ShareConfig& share : draft.config->shares) {
+        const Span span = share.proto.span.known() ? share.proto.span : share.name.span;
+        if (share.proto.value != "auto") {
+            refuse(find_capability("share." + share.proto.value), span);
+        } else if (traits.capability("share.virtiofs").support == Support::unsupported) {
+            refuse("share.9p", span);
+        }
+    }
+    for (const InterfacePlan& interface : draft.plan.interfaces) {
+        const auto said = std::ranges::find_if(
+            draft.config->interfaces, [&](const InterfaceConfig& each) { return each.name.value == interface.name; });
+        const bool implied = said == draft.config->interfaces.end();
+        refuse(find_capability("interface." + interface.type), implied ? draft.config->name.span : said->name.span);
+    }
+    if (draft.plan.root.kind == RootPlan::Kind::share) {
+        refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);
+    }
+    if (draft.plan.vcpu > traits.max_vcpu) {
+        candidate.obstacles.push_back({codes::too_many_vcpus,
+                                       draft.config->vcpu.span,
+                                       fmt::format("{} has at most {} virtual CPUs", traits.title, traits.max_vcpu),
+                                       {}});
+    }
+}
+
+Candidate examine(const Inputs& in, const Draft& draft, const Traits& traits, const Span& said) {
+    Candidate candidate{
+        .traits = &traits, .program = {}, .version = {}, .accel = {}, .accel_reason = {}, .obstacles = {}};
+    find_program(in, draft, said, candidate);
+    find_accel(in, draft, candidate);
+    check_needs(draft, candidate);
+    return candidate;
+}
+
+} // namespace
+
+bool hypervisor(const Inputs& in, Draft& draft) {
+    std::vector<std::pair<const Traits*, Span>> allowed;
+    bool automatic = false;
+    for (const auto& name : draft.config->hypervisor) {
+        for (const Traits& traits : in.traits) {
+            const bool listed = std::ranges::any_of(allowed, [&](const auto& each) { return each.first == &traits; });
+            if (!listed && (name.value == "auto" || name.value == traits.name)) {
+                allowed.emplace_back(&traits, name.span.known() ? name.span : draft.config->name.span);
+            }
+        }
+        automatic = automatic || name.value == "auto";
+    }
+    std::vector<Candidate> refused;
+    for (const auto& [traits, said] : allowed) {
+        Candidate candidate = examine(in, draft, *traits, said);
+        if (!candidate.obstacles.empty()) {
+            refused.push_back(std::move(candidate));
+            continue;
+        }
+        VmPlan& plan = draft.plan;
+        draft.traits = traits;
+        plan.hypervisor = traits->name;
+        plan.program = candidate.program;
+        plan.program_version = candidate.version;
+        plan.accel = candidate.accel;
+        plan.accel_reason = candidate.accel_reason;
+        plan.hypervisor_reason = allowed.size() == 1 && !automatic ? "named" : "the first that can do it all";
+        for (const Candidate& other : refused) {
+            plan.hypervisor_reason += fmt::format("; {}", other.obstacles.front().message);
+        }
+        return true;
+    }
+    if (refused.size() == 1) {
+        for (Obstacle& obstacle : refused.front().obstacles) {
+            in.diagnostics.error(obstacle.code, obstacle.span, std::move(obstacle.message)).help =
+                std::move(obstacle.help);
+        }
+        return false;
+    }
+    const Span span = allowed.empty() ? draft.config->name.span : allowed.front().second;
+    auto& diagnostic =
+        in.diagnostics.error(codes::no_hypervisor, span, fmt::format("no hypervisor can run `{}`", draft.plan.name));
+    for (const Candidate& candidate : refused) {
+        for (const Obstacle& obstacle : candidate.obstacles) {
+            diagnostic.notes.push_back({obstacle.span == span ? Span{} : obstacle.span, obstacle.message});
+        }
+    }
+    return false;
+}
+
+} // namespace microvmc::resolving

@@ -1,0 +1,101 @@
+#include "compiler/diagnostic_codes.h"
+#include "compiler/draft.h"
+#include "compiler/identity.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace microvmc::resolving {
+
+namespace {
+
+KernelPlan planned(const Inputs& in, const KernelFacts& kernel) {
+    KernelPlan plan;
+    plan.source = kernel.path;
+    plan.release = kernel.release;
+    plan.identity = kernel.identity;
+    plan.pin = fmt::format("{}/kernels/{}", in.facts.state_dir, pin_name(kernel));
+    plan.modules = kernel.modules;
+    return plan;
+}
+
+/// Whether `plan` was made by kernel = "host" and its pin is still there.
+bool is_pinned_host_kernel(const Inputs& in, const KernelPlan& plan) {
+    if (!plan.source.starts_with("/boot/vmlinuz")) { return false; }
+    return std::ranges::any_of(in.facts.pinned,
+                               [&](const KernelFacts& pinned) { return pinned.path.starts_with(plan.pin + "/"); });
+}
+
+/// The kernel that this machine has had, else one that the project uses.
+const KernelPlan* pinned(const Inputs& in, const Draft& draft) {
+    if (in.options.upgrade || in.facts.pinned.empty()) { return nullptr; }
+    if (draft.observed != nullptr && draft.observed->plan && is_pinned_host_kernel(in, draft.observed->plan->kernel)) {
+        return &draft.observed->plan->kernel;
+    }
+    for (const ObservedVm& vm : in.observed.vms) {
+        if (vm.plan && is_pinned_host_kernel(in, vm.plan->kernel)) { return &vm.plan->kernel; }
+    }
+    return nullptr;
+}
+
+bool host_kernel(const Inputs& in, Draft& draft) {
+    if (const KernelPlan* kept = pinned(in, draft)) {
+        draft.plan.kernel = *kept;
+        draft.plan.kernel.params.clear();
+        return true;
+    }
+    const Span span = draft.config->kernel.span.known() ? draft.config->kernel.span : draft.config->name.span;
+    const KernelFacts* unreadable = nullptr;
+    for (const KernelFacts& kernel : in.facts.kernels) {
+        if (kernel.image == KernelImage::unknown) { continue; }
+        if (kernel.readable) {
+            draft.plan.kernel = planned(in, kernel);
+            return true;
+        }
+        if (unreadable == nullptr) { unreadable = &kernel; }
+    }
+    auto& diagnostic = in.diagnostics.error(codes::no_kernel, span,
+                                            unreadable == nullptr ? "the host has no kernel in /boot"
+                                                                  : fmt::format("{} can't be read", unreadable->path));
+    diagnostic.help =
+        unreadable == nullptr
+            ? "install one (linux-image-amd64 on Debian), or name one: kernel = \"path/to/vmlinuz\""
+            : fmt::format("let everybody read it (chmod a+r {}), or name another: kernel = \"path/to/vmlinuz\"",
+                          unreadable->path);
+    return false;
+}
+
+bool named_kernel(const Inputs& in, Draft& draft) {
+    const auto& [path, span] = draft.config->kernel;
+    const auto known = in.facts.named_kernels.find(path);
+    if (known == in.facts.named_kernels.end()) {
+        const PathFacts* facts = path_facts(in.facts, path);
+        const bool there = facts != nullptr && facts->kind != PathFacts::Kind::missing;
+        in.diagnostics
+            .error(there ? codes::bad_kernel : codes::missing_path, span,
+                   there ? fmt::format("`{}` is no kernel", path) : fmt::format("there is no kernel `{}`", path))
+            .help = there ? "a kernel is a bzImage or an ELF vmlinux" : "";
+        return false;
+    }
+    if (!known->second.readable) {
+        in.diagnostics.error(codes::missing_path, span, fmt::format("`{}` can't be read", path));
+        return false;
+    }
+    if (known->second.image == KernelImage::unknown) {
+        in.diagnostics.error(codes::bad_kernel, span, fmt::format("`{}` is no kernel", path)).help =
+            "a kernel is a bzImage or an ELF vmlinux";
+        return false;
+    }
+    draft.plan.kernel = planned(in, known->second);
+    return true;
+}
+
+} // namespace
+
+bool kernel(const Inputs& in, Draft& draft) {
+    const std::string& said = draft.config->kernel.value;
+    // The roots that there are, busybox and the host's own, have no other kernel than the host's.
+    return said == "host" || said == "root" ? host_kernel(in, draft) : named_kernel(in, draft);
+}
+
+} // namespace microvmc::resolving

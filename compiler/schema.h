@@ -1,0 +1,199 @@
+#pragma once
+
+#include "compiler/config.h"
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+
+// The language as data: one entry a key. The decoder, merging, JSON Schema, docs/LANGUAGE.md and the man page all go by
+// it. A new key is a member in config.h and a line in schema.cpp.
+
+namespace microvmc {
+
+/// The forms that a value can take in the text.
+enum class Form {
+    boolean,
+    integer,
+    number,          ///< integer or float
+    size,            ///< integer of MiB, or "4GiB"
+    duration,        ///< integer of seconds, or "1m30s"
+    string,          ///< without NUL
+    word,            ///< one of `words`
+    flag_or_word,    ///< a boolean or one of `words`; kept as text
+    integer_or_word, ///< kept as text
+    name,            ///< [a-z][a-z0-9-]{0,30}
+    names,           ///< one, or an array of them
+    hypervisors,     ///< the same, of the backends' names and "auto"
+    path,            ///< on the host, relative to the file that says it
+    path_or_word,    ///< a path, or one of `words`
+    globs,           ///< an array of paths, with wildcards
+    guest_path,      ///< absolute, in the guest
+    strings,         ///< an array
+    texts,           ///< a string or an array of them
+    arguments,       ///< an array, not empty: argv
+    argument_lists,  ///< an array of argv
+    string_table,    ///< a table of strings
+    parameters,      ///< an array of kernel parameters
+    mac,             ///< "02:00:00:00:00:01", unicast
+    addresses,       ///< "dhcp", or one or more addresses with or without prefix length
+    address,         ///< an IP address
+    http,            ///< ":80/path"
+    table,           ///< a table with keys of its own
+    named_tables,    ///< a table of named tables
+    collection,      ///< a table of named tables, or an array of tables that may carry `name`
+};
+
+/// A value as the decoder hands it to a member.
+struct Value {
+    std::variant<bool, std::int64_t, double, std::string, Strings, std::vector<Strings>, StringTable> data;
+    Span span;
+};
+
+struct TableSchema;
+
+/// How a decoded value gets into its struct; made by `slot<&VmConfig::mem>`.
+struct Slot {
+    void (*store)(void* object, Value&& value) = nullptr;
+    /// Tables: adds an element (with its defaults) and gives it back.
+    void* (*child)(void* object, Located<std::string>&& name, Span span) = nullptr;
+    /// Index into Value::data that `store` takes; for the test that holds tables and structs together.
+    std::size_t kind = 0;
+};
+
+struct KeySchema {
+    std::string_view name;
+    Form form = Form::string;
+    Slot slot;
+    std::string_view default_text = {}; ///< the value when the key is absent
+    std::string_view derived = {};      ///< or else how it is made, for people
+    std::string_view doc = {};
+    std::span<const std::string_view> words = {};
+    std::int64_t min = 0;
+    std::int64_t max = std::numeric_limits<std::int64_t>::max();
+    const TableSchema* table = nullptr;
+    /// The capability that a value other than false, "none", "auto", "off" asks of the hypervisor; `*` is the value
+    /// itself, and then the default counts too.
+    std::string_view needs = {};
+    /// Why the project doesn't act on it yet; empty: it does. What this says is the diagnostic's help.
+    std::string_view unbuilt = {};
+    bool secret = false;     ///< never echoed
+    std::uint8_t counts = 0; ///< rises by one for each instance of `count`
+};
+
+struct TableSchema {
+    std::string_view noun; ///< "volume": what one is called in messages
+    std::span<const KeySchema> keys;
+    /// At most one of these is said; a nearer layer's choice replaces the whole table.
+    std::span<const std::string_view> one_of = {};
+    bool one_required = false;
+    /// Elements may be strings: fills the object, or says what is wrong.
+    std::string (*shorthand)(std::string_view text, Span span, void* object) = nullptr;
+    /// Keys whose value names an element that has no name, first that is there.
+    std::span<const std::string_view> name_from = {};
+
+    [[nodiscard]] const KeySchema* find(std::string_view key) const;
+};
+
+/// The table that describes a struct.
+template <typename T> const TableSchema& schema_of();
+template <> const TableSchema& schema_of<Config>();
+template <> const TableSchema& schema_of<NetworkConfig>();
+template <> const TableSchema& schema_of<VmConfig>();
+template <> const TableSchema& schema_of<VolumeConfig>();
+template <> const TableSchema& schema_of<ShareConfig>();
+template <> const TableSchema& schema_of<InterfaceConfig>();
+template <> const TableSchema& schema_of<EndpointConfig>();
+template <> const TableSchema& schema_of<ForwardConfig>();
+template <> const TableSchema& schema_of<DeviceConfig>();
+template <> const TableSchema& schema_of<CredentialConfig>();
+template <> const TableSchema& schema_of<RootConfig>();
+template <> const TableSchema& schema_of<CloudInitConfig>();
+template <> const TableSchema& schema_of<VsockConfig>();
+template <> const TableSchema& schema_of<GraphicsConfig>();
+template <> const TableSchema& schema_of<ReadyConfig>();
+template <> const TableSchema& schema_of<LimitsConfig>();
+template <> const TableSchema& schema_of<HypervisorConfig>();
+
+/// Puts each key's default into `object`, which is of the struct that `schema` describes.
+void apply_defaults(const TableSchema& schema, void* object);
+
+/// A value of T with the schema's defaults.
+template <typename T> const T& prototype() {
+    static const T made = [] {
+        T object;
+        apply_defaults(schema_of<T>(), &object);
+        return object;
+    }();
+    return made;
+}
+
+namespace detail {
+
+template <typename T> struct MemberOf;
+template <typename Class, typename Type> struct MemberOf<Type Class::*> {
+    using class_type = Class;
+    using type = Type;
+};
+
+template <typename T> struct ScalarOf { using type = void; };
+template <typename T> struct ScalarOf<Located<T>> { using type = T; };
+template <typename T> struct ScalarOf<std::optional<Located<T>>> { using type = T; };
+
+template <typename T, std::size_t I = 0> constexpr std::size_t index_in_value() {
+    if constexpr (std::is_same_v<std::variant_alternative_t<I, decltype(Value::data)>, T>) {
+        return I;
+    } else {
+        return index_in_value<T, I + 1>();
+    }
+}
+
+template <typename T>
+constexpr bool is_value =
+    std::is_same_v<T, Strings> || std::is_same_v<T, std::vector<Strings>> || std::is_same_v<T, StringTable>;
+
+} // namespace detail
+
+/// The way into one member, by its type.
+template <auto Member> constexpr Slot slot() {
+    using Class = typename detail::MemberOf<decltype(Member)>::class_type;
+    using Type = typename detail::MemberOf<decltype(Member)>::type;
+    using Scalar = typename detail::ScalarOf<Type>::type;
+    if constexpr (!std::is_void_v<Scalar>) {
+        return {.store =
+                    [](void* object, Value&& value) {
+                        static_cast<Class*>(object)->*Member =
+                            Located<Scalar>{std::get<Scalar>(std::move(value.data)), value.span};
+                    },
+                .kind = detail::index_in_value<Scalar>()};
+    } else if constexpr (detail::is_value<Type>) {
+        return {.store =
+                    [](void* object, Value&& value) {
+                        static_cast<Class*>(object)->*Member = std::get<Type>(std::move(value.data));
+                    },
+                .kind = detail::index_in_value<Type>()};
+    } else {
+        return {.child = [](void* object, Located<std::string>&& name, Span span) -> void* {
+            Type& member = static_cast<Class*>(object)->*Member;
+            auto& element = [&]() -> auto& {
+                if constexpr (requires { member.emplace_back(prototype<typename Type::value_type>()); }) {
+                    auto& added = member.emplace_back(prototype<typename Type::value_type>());
+                    added.name = std::move(name);
+                    return added;
+                } else {
+                    return member.emplace(prototype<typename Type::value_type>());
+                }
+            }
+            ();
+            element.span = span;
+            return &element;
+        }};
+    }
+}
+
+} // namespace microvmc
