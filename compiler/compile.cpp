@@ -2,15 +2,14 @@
 
 #include "compiler/decode.h"
 #include "compiler/document.h"
+#include "compiler/include.h"
 #include "compiler/merge.h"
 
 namespace microvmc {
 
-std::optional<Config> load(const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics) {
-    std::vector<Document> documents;
-    for (std::uint32_t file = 0; file < sources.files.size(); ++file) {
-        if (auto document = parse(sources, file, diagnostics)) { documents.push_back(std::move(*document)); }
-    }
+std::optional<Config> load(Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics,
+                           const IncludeReader& read) {
+    std::vector<Document> documents = parse_all(sources, read, diagnostics);
     std::optional<Config> config;
     if (!diagnostics.has_errors()) {
         const Merged merged = merge(std::move(documents), diagnostics);

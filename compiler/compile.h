@@ -9,13 +9,26 @@
 #include "compiler/source.h"
 #include "compiler/traits.h"
 
+#include <functional>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace microvmc {
 
-/// Text to Config: parses all of `sources` (later ones merged over earlier), merges, decodes. None: `diagnostics` has
-/// errors, in source order.
-std::optional<Config> load(const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics);
+/// What one pattern of `include` names: the files, read, in the order of their names; or why not.
+struct Included {
+    std::vector<SourceFile> files;
+    std::string problem; ///< empty: none
+};
+/// Reads what an absolute path, with wildcards or not, stands for; the compiler itself does no I/O. A path without
+/// wildcards that doesn't exist is a problem, wildcards that match nothing are not.
+using IncludeReader = std::function<Included(const std::string& pattern)>;
+
+/// Text to Config: parses all of `sources` (later ones merged over earlier) and what they include (merged before them,
+/// added to `sources`), merges, decodes. None: `diagnostics` has errors, in source order.
+std::optional<Config> load(Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics,
+                           const IncludeReader& read = {});
 
 } // namespace microvmc

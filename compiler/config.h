@@ -192,6 +192,7 @@ struct Unbuilt {
 struct VmConfig {
     Located<std::string> name;
     Span span;
+    std::string group; ///< NAME of the `count` that it is of; empty: none
     Strings extends;
     Located<bool> enabled;
     Opt<std::int64_t> count;

@@ -263,6 +263,7 @@ private:
                     .help = "`count` makes NAME-1, NAME-2 and so on; rename one of them";
             }
             auto* vm = static_cast<VmConfig*>(key.slot.child(object, {name, element.key_span}, element.key_span));
+            if (count != 0) { vm->group = element.key; }
             enter(vm, name, index);
             machine_ = key.name == "vm";
             const Span outer = std::exchange(element_, element.key_span);

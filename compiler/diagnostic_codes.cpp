@@ -89,9 +89,6 @@ constexpr CodeInfo table[] = {
     {codes::duplicate_address, "Two interfaces have the same address", "Within one network."},
     {codes::memory_order, "The amounts of memory contradict each other",
      "mem is at most mem-max; a balloon leaves at least its floor and is smaller than mem."},
-    {codes::share_in_volume, "A share lies in another machine's volume",
-     "What the host sees there is not what the guest writes."},
-    {codes::too_many_devices, "The machine has too few slots", "Each volume, share and interface takes one."},
     {codes::unknown_volume, "There is no such volume", "`root.overlay` names a volume of the same machine."},
     {codes::no_hypervisor, "No hypervisor can run this",
      "None of the hypervisors that are allowed is installed, works on this host and can do everything that the machine "
@@ -108,15 +105,15 @@ constexpr CodeInfo table[] = {
      "The key is part of the language, and a plan that ignored it would lie. The help says what to do instead."},
     {codes::too_many_vcpus, "The hypervisor has fewer virtual CPUs", "The message names its limit."},
     {codes::foreign_arch, "The architecture is not the host's", "The message says which one the host has."},
-    {codes::missing_tool, "A program is missing", "The plan needs it on the host."},
     {codes::no_free_port, "No port is free", "Ports are allocated from 20000 to 29999, and all are taken."},
-    {codes::bad_machine, "The hypervisor has no such machine", "The message says what is wrong."},
     {codes::volume_shrinks, "A volume would shrink",
      "A file system can't be made smaller while its data is kept safe, so this is refused."},
     {codes::volume_changes, "A volume that exists would become another",
      "Its file system or format is fixed when it is made."},
     {codes::odd_memory, "This amount of memory is risky", "The message says why."},
-    {codes::unused_table, "A hypervisor's table is not used", "It is kept for when that hypervisor is chosen."},
+    {codes::share_holds_image, "A share holds the image of a volume",
+     "The guest that has the share can write the image under the other's feet. Move the image, or set read-only = "
+     "true."},
 };
 } // namespace
 

@@ -73,9 +73,7 @@ inline constexpr const char* unknown_network = "E0415";
 inline constexpr const char* address_outside = "E0416";
 inline constexpr const char* duplicate_address = "E0417";
 inline constexpr const char* memory_order = "E0418";
-inline constexpr const char* share_in_volume = "E0419";
-inline constexpr const char* too_many_devices = "E0420";
-inline constexpr const char* unknown_volume = "E0421";
+inline constexpr const char* unknown_volume = "E0419";
 
 // The host and the hypervisors
 inline constexpr const char* no_hypervisor = "E0501";
@@ -87,9 +85,7 @@ inline constexpr const char* bad_kernel = "E0506";
 inline constexpr const char* not_built = "E0507";
 inline constexpr const char* too_many_vcpus = "E0508";
 inline constexpr const char* foreign_arch = "E0509";
-inline constexpr const char* missing_tool = "E0510";
-inline constexpr const char* no_free_port = "E0511";
-inline constexpr const char* bad_machine = "E0512";
+inline constexpr const char* no_free_port = "E0510";
 
 // What exists already
 inline constexpr const char* volume_shrinks = "E0601";
@@ -97,7 +93,7 @@ inline constexpr const char* volume_changes = "E0602";
 
 // Warnings
 inline constexpr const char* odd_memory = "W0701";
-inline constexpr const char* unused_table = "W0702";
+inline constexpr const char* share_holds_image = "W0702";
 
 } // namespace codes
 

@@ -55,6 +55,8 @@ bool hypervisor(const Inputs& in, Draft& draft);
 /// The kernel's file and pin; false: none, and it was reported.
 bool kernel(const Inputs& in, Draft& draft);
 
+/// What the text alone tells of keys and machines together: dependencies, networks, amounts of memory.
+void check_text(const Inputs& in);
 /// What one machine's text can't tell: clashes between machines and within one.
 void check(const Inputs& in, const std::vector<Draft>& drafts);
 

@@ -183,6 +183,10 @@ public:
         Table& root = *merged_.root.table();
         if (const Member* defaults = root.find("defaults"); defaults != nullptr && defaults->value.table() != nullptr) {
             defaults_ = &defaults->value;
+            if (const Member* extends = defaults_->table()->find("extends")) {
+                diagnostics_.error(codes::conflicting_keys, extends->key_span, "[defaults] extends nothing").help =
+                    "write the keys themselves, or let each VM say `extends`";
+            }
         }
         if (const Member* templates = root.find("template"); templates != nullptr) {
             if (const Table* table = templates->value.table()) {
@@ -308,7 +312,7 @@ Merged merge(std::vector<Document> documents, Diagnostics& diagnostics) {
         merged.root.value.emplace<Table>();
         return merged;
     }
-    merged.file = documents.front().file;
+    merged.file = documents.back().file;
     merged.root = std::move(documents.front().root);
     for (std::size_t i = 1; i < documents.size(); ++i) {
         Node nearer = std::move(documents[i].root);

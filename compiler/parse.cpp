@@ -4,6 +4,7 @@
 #include "compiler/prescan.h"
 
 #define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
 #include <algorithm>

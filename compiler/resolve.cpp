@@ -194,6 +194,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
     const Inputs in{config,     sources, traits, facts, observed, options, project_name(config, sources, options),
                     diagnostics};
     refuse_unbuilt(in, config.unbuilt);
+    resolving::check_text(in);
     std::unordered_map<std::string_view, const ObservedVm*> known;
     for (const ObservedVm& vm : observed.vms) { known.emplace(vm.name, &vm); }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 #include <unordered_map>
 
 namespace microvmc::resolving {
@@ -118,6 +119,27 @@ private:
     std::unordered_map<std::string, std::vector<std::pair<std::string, Span>>> taken_;
 };
 
+/// A share that its guest can write and that holds an image which another machine runs on.
+void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
+    std::map<std::string_view, const Draft*> images;
+    for (const Draft& draft : drafts) {
+        for (const VolumePlan& volume : draft.plan.volumes) { images.emplace(volume.image, &draft); }
+    }
+    for (const Draft& draft : drafts) {
+        for (const SharePlan& share : draft.plan.shares) {
+            if (share.read_only || share.source.empty()) { continue; }
+            const std::string below = share.source == "/" ? share.source : share.source + "/";
+            const auto image = images.lower_bound(below);
+            if (image == images.end() || !image->first.starts_with(below)) { continue; }
+            in.diagnostics
+                .warning(codes::share_holds_image, place(draft.config->shares, share.name, *draft.config),
+                         fmt::format("`{}` can write the image of a volume of `{}` through this share: {}",
+                                     draft.plan.name, image->second->plan.name, image->first))
+                .help = "set read-only = true, or share a directory without images";
+        }
+    }
+}
+
 } // namespace
 
 void check(const Inputs& in, const std::vector<Draft>& drafts) {
@@ -152,6 +174,7 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
             at->second.written = at->second.written || !volume.read_only;
         }
     }
+    shares_with_images(in, drafts);
 }
 
 } // namespace microvmc::resolving

@@ -112,7 +112,7 @@ void check_needs(const Draft& draft, Candidate& candidate) {
         if (capability.support != Support::unsupported) { return; }
         const auto known = std::ranges::find(known_capabilities(), name, &CapabilityName::name);
         std::string message =
-            fmt::format("{} can't do this: {}", traits.title, known == known_capabilities().end() ? name : known->doc);
+            fmt::format("not with {}: {}", traits.title, known == known_capabilities().end() ? name : known->doc);
         if (!capability.why.empty()) { message += fmt::format(" ({})", capability.why); }
         candidate.obstacles.push_back({codes::unsupported, span, std::move(message), std::string(capability.remedy)});
     };

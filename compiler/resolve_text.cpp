@@ -1,0 +1,210 @@
+#include "compiler/diagnostic_codes.h"
+#include "compiler/draft.h"
+#include "compiler/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace microvmc::resolving {
+
+namespace {
+
+/// Adds `key`; a second one of it is reported, with the first in a note.
+void unique(Diagnostics& diagnostics, std::unordered_map<std::string, Span>& taken, const char* code,
+            const Located<std::string>& key, std::string_view what) {
+    const auto [at, fresh] = taken.emplace(key.value, key.span);
+    if (fresh) { return; }
+    diagnostics.error(code, key.span, fmt::format("{} `{}` is taken twice", what, printable(key.value)))
+        .notes.push_back({at->second, "the other is here"});
+}
+
+class Dependencies {
+public:
+    explicit Dependencies(const Inputs& in) : in_(in), states_(in.config.vms.size(), State::new_one) {
+        for (std::size_t i = 0; i < in.config.vms.size(); ++i) {
+            const VmConfig& vm = in.config.vms[i];
+            by_name_[vm.name.value].push_back(i);
+            if (!vm.group.empty()) { by_name_[vm.group].push_back(i); } // all of its `count`
+        }
+    }
+
+    void check() {
+        const bool any = std::ranges::any_of(in_.config.vms, [](const VmConfig& vm) { return !vm.depends_on.empty(); });
+        if (!any) { return; }
+        for (const VmConfig& vm : in_.config.vms) {
+            for (const auto& name : vm.depends_on) { known(name); }
+        }
+        for (std::size_t i = 0; i < states_.size(); ++i) { walk(i); }
+    }
+
+private:
+    enum class State { new_one, on_the_way, done };
+
+    void known(const Located<std::string>& name) {
+        if (by_name_.contains(name.value)) { return; }
+        std::vector<std::string_view> names;
+        for (const auto& [each, where] : by_name_) { names.push_back(each); }
+        std::ranges::sort(names);
+        auto& diagnostic =
+            in_.diagnostics.error(codes::unknown_vm, name.span, fmt::format("there is no VM `{}`", name.value));
+        const std::string_view meant = nearest(name.value, names);
+        if (!meant.empty()) { diagnostic.help = fmt::format("did you mean `{}`?", meant); }
+    }
+
+    /// Depth first, with a stack of its own: a chain may be as long as the project.
+    void walk(std::size_t start) {
+        struct Step {
+            std::size_t vm;
+            std::size_t name = 0;
+            std::size_t member = 0;
+        };
+        if (states_[start] != State::new_one) { return; }
+        std::vector<Step> way{{start}};
+        states_[start] = State::on_the_way;
+        while (!way.empty()) {
+            Step& step = way.back();
+            const Strings& names = in_.config.vms[step.vm].depends_on;
+            if (step.name == names.size()) {
+                states_[step.vm] = State::done;
+                way.pop_back();
+                continue;
+            }
+            const auto found = by_name_.find(names[step.name].value);
+            if (found == by_name_.end() || step.member == found->second.size()) {
+                ++step.name;
+                step.member = 0;
+                continue;
+            }
+            const Located<std::string>& name = names[step.name];
+            const std::size_t next = found->second[step.member++];
+            switch (states_[next]) {
+            case State::done: break;
+            case State::new_one:
+                states_[next] = State::on_the_way;
+                way.push_back({next});
+                break;
+            case State::on_the_way: {
+                std::string circle;
+                const auto from = std::ranges::find(way, next, &Step::vm);
+                for (auto at = from; at != way.end(); ++at) { circle += in_.config.vms[at->vm].name.value + " -> "; }
+                in_.diagnostics.error(
+                    codes::dependency_cycle, name.span,
+                    fmt::format("machines wait for each other: {}{}", circle, in_.config.vms[next].name.value));
+                break;
+            }
+            }
+        }
+    }
+
+    const Inputs& in_;
+    std::unordered_map<std::string_view, std::vector<std::size_t>> by_name_;
+    std::vector<State> states_;
+};
+
+void memory(const Inputs& in, const VmConfig& vm) {
+    const auto mib = [](std::int64_t size) { return format_size(static_cast<std::uint64_t>(size)); };
+    const auto order = [&](const Opt<std::int64_t>& key, std::string_view name, bool wrong, std::string_view how) {
+        if (!key || !wrong) { return; }
+        auto& diagnostic = in.diagnostics.error(
+            codes::memory_order, key->span,
+            fmt::format("`{}` is {} `mem`: {} and {}", name, how, mib(key->value), mib(vm.mem.value)));
+        if (vm.mem.span.known()) { diagnostic.notes.push_back({vm.mem.span, "`mem` is here"}); }
+    };
+    order(vm.mem_max, "mem-max", vm.mem_max && vm.mem_max->value < vm.mem.value, "less than");
+    order(vm.balloon_floor, "balloon-floor", vm.balloon_floor && vm.balloon_floor->value > vm.mem.value, "more than");
+    order(vm.initial_balloon_mem, "initial-balloon-mem",
+          vm.initial_balloon_mem && vm.initial_balloon_mem->value >= vm.mem.value, "not less than");
+    if (vm.balloon.value != "false") { return; }
+    const auto needs_balloon = [&](const Span& span, std::string_view name) {
+        in.diagnostics
+            .error(codes::conflicting_keys, span, fmt::format("`{}` is for a balloon, and there is none", name))
+            .help = "set balloon = true";
+    };
+    if (vm.balloon_floor) { needs_balloon(vm.balloon_floor->span, "balloon-floor"); }
+    if (vm.initial_balloon_mem) { needs_balloon(vm.initial_balloon_mem->span, "initial-balloon-mem"); }
+    if (vm.deflate_on_oom.value) { needs_balloon(vm.deflate_on_oom.span, "deflate-on-oom"); }
+    if (vm.free_page_reporting.value) { needs_balloon(vm.free_page_reporting.span, "free-page-reporting"); }
+}
+
+/// An interface's name on Linux: dev_valid_name() of net/core/dev.c, IFNAMSIZ.
+bool is_interface_name(std::string_view name) {
+    return !name.empty() && name.size() <= 15 && name != "." && name != ".." && std::ranges::all_of(name, [](char c) {
+        return static_cast<unsigned char>(c) > 0x20 && c != 0x7F && c != '/' && c != ':';
+    });
+}
+
+void check_interface(const Inputs& in, const InterfaceConfig& interface) {
+    for (const auto& [name, key] :
+         {std::pair{&interface.id, "id"}, std::pair{&interface.bridge, "bridge"}, std::pair{&interface.link, "link"}}) {
+        if (*name && !is_interface_name((*name)->value)) {
+            in.diagnostics
+                .error(codes::bad_name, (*name)->span,
+                       fmt::format("`{}` is no name of an interface", printable((*name)->value)))
+                .help = fmt::format("`{}` has at most 15 characters, without spaces, / and :", key);
+        }
+    }
+    const Located<std::string>* first = nullptr;
+    for (const auto* each : {&interface.network, &interface.bridge, &interface.link}) {
+        if (!*each) { continue; }
+        if (first != nullptr) {
+            in.diagnostics.error(codes::one_of, (*each)->span, "an interface joins one thing, and here are two")
+                .notes.push_back({first->span, "the other is here"});
+            break;
+        }
+        first = &**each;
+        const std::string_view fits = each == &interface.link ? "macvtap" : "tap";
+        if (interface.type && interface.type->value != fits &&
+            !(interface.type->value == "bridge" && each == &interface.bridge)) {
+            in.diagnostics
+                .error(codes::conflicting_keys, interface.type->span,
+                       fmt::format("an interface of type {} can't join this", interface.type->value))
+                .notes.push_back({first->span, fmt::format("which takes one of type {}", fits)});
+        }
+    }
+    if (!interface.network) { return; }
+    std::vector<std::string_view> names;
+    for (const NetworkConfig& network : in.config.networks) { names.push_back(network.name.value); }
+    if (std::ranges::find(names, interface.network->value) != names.end()) { return; }
+    auto& diagnostic = in.diagnostics.error(codes::unknown_network, interface.network->span,
+                                            fmt::format("there is no network `{}`", interface.network->value));
+    const std::string_view meant = nearest(interface.network->value, names);
+    diagnostic.help = meant.empty() ? fmt::format("add a table [network.{}]", interface.network->value)
+                                    : fmt::format("did you mean `{}`?", meant);
+}
+
+void check_overlay(const Inputs& in, const VmConfig& vm) {
+    if (!vm.root || !vm.root->overlay) { return; }
+    const auto& overlay = *vm.root->overlay;
+    if (overlay.value == "tmpfs" || overlay.value == "none") { return; }
+    std::vector<std::string_view> known{"tmpfs", "none"};
+    for (const VolumeConfig& volume : vm.volumes) { known.push_back(volume.name.value); }
+    if (std::ranges::find(known, overlay.value) != known.end()) { return; }
+    auto& diagnostic = in.diagnostics.error(codes::unknown_volume, overlay.span,
+                                            fmt::format("there is no volume `{}`", printable(overlay.value)));
+    const std::string_view meant = nearest(overlay.value, known);
+    diagnostic.help = meant.empty() ? "an overlay is tmpfs, none or a volume of this machine"
+                                    : fmt::format("did you mean `{}`?", meant);
+}
+
+} // namespace
+
+void check_text(const Inputs& in) {
+    std::unordered_map<std::string, Span> ids;
+    std::unordered_map<std::string, Span> cids;
+    for (const VmConfig& vm : in.config.vms) {
+        memory(in, vm);
+        check_overlay(in, vm);
+        for (const InterfaceConfig& interface : vm.interfaces) {
+            check_interface(in, interface);
+            if (interface.id) { unique(in.diagnostics, ids, codes::duplicate_interface_id, *interface.id, "the name"); }
+        }
+        if (vm.vsock && vm.vsock->cid && vm.vsock->cid->value != "auto") {
+            unique(in.diagnostics, cids, codes::duplicate_cid, *vm.vsock->cid, "the CID");
+        }
+    }
+    Dependencies(in).check();
+}
+
+} // namespace microvmc::resolving
