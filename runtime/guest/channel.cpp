@@ -13,8 +13,8 @@ namespace microvmc::guest {
 
 namespace {
 
-constexpr std::size_t congestion_bytes = 128 * 1024;
-constexpr std::size_t piece_bytes = 32 * 1024; // what virtio_console takes in one write
+constexpr std::size_t congestion_bytes = 131'072;
+constexpr std::size_t piece_bytes = 32'768; // what virtio_console takes in one write
 
 std::string find_virtio_port(const std::string& name) {
     constexpr const char* ports = "/sys/class/virtio-ports";

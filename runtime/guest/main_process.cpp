@@ -51,6 +51,7 @@ Failure start_command(const Settings& settings, const std::vector<std::string>& 
 Failure become_init(const Settings& settings) {
     const auto entries = merge_environment({"HOME=/", "TERM=linux"}, settings.env);
     std::vector<char*> env;
+    env.reserve(entries.size() + 1);
     for (const auto& entry : entries) { env.push_back(const_cast<char*>(entry.c_str())); }
     env.push_back(nullptr);
     char* argv[] = {const_cast<char*>(settings.init.c_str()), nullptr};

@@ -16,7 +16,7 @@ namespace microvmc::guest {
 
 namespace {
 
-constexpr std::size_t piece_bytes = 16 * 1024;
+constexpr std::size_t piece_bytes = 16'384;
 constexpr char end_of_transmission = 4; // what a terminal takes for end of file (VEOF)
 
 void set_nonblocking(int fd) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <new>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the library's names
 namespace std {
 
 [[noreturn]] void __throw_length_error(const char*) {
@@ -26,6 +27,7 @@ namespace std {
 }
 
 } // namespace std
+// NOLINTEND(bugprone-reserved-identifier)
 
 void* operator new(std::size_t size) {
     if (void* memory = std::malloc(size)) { return memory; }

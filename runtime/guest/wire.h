@@ -29,8 +29,8 @@ namespace microvmc::wire {
 
 inline constexpr std::uint32_t magic = 0x63'6d'76'6d; // "mvmc"
 inline constexpr std::size_t header_size = 20;
-inline constexpr std::size_t max_payload = 64 * 1024;
-inline constexpr std::size_t input_window = 256 * 1024;
+inline constexpr std::size_t max_payload = 65'536;
+inline constexpr std::size_t input_window = 262'144;
 inline constexpr int frame_gap_ms = 500; ///< silence inside a frame, after which its sender counts as gone
 inline constexpr int protocol_version = 1;
 
