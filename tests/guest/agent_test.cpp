@@ -45,6 +45,13 @@ public:
         }
     }
     ~AgentProcess() {
+        // What it executed has sessions of its own and would stay. Stopped, it starts no more.
+        kill(pid_, SIGSTOP);
+        const std::string pid = std::to_string(pid_);
+        const std::string children = read_file("/proc/" + pid + "/task/" + pid + "/children").value_or("");
+        for (const auto child : split(children, ' ')) {
+            if (const auto number = wire::parse_number<pid_t>(child)) { kill(-*number, SIGKILL); }
+        }
         kill(pid_, SIGKILL);
         waitpid(pid_, nullptr, 0);
     }
