@@ -7,7 +7,10 @@
 //   it would need CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES, which distributions leave out.
 // - Under TCG that machine gives a kernel nothing to calibrate its TSC by: stock kernels hang in a few of ten boots,
 //   unless `tsc_early_khz=` tells it, of Linux 5.8 and later (linux: arch/x86/kernel/tsc.c). TCG passes the host's TSC
-//   through, so that the host's frequency is the right one. Without a CMOS clock (`rtc=off`) a boot takes 2 s longer.
+//   through, so that the host's frequency is the right one. Nothing is there to check the TSC against either but ticks,
+//   which emulation loses: without `tsc=reliable` a busy host's guest calls its TSC unstable, and its clock falls
+//   behind (seen: 221 of 733 ms; linux: kernel/time/clocksource.c). Without a CMOS clock (`rtc=off`) a boot takes 2 s
+//   longer.
 // - virtio-mmio devices are of the legacy kind by default (`virtio-mmio.force-legacy`).
 // - virtio-console is a module in distribution kernels, so an early panic is seen only on the serial port.
 // - An ELF kernel is booted by its PVH note (qemu: hw/i386/x86.c, load_elfboot), which spares the guest its own
@@ -152,7 +155,10 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     if (against.empty()) {
         choice.machine = "microvm";
         choice.machine_reason = "the smallest machine; nothing here needs PCI";
-        if (vm.accel == "tcg") { choice.kernel_params.push_back(fmt::format("tsc_early_khz={}", facts.tsc_khz)); }
+        if (vm.accel == "tcg") {
+            choice.kernel_params.push_back(fmt::format("tsc_early_khz={}", facts.tsc_khz));
+            choice.kernel_params.emplace_back("tsc=reliable");
+        }
     } else {
         choice.machine = "q35";
         choice.machine_reason = against;

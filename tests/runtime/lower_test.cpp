@@ -51,8 +51,8 @@ TEST(Lower, Create) {
 
 TEST(Lower, ThePlanIsRecordedAndGivenToTheSupervisor) {
     const auto actions = lowered(ChangeKind::create, hello_plan(), {});
-    EXPECT_EQ(nlohmann::json::parse(of_kind<WriteFile>(actions).front().content).get<VmPlan>(), hello_vm());
-    EXPECT_EQ(of_kind<StartMachine>(actions).front().launch.plan.get<VmPlan>(), hello_vm());
+    EXPECT_EQ(nlohmann::json::parse(of_kind<WriteFile>(actions).front().content), nlohmann::json(hello_vm()));
+    EXPECT_EQ(of_kind<StartMachine>(actions).front().launch.plan, nlohmann::json(hello_vm()));
 }
 
 TEST(Lower, RestartWithAGrownVolume) {
@@ -81,7 +81,7 @@ TEST(Lower, InPlaceAndUpdateWriteTheRecordAlone) {
         const auto actions = lowered(kind, hello_plan(), running(hello_vm()));
         const auto records = of_kind<WriteFile>(actions);
         ASSERT_EQ(records.size(), 1U);
-        EXPECT_EQ(nlohmann::json::parse(records.front().content).get<VmPlan>(), hello_vm());
+        EXPECT_EQ(nlohmann::json::parse(records.front().content), nlohmann::json(hello_vm()));
         EXPECT_EQ(actions.size(), records.size() + of_kind<MakeDirectory>(actions).size());
     }
 }

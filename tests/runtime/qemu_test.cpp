@@ -64,6 +64,7 @@ TEST(QemuMachine, MicrovmGetsTheTscFrequencyUnderTcgOnly) {
     MachineChoice choice = choose(vm, sample_facts());
     EXPECT_EQ(choice.machine, "microvm");
     EXPECT_THAT(choice.kernel_params, Contains("tsc_early_khz=2596138"));
+    EXPECT_THAT(choice.kernel_params, Contains("tsc=reliable"));
     vm.accel = "kvm";
     choice = choose(vm, sample_facts());
     EXPECT_EQ(choice.machine, "microvm");
@@ -233,7 +234,7 @@ TEST_P(RealQemu, TakesTheLineAndHasEveryValueAsItWas) {
     EXPECT_EQ(property("/machine", "kernel"), vm.kernel.pin + "/vmlinuz");
     EXPECT_EQ(property("/machine", "initrd"), initramfs);
     EXPECT_THAT(property("/machine", "append").get<std::string>(),
-                HasSubstr("tsc_early_khz=2596138 \"text=with space, comma = h\xc3\xa4t 100%\""));
+                HasSubstr("tsc=reliable \"text=with space, comma = h\xc3\xa4t 100%\""));
     std::vector<std::string> files;
     for (const auto& node : query("query-named-block-nodes")) { files.push_back(node.at("file").get<std::string>()); }
     EXPECT_THAT(files, Contains(vm.volumes.front().image));
