@@ -136,13 +136,18 @@ int supervise(const Arguments& arguments, int& notify) {
         throw Error(arguments.runtime_dir + "/" + launch_name + " is for " + launch.runtime_dir);
     }
     ::prctl(PR_SET_NAME, ("vm:" + launch.vm).substr(0, 15).c_str());
+    const std::string log_path = launch.vmm_log;
     asio::io_context io(1);
     Supervisor supervisor(io, std::move(launch), lock);
     supervisor.on_started = [&notify](const nlohmann::json& json) { report(notify, json); };
-    // Nobody may wait for us by holding our stderr.
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0 && notify >= 0) { ::dup2(null, 2); }
-    ::close(null);
+    if (notify >= 0) {
+        // Whoever waits for the end of our stderr must not wait for ours. Last words of the run-time library are kept.
+        const int log = ::open(log_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+        if (log >= 0) {
+            ::dup2(log, 2);
+            ::close(log);
+        }
+    }
     supervisor.start();
     io.run();
     return supervisor.start_failed() ? exit_failed : 0;

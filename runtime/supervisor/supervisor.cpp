@@ -47,7 +47,6 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
       deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
     ::unlink(path(end_name).c_str());
-    ::unlink(launch_.end_file.c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
     cgroup_ = std::make_unique<Cgroup>(cgroup);
@@ -91,6 +90,8 @@ void Supervisor::start_next() {
             return;
         }
     }
+    // On a disk this takes milliseconds: while the VMM is under way already.
+    ::unlink(launch_.end_file.c_str());
     children_started();
 }
 

@@ -35,7 +35,11 @@ MachineTest::~MachineTest() {
     } catch (const Error& error) { ADD_FAILURE() << error.what(); }
     for (const pid_t pid : supervisors_) {
         if (is_locked(run_)) { ::kill(pid, SIGKILL); }
-        ::waitpid(pid, nullptr, 0);
+        int status = 0;
+        ::waitpid(pid, &status, 0);
+        const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        EXPECT_TRUE(killed || status == 0) << "the supervisor's wait status is " << status << "; vmm.log:\n"
+                                           << vmm_log();
     }
     EXPECT_TRUE(eventually([this] { return !is_locked(run_); }));
     fs::remove_all(directory_);
@@ -124,6 +128,12 @@ bool runs(pid_t pid) {
     const std::string stat = read_text("/proc/" + std::to_string(pid) + "/stat");
     const std::size_t name_end = stat.rfind(')');
     return name_end != std::string::npos && stat.substr(name_end + 2, 1) != "Z";
+}
+
+long peak_memory(pid_t pid) {
+    const std::string status = read_text("/proc/" + std::to_string(pid) + "/status");
+    const std::size_t line = status.find("VmHWM:");
+    return line == std::string::npos ? -1 : std::stol(status.substr(line + 6));
 }
 
 std::vector<std::string> names_in(const std::string& path) {

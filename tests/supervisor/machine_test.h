@@ -14,6 +14,15 @@ namespace microvmc::test {
 
 using namespace std::chrono_literals;
 
+/// AddressSanitizer's own memory counts as a process's.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool memory_is_checked = true;
+#elif defined(__has_feature)
+constexpr bool memory_is_checked = __has_feature(address_sanitizer);
+#else
+constexpr bool memory_is_checked = false;
+#endif
+
 /// A machine of the real supervisor in a directory of its own. Whatever a test leaves is killed, and it is checked that
 /// nothing stays.
 class MachineTest : public ::testing::Test {
@@ -49,6 +58,10 @@ std::string read_text(const std::string& path);
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds time = 5s);
 /// Whether a process runs (a zombie does not).
 bool runs(pid_t pid);
+/// The most memory that a process has had, in KiB.
+long peak_memory(pid_t pid);
+/// How much a supervisor may grow, whatever a slow client or a guest does, in KiB.
+inline constexpr long bounded_growth = memory_is_checked ? 32'000 : 3'000;
 /// The names in a directory, sorted.
 std::vector<std::string> names_in(const std::string& path);
 /// Reads until `text` came, the other side closed or 5 s are over.
