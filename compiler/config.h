@@ -189,6 +189,18 @@ struct Unbuilt {
     Span span;
 };
 
+/// How an inherited value came to where it is used, for the note of a diagnostic.
+struct Route {
+    Span span;
+    std::string message; ///< "inherited by `web` here"; empty for [defaults], which need no word
+};
+
+/// A value of a VM that was written elsewhere.
+struct Inherited {
+    Span span;
+    std::uint32_t route = 0; ///< Config::routes - 1 is the index
+};
+
 struct VmConfig {
     Located<std::string> name;
     Span span;
@@ -248,6 +260,7 @@ struct VmConfig {
 
     std::vector<Need> needs;
     std::vector<Unbuilt> unbuilt;
+    std::vector<Inherited> inherited; ///< of the values that `extends` and [defaults] gave
 };
 
 struct NetworkConfig {
@@ -273,6 +286,7 @@ struct Config {
     std::vector<NetworkConfig> networks;
     std::vector<VmConfig> vms; ///< in the order of the text, `count` expanded
     std::vector<Unbuilt> unbuilt;
+    std::vector<Route> routes; ///< how inherited values came to where they are used
 };
 
 } // namespace microvmc

@@ -53,6 +53,12 @@ private:
     }
 
     void key(const Member& member, const KeySchema& key, void* object) {
+        const bool outer = std::exchange(in_unbuilt_, in_unbuilt_ || !key.unbuilt.empty());
+        read_key(member, key, object);
+        in_unbuilt_ = outer;
+    }
+
+    void read_key(const Member& member, const KeySchema& key, void* object) {
         switch (key.form) {
         case Form::table: one_table(member, key, object); return;
         case Form::named_tables: named_tables(member, key, object); return;
@@ -87,8 +93,20 @@ private:
         auto value = values_.read(key, member.value);
         if (!value) { return; }
         if (!is_default(key, *value)) { written(key, member.key_span); }
+        inherited(member);
         needs(key, *value, member.value.span);
         key.slot.store(object, std::move(*value));
+    }
+
+    /// Remembers that this machine has the value from elsewhere, for what resolving will say about it.
+    void inherited(const Member& member) {
+        const std::uint32_t route = member.value.route;
+        if (route == 0 || vm_ == nullptr) { return; }
+        vm_->inherited.push_back({member.value.span, route});
+        vm_->inherited.push_back({member.key_span, route});
+        if (const Array* array = member.value.array()) {
+            for (const Node& item : array->items) { vm_->inherited.push_back({item.span, route}); }
+        }
     }
 
     static bool is_default(const KeySchema& key, const Value& value) {
@@ -110,7 +128,7 @@ private:
     }
 
     void needs(const KeySchema& key, const Value& value, Span span) {
-        if (key.needs.empty() || vm_ == nullptr) { return; }
+        if (key.needs.empty() || vm_ == nullptr || in_unbuilt_) { return; }
         std::string_view word;
         if (const bool* flag = std::get_if<bool>(&value.data)) { word = *flag ? "true" : "false"; }
         if (const auto* text = std::get_if<std::string>(&value.data)) { word = *text; }
@@ -131,7 +149,7 @@ private:
     }
 
     void needs_of_defaults(const Table& table, const TableSchema& schema) {
-        if (vm_ == nullptr) { return; }
+        if (vm_ == nullptr || in_unbuilt_) { return; }
         for (const KeySchema& key : schema.keys) {
             if (key.needs.ends_with('*') && !key.default_text.empty() && table.find(key.name) == nullptr) {
                 need(key, key.default_text, element_);
@@ -155,22 +173,24 @@ private:
             diagnostic.help = fmt::format("keep one of {}", list_or(schema.one_of));
             return;
         }
-        if (first == nullptr && schema.one_required) {
+        const bool misspelt = std::ranges::any_of(
+            node.table()->members, [&](const Member& member) { return schema.find(member.key) == nullptr; });
+        if (first == nullptr && schema.one_required && !misspelt) {
             error(codes::missing_key, node, element_, fmt::format("[{}] says nothing", path())).help =
                 fmt::format("it takes one of {}", list_or(schema.one_of));
         }
     }
 
-    void wrong_type(const Member& member, std::string_view expected) {
-        error(codes::wrong_type, member.value, member.value.span,
-              fmt::format("`{}` is {}, not {}", path(), expected, type_name(member.value)));
+    Diagnostic& wrong_type(const Member& member, std::string_view expected) {
+        return error(codes::wrong_type, member.value, member.value.span,
+                     fmt::format("`{}` is {}, not {}", path(), expected, type_name(member.value)));
     }
 
     void one_table(const Member& member, const KeySchema& key, void* object) {
         if (member.value.table() == nullptr) {
             auto& diagnostic = error(codes::wrong_type, member.value, member.value.span,
                                      fmt::format("`{}` is a table, not {}", path(), type_name(member.value)));
-            diagnostic.help = table_help(key);
+            diagnostic.help = table_help(key, member.value);
             return;
         }
         written(key, member.key_span);
@@ -183,13 +203,17 @@ private:
         element_ = outer;
     }
 
-    static std::string table_help(const KeySchema& key) {
-        if (!key.table->one_of.empty()) {
-            return fmt::format("write {}.{} = ... with one of {}", key.name, key.table->one_of.front(),
-                               list_or(key.table->one_of));
+    /// The key that the value was probably meant for.
+    static std::string table_help(const KeySchema& table, const Node& node) {
+        for (const KeySchema& key : table.table->keys) {
+            const bool fits = (std::holds_alternative<std::int64_t>(node.value) && key.form == Form::integer) ||
+                              (node.string() != nullptr && (key.form == Form::path || key.form == Form::http)) ||
+                              (std::holds_alternative<bool>(node.value) && key.form == Form::boolean);
+            if (fits && table.table != &schema_of<VmConfig>()) {
+                return fmt::format("did you mean {}.{} = ...?", table.name, key.name);
+            }
         }
-        if (key.table->keys.empty()) { return {}; }
-        return fmt::format("write {}.{} = ...", key.name, key.table->keys.front().name);
+        return {};
     }
 
     void named_tables(const Member& member, const KeySchema& key, void* object) {
@@ -247,6 +271,14 @@ private:
                 count = std::clamp<std::int64_t>(*number, 0, schema_of<VmConfig>().find("count")->max);
             }
         }
+        if (count > 1) {
+            values_copied_ += count_values(element.value) * static_cast<std::size_t>(count);
+            if (values_copied_ > max_values) {
+                diagnostics_.error(codes::too_many, element.key_span,
+                                   fmt::format("with `count` there are more than {} values", max_values));
+                return;
+            }
+        }
         for (std::int64_t index = 1; index <= std::max<std::int64_t>(count, 1); ++index) {
             if (key.name == "vm" && ++machines_ > max_vms) {
                 if (machines_ == max_vms + 1) {
@@ -286,6 +318,15 @@ private:
     }
 
     void collection(const Member& member, const KeySchema& key, void* object) {
+        constexpr std::size_t most = 1000;
+        const std::size_t size = member.value.table() != nullptr   ? member.value.table()->members.size()
+                                 : member.value.array() != nullptr ? member.value.array()->items.size()
+                                                                   : 0;
+        if (size > most) {
+            error(codes::too_many, member.value, member.key_span,
+                  fmt::format("`{}` has {} elements, {} at most", path(), size, most));
+            return;
+        }
         if (const Table* table = member.value.table()) {
             if (!table->members.empty()) { written(key, member.key_span); }
             std::unordered_set<std::string> taken;
@@ -299,7 +340,10 @@ private:
         }
         const Array* array = member.value.array();
         if (array == nullptr) {
-            wrong_type(member, "a table of named tables, or an array of tables");
+            auto& diagnostic = wrong_type(member, "a table of named tables, or an array of tables");
+            if (member.value.string() != nullptr && key.table->shorthand != nullptr) {
+                diagnostic.help = fmt::format("write {} = [\"{}\"]", key.name, printable(*member.value.string()));
+            }
             return;
         }
         if (!array->items.empty()) { written(key, member.key_span); }
@@ -348,6 +392,7 @@ private:
             return;
         }
         if (!name.empty()) { values_.check_name(node, name, span, schema.noun); }
+        if (node.route != 0 && vm_ != nullptr) { vm_->inherited.push_back({span, node.route}); }
         std::string made = name;
         if (made.empty()) {
             made = unique(element_name(node, schema), taken);
@@ -468,7 +513,8 @@ private:
     Diagnostic& unknown(const Member& member, std::span<const std::string_view> known) {
         Diagnostic& diagnostic = error(codes::unknown_key, member.value, member.key_span,
                                        fmt::format("unknown key `{}`{}", printable(member.key), inside()));
-        const std::string_view meant = nearest(member.key, known);
+        // Of a flood of unknown keys, nobody reads the last.
+        const std::string_view meant = diagnostics_.left_out() == 0 ? nearest(member.key, known) : std::string_view{};
         if (!meant.empty()) { diagnostic.help = fmt::format("did you mean `{}`?", meant); }
         return diagnostic;
     }
@@ -482,8 +528,10 @@ private:
     VmConfig* vm_ = nullptr; ///< the machine that is being read
     std::vector<Unbuilt>* unbuilt_ = nullptr;
     std::vector<Unbuilt>* outer_unbuilt_ = nullptr;
-    bool machine_ = false; ///< it is a [vm.NAME], with all that it inherits
+    bool in_unbuilt_ = false; ///< within what is refused as a whole
+    bool machine_ = false;    ///< it is a [vm.NAME], with all that it inherits
     std::size_t machines_ = 0;
+    std::size_t values_copied_ = 0;
     std::unordered_set<std::string> names_;
 };
 
@@ -491,6 +539,7 @@ private:
 
 Config decode(const Merged& merged, const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics) {
     Config config = Decoder(merged, sources, traits, diagnostics).config();
+    config.routes = merged.routes;
     if (config.version.span.known() && config.version.value != 1) {
         diagnostics
             .error(codes::bad_version, config.version.span,

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Diagnostic {
     std::string message;
     std::vector<Note> notes;
     std::string help; ///< what to do; computed from the tables where it can be
+    /// It is about a value that came from elsewhere, and may have been reported there, too; `sort` makes one of them.
+    bool inherited = false;
 };
 
 /// Collects every diagnostic of a phase; `sort` puts them in source order.
@@ -39,6 +42,8 @@ public:
     /// In source order; what was said twice of one place (a template that two machines use) is said once, with the
     /// notes of both.
     void sort();
+    /// Adds the notes that `notes` has for each.
+    void add_notes(const std::function<std::vector<Note>(const Diagnostic&)>& notes);
     [[nodiscard]] bool has_errors() const { return errors_ != 0; }
     [[nodiscard]] const std::vector<Diagnostic>& all() const { return diagnostics_; }
     /// How many came after `most`.

@@ -52,14 +52,13 @@ private:
 
 /// Whether the line is in or makes a table of credentials, whose bare strings are not to be shown.
 bool about_credentials(Lines& lines, std::uint32_t file, std::uint32_t line) {
-    const std::string_view text = lines.get(file, line);
-    if (text.find("credentials") != std::string_view::npos) { return true; }
+    constexpr std::string_view word = "credentials";
+    if (lines.get(file, line).find(word) != std::string_view::npos) { return true; }
     constexpr std::uint32_t far = 200; // a header further up than this is not looked for
     for (std::uint32_t up = line; up-- > 1 && line - up < far;) {
         std::string_view above = lines.get(file, up);
         above.remove_prefix(std::min(above.find_first_not_of(" \t"), above.size()));
-        if (above.find("credentials") != std::string_view::npos) { return true; }
-        if (above.starts_with('[')) { return false; }
+        if (above.starts_with('[')) { return above.find(word) != std::string_view::npos; }
     }
     return false;
 }
@@ -78,7 +77,6 @@ std::string masked_credentials(std::string_view line) {
             if (const auto dot = key.rfind('.'); dot != std::string_view::npos) { key = key.substr(dot + 1); }
         } else if (c == '"' || c == '\'') {
             const bool open = key == "file" || key == "env" || key == "command" || key.empty();
-            const std::size_t start = i;
             for (++i; i < out.size() && out[i] != c; ++i) {
                 const bool escaped = out[i] == '\\' && c == '"';
                 if (!open) { out[i] = '*'; }
@@ -87,7 +85,6 @@ std::string masked_credentials(std::string_view line) {
                     if (!open) { out[i] = '*'; }
                 }
             }
-            static_cast<void>(start);
         } else if (c == '{' || c == ',' || c == '[') {
             word = i + 1;
             if (c == '{') { key = "{"; }

@@ -44,7 +44,9 @@ Span span_of(const Origin& origin, const Sources& sources) {
     return {};
 }
 
-bool is_size_of_volume(const std::string& key) { return key.starts_with("volumes.") && key.ends_with(".size"); }
+bool is_size_of_volume(const std::string& key) {
+    return key.starts_with("volumes.") && key.ends_with(".size");
+}
 
 // Why a key can't change while the machine runs, or how it does.
 std::string reason_of(const std::string& key, bool fixed, const VmPlan& vm) {
@@ -70,8 +72,12 @@ std::vector<KeyChange> compare(const VmPlan& before, const VmPlan& after) {
     for (const PlanKey& key : old_keys) {
         if (!old_by_key.contains(key.key)) { continue; }
         const bool image = key.key.starts_with("volumes.") && key.key.ends_with(".image");
-        changes.push_back({key.key, key.text, {}, key.fixed_at_start,
-                           image ? "the image stays on disk" : reason_of(key.key, key.fixed_at_start, after), {}});
+        changes.push_back({key.key,
+                           key.text,
+                           {},
+                           key.fixed_at_start,
+                           image ? "the image stays on disk" : reason_of(key.key, key.fixed_at_start, after),
+                           {}});
     }
     return changes;
 }
@@ -95,8 +101,8 @@ void refuse_shrinking(const VmPlan& vm, const ObservedVm& observed, const Source
         if (volume.fs_type != old->fs_type || volume.format != old->format) {
             diagnostics
                 .error(codes::volume_changes, span,
-                       fmt::format("volume `{}` of `{}` exists as {} in {} and can't become {} in {}", volume.name, vm.name,
-                                   old->fs_type, old->format, volume.fs_type, volume.format))
+                       fmt::format("volume `{}` of `{}` exists as {} in {} and can't become {} in {}", volume.name,
+                                   vm.name, old->fs_type, old->format, volume.fs_type, volume.format))
                 .help = "its data would be lost: make a new volume under another name and copy what it should have";
         }
     }
@@ -122,7 +128,8 @@ VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
         return change;
     }
     change.keys = compare(*observed->plan, vm);
-    const bool fixed = std::any_of(change.keys.begin(), change.keys.end(), [](const KeyChange& key) { return key.needs_restart; });
+    const bool fixed =
+        std::any_of(change.keys.begin(), change.keys.end(), [](const KeyChange& key) { return key.needs_restart; });
     const auto set = [&change](ChangeKind kind, std::string summary) {
         change.kind = kind;
         change.summary = std::move(summary);
@@ -152,8 +159,12 @@ VmChange destruction_of(const ObservedVm& observed) {
     if (!observed.plan) { return change; }
     for (const VolumePlan& volume : observed.plan->volumes) {
         if (observed.volumes.contains(volume.name)) {
-            change.keys.push_back({fmt::format("volumes.{}.image", volume.name), printable(volume.image), {}, false,
-                                   "the image stays on disk", {}});
+            change.keys.push_back({fmt::format("volumes.{}.image", volume.name),
+                                   printable(volume.image),
+                                   {},
+                                   false,
+                                   "the image stays on disk",
+                                   {}});
         }
     }
     return change;
@@ -205,12 +216,16 @@ void to_json(nlohmann::json& json, const Changes& changes) {
     for (const VmChange& change : changes.vms) {
         nlohmann::json keys = nlohmann::json::array();
         for (const KeyChange& key : change.keys) {
-            nlohmann::json one{{"key", key.key},       {"before", key.before}, {"after", key.after},
-                               {"restart", key.needs_restart}, {"reason", key.reason}};
+            nlohmann::json one{{"key", key.key},
+                               {"before", key.before},
+                               {"after", key.after},
+                               {"restart", key.needs_restart},
+                               {"reason", key.reason}};
             if (key.origin.line != 0) { one["at"] = fmt::format("{}:{}", key.origin.file, key.origin.line); }
             keys.push_back(std::move(one));
         }
-        json.push_back({{"vm", change.vm}, {"kind", word_of(change.kind, kinds)}, {"summary", change.summary}, {"keys", keys}});
+        json.push_back(
+            {{"vm", change.vm}, {"kind", word_of(change.kind, kinds)}, {"summary", change.summary}, {"keys", keys}});
     }
 }
 

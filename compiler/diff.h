@@ -49,7 +49,8 @@ struct Changes {
 /// Pure. Reports what can't be done to what exists (a volume that would shrink); `sources` are those of the plan.
 Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics);
 
-/// Gives `running`, the plan that a running machine was started by, what `recorded` says of the keys that are changed in place.
+/// Gives `running`, the plan that a running machine was started by, what `recorded` says of the keys that are changed
+/// in place.
 void take_in_place(VmPlan& running, const VmPlan& recorded);
 
 void to_json(nlohmann::json& json, const Changes& changes);

@@ -64,6 +64,11 @@ struct Document {
     Node root;              ///< a table
 };
 
+/// How many values `node` is, itself included.
+std::size_t count_values(const Node& node);
+
+/// Merging and `count` copy; this many values are the most that a project may come to.
+inline constexpr std::size_t max_values = 4'000'000;
 inline constexpr std::size_t max_source_bytes = std::size_t{8} << 20;
 inline constexpr std::uint32_t max_nesting = 32;      ///< of brackets and inline tables
 inline constexpr std::uint32_t max_dotted_parts = 32; ///< of a key or a table header

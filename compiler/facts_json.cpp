@@ -30,53 +30,88 @@ const auto identity_fields = std::tuple{field("device", &FileIdentity::device), 
 const auto kvm_fields = std::tuple{field("state", &KvmFacts::state), field("reason", &KvmFacts::reason)};
 const auto tool_fields = std::tuple{field("path", &ToolFacts::path), field("version", &ToolFacts::version),
                                     field("identity", &ToolFacts::identity)};
-const auto kernel_fields =
-    std::tuple{field("path", &KernelFacts::path),         field("release", &KernelFacts::release),
-               field("modules", &KernelFacts::modules),   field("image", &KernelFacts::image),
-               field("compression", &KernelFacts::compression), field("readable", &KernelFacts::readable),
-               field("identity", &KernelFacts::identity), field("pinned-from", &KernelFacts::pinned_from)};
+const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),
+                                      field("release", &KernelFacts::release),
+                                      field("modules", &KernelFacts::modules),
+                                      field("image", &KernelFacts::image),
+                                      field("compression", &KernelFacts::compression),
+                                      field("readable", &KernelFacts::readable),
+                                      field("identity", &KernelFacts::identity),
+                                      field("pinned-from", &KernelFacts::pinned_from)};
 const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
                                     field("writable", &PathFacts::writable), field("size", &PathFacts::size)};
 const auto host_fields =
-    std::tuple{field("version", &HostFacts::version),
-               field("hostname", &HostFacts::hostname),
-               field("arch", &HostFacts::arch),
-               field("uid", &HostFacts::uid),
-               field("state-dir", &HostFacts::state_dir),
-               field("runtime-dir", &HostFacts::runtime_dir),
-               field("cpus", &HostFacts::cpus),
-               field("memory-mib", &HostFacts::memory_mib),
-               field("tsc-khz", &HostFacts::tsc_khz),
-               field("kvm", &HostFacts::kvm),
-               field("tools", &HostFacts::tools),
-               field("kernels", &HostFacts::kernels),
-               field("pinned", &HostFacts::pinned),
-               field("guest-init", &HostFacts::guest_init),
-               field("paths", &HostFacts::paths),
-               field("named-kernels", &HostFacts::named_kernels)};
+    std::tuple{field("version", &HostFacts::version),     field("hostname", &HostFacts::hostname),
+               field("arch", &HostFacts::arch),           field("uid", &HostFacts::uid),
+               field("state-dir", &HostFacts::state_dir), field("runtime-dir", &HostFacts::runtime_dir),
+               field("cpus", &HostFacts::cpus),           field("memory-mib", &HostFacts::memory_mib),
+               field("tsc-khz", &HostFacts::tsc_khz),     field("kvm", &HostFacts::kvm),
+               field("tools", &HostFacts::tools),         field("kernels", &HostFacts::kernels),
+               field("pinned", &HostFacts::pinned),       field("guest-init", &HostFacts::guest_init),
+               field("paths", &HostFacts::paths),         field("named-kernels", &HostFacts::named_kernels)};
 
 } // namespace
 
-void to_json(nlohmann::json& json, const KvmState& state) { json = word_of(state, kvm_states); }
-void from_json(const nlohmann::json& json, KvmState& state) { state = from_word(json, kvm_states); }
-void to_json(nlohmann::json& json, const KernelImage& image) { json = word_of(image, images); }
-void from_json(const nlohmann::json& json, KernelImage& image) { image = from_word(json, images); }
-void to_json(nlohmann::json& json, const Compression& compression) { json = word_of(compression, compressions); }
-void from_json(const nlohmann::json& json, Compression& compression) { compression = from_word(json, compressions); }
-void to_json(nlohmann::json& json, const PathFacts::Kind& kind) { json = word_of(kind, kinds); }
-void from_json(const nlohmann::json& json, PathFacts::Kind& kind) { kind = from_word(json, kinds); }
+void to_json(nlohmann::json& json, const KvmState& state) {
+    json = word_of(state, kvm_states);
+}
+void from_json(const nlohmann::json& json, KvmState& state) {
+    state = from_word(json, kvm_states);
+}
+void to_json(nlohmann::json& json, const KernelImage& image) {
+    json = word_of(image, images);
+}
+void from_json(const nlohmann::json& json, KernelImage& image) {
+    image = from_word(json, images);
+}
+void to_json(nlohmann::json& json, const Compression& compression) {
+    json = word_of(compression, compressions);
+}
+void from_json(const nlohmann::json& json, Compression& compression) {
+    compression = from_word(json, compressions);
+}
+void to_json(nlohmann::json& json, const PathFacts::Kind& kind) {
+    json = word_of(kind, kinds);
+}
+void from_json(const nlohmann::json& json, PathFacts::Kind& kind) {
+    kind = from_word(json, kinds);
+}
 
-void to_json(nlohmann::json& json, const FileIdentity& identity) { write_fields(json, identity, identity_fields); }
-void from_json(const nlohmann::json& json, FileIdentity& identity) { read_fields(json, identity, identity_fields); }
-void to_json(nlohmann::json& json, const KvmFacts& kvm) { write_fields(json, kvm, kvm_fields); }
-void from_json(const nlohmann::json& json, KvmFacts& kvm) { read_fields(json, kvm, kvm_fields); }
-void to_json(nlohmann::json& json, const ToolFacts& tool) { write_fields(json, tool, tool_fields); }
-void from_json(const nlohmann::json& json, ToolFacts& tool) { read_fields(json, tool, tool_fields); }
-void to_json(nlohmann::json& json, const KernelFacts& kernel) { write_fields(json, kernel, kernel_fields); }
-void from_json(const nlohmann::json& json, KernelFacts& kernel) { read_fields(json, kernel, kernel_fields); }
-void to_json(nlohmann::json& json, const PathFacts& path) { write_fields(json, path, path_fields); }
-void from_json(const nlohmann::json& json, PathFacts& path) { read_fields(json, path, path_fields); }
-void to_json(nlohmann::json& json, const HostFacts& facts) { write_fields(json, facts, host_fields); }
-void from_json(const nlohmann::json& json, HostFacts& facts) { read_fields(json, facts, host_fields); }
+void to_json(nlohmann::json& json, const FileIdentity& identity) {
+    write_fields(json, identity, identity_fields);
+}
+void from_json(const nlohmann::json& json, FileIdentity& identity) {
+    read_fields(json, identity, identity_fields);
+}
+void to_json(nlohmann::json& json, const KvmFacts& kvm) {
+    write_fields(json, kvm, kvm_fields);
+}
+void from_json(const nlohmann::json& json, KvmFacts& kvm) {
+    read_fields(json, kvm, kvm_fields);
+}
+void to_json(nlohmann::json& json, const ToolFacts& tool) {
+    write_fields(json, tool, tool_fields);
+}
+void from_json(const nlohmann::json& json, ToolFacts& tool) {
+    read_fields(json, tool, tool_fields);
+}
+void to_json(nlohmann::json& json, const KernelFacts& kernel) {
+    write_fields(json, kernel, kernel_fields);
+}
+void from_json(const nlohmann::json& json, KernelFacts& kernel) {
+    read_fields(json, kernel, kernel_fields);
+}
+void to_json(nlohmann::json& json, const PathFacts& path) {
+    write_fields(json, path, path_fields);
+}
+void from_json(const nlohmann::json& json, PathFacts& path) {
+    read_fields(json, path, path_fields);
+}
+void to_json(nlohmann::json& json, const HostFacts& facts) {
+    write_fields(json, facts, host_fields);
+}
+void from_json(const nlohmann::json& json, HostFacts& facts) {
+    read_fields(json, facts, host_fields);
+}
 
 } // namespace microvmc

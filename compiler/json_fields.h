@@ -15,7 +15,8 @@ template <typename Class, typename Member> struct Field {
     Member Class::*member;
 };
 
-template <typename Class, typename Member> constexpr Field<Class, Member> field(const char* key, Member Class::*member) {
+template <typename Class, typename Member>
+constexpr Field<Class, Member> field(const char* key, Member Class::*member) {
     return {key, member};
 }
 

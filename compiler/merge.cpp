@@ -100,13 +100,15 @@ void merge_named(Node& nearer, const Node& farther, const TableSchema* schema) {
     over.members = std::move(members);
 }
 
-/// `"..."` in the nearer array gives way to the farther one's elements.
+/// The first `"..."` in the nearer array gives way to the farther one's elements; decoding refuses a second.
 void splice(Node& nearer, const Node& farther) {
     Array* over = nearer.array();
-    if (over == nullptr || std::ranges::none_of(over->items, is_inherited_marker)) { return; }
+    if (over == nullptr) { return; }
+    const auto marker = std::ranges::find_if(over->items, is_inherited_marker);
+    if (marker == over->items.end()) { return; }
     std::vector<Node> items;
     for (Node& item : over->items) {
-        if (!is_inherited_marker(item)) {
+        if (&item != &*marker) {
             items.push_back(std::move(item));
         } else if (const Array* below = farther.array()) {
             items.insert(items.end(), below->items.begin(), below->items.end());
@@ -192,18 +194,28 @@ public:
             if (const Table* table = templates->value.table()) {
                 for (const Member& each : table->members) {
                     if (each.value.table() != nullptr) {
-                        templates_.emplace(each.key, Template{&each, {}, State::raw});
+                        templates_.emplace(each.key, Template{&each, {}, 0, State::raw});
                     }
                 }
             }
         }
         for (auto& [name, each] : templates_) { resolve(each); }
+        Node defaults;
+        std::size_t defaults_values = 0;
+        if (defaults_ != nullptr) {
+            defaults_values = count_values(*defaults_);
+            defaults = *defaults_;
+            merged_.routes.push_back({});
+            set_route(defaults, static_cast<std::uint32_t>(merged_.routes.size()));
+        }
         Member* machines = root.find("vm");
         if (machines == nullptr || machines->value.table() == nullptr) { return; }
         for (Member& machine : machines->value.table()->members) {
             if (machine.value.table() == nullptr) { continue; }
             extend(machine);
-            if (defaults_ != nullptr) { merge_tables(machine.value, *defaults_, schema_of<VmConfig>()); }
+            if (defaults_ != nullptr && afford(defaults_values, machine.key_span)) {
+                merge_tables(machine.value, defaults, schema_of<VmConfig>());
+            }
         }
     }
 
@@ -212,8 +224,21 @@ private:
     struct Template {
         const Member* written = nullptr;
         Node whole; ///< with what it extends
+        std::size_t values = 0;
         State state = State::raw;
     };
+
+    /// False: with that much more to copy it would be too much.
+    bool afford(std::size_t values, const Span& span) {
+        const bool before = copied_ <= max_values;
+        copied_ += values;
+        if (copied_ <= max_values) { return true; }
+        if (before) {
+            diagnostics_.error(codes::too_many, span,
+                               fmt::format("with what is inherited there are more than {} values", max_values));
+        }
+        return false;
+    }
 
     void resolve(Template& each) {
         if (each.state != State::raw) { return; }
@@ -223,6 +248,7 @@ private:
         each.whole = std::move(copy.value);
         // What it extends is in it now, and how many there are is each machine's own business.
         std::erase_if(each.whole.table()->members, [](const Member& member) { return member.key == "extends"; });
+        each.values = count_values(each.whole);
         each.state = State::done;
     }
 
@@ -262,6 +288,7 @@ private:
         }
         // Later ones win, so they are laid under first.
         for (auto each = found.rbegin(); each != found.rend(); ++each) {
+            if (!afford(each->first->values, each->second)) { return; }
             Node below = each->first->whole;
             merged_.routes.push_back({each->second, fmt::format("inherited by `{}` here", user.key)});
             set_route(below, static_cast<std::uint32_t>(merged_.routes.size()));
@@ -272,6 +299,7 @@ private:
     Merged& merged_;
     Diagnostics& diagnostics_;
     const Node* defaults_ = nullptr;
+    std::size_t copied_ = 0;
     std::unordered_map<std::string, Template> templates_;
 };
 

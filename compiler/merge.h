@@ -1,17 +1,12 @@
 #pragma once
 
+#include "compiler/config.h"
 #include "compiler/document.h"
 
 #include <string>
 #include <vector>
 
 namespace microvmc {
-
-/// How an inherited value came to where it is used, for the note of a diagnostic.
-struct Route {
-    Span span;
-    std::string message; ///< "inherited by `web` here"
-};
 
 /// All layers as one: later documents over earlier ones, and every [vm.NAME] with [defaults] and its templates below
 /// it.

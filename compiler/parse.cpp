@@ -64,7 +64,9 @@ std::string what_is_wrong(std::string_view description) {
         description.remove_prefix(lead.size());
         const auto colon = description.find(": ");
         if (colon != std::string_view::npos) {
-            return fmt::format("{} (in a {})", description.substr(colon + 2), description.substr(0, colon));
+            const std::string_view where = description.substr(0, colon);
+            const bool vowel = std::string_view("aeiou").find(where.front()) != std::string_view::npos;
+            return fmt::format("{} (in {} {})", description.substr(colon + 2), vowel ? "an" : "a", where);
         }
     }
     return std::string(description);
@@ -76,11 +78,60 @@ std::string help_for(std::string_view description) {
                "be "
                "continued under a [header]";
     }
-    if (description.find("unterminated") != std::string_view::npos) { return "the closing quote is missing"; }
+    if (description.find("could not determine value type") != std::string_view::npos) {
+        return "a string stands in quotes: \"text\"";
+    }
     return {};
 }
 
+/// The bytes at a place; empty when there are none.
+std::string_view text_at(std::string_view text, const toml::source_position& at) {
+    for (auto line = at.line; line > 1; --line) {
+        const auto end = text.find('\n');
+        if (end == std::string_view::npos) { return {}; }
+        text.remove_prefix(end + 1);
+    }
+    for (auto column = at.column; column > 1 && !text.empty(); --column) {
+        text.remove_prefix(std::max<std::size_t>(utf8_length(text), 1));
+    }
+    return text;
+}
+
+void report(const toml::parse_error& error, std::uint32_t file, std::string_view text, Diagnostics& diagnostics) {
+    Span at = span(file, error.source());
+    const std::string_view there = text_at(text, error.source().begin);
+    std::string message = what_is_wrong(error.description());
+    std::string help = help_for(error.description());
+    if (error.description().find("control characters") != std::string_view::npos && there.starts_with('\n')) {
+        message = "the string isn't closed on its line";
+        help = "the closing quote is missing; a text of several lines stands in three quotes";
+    }
+    if (at.end <= at.begin) {
+        at.end = {at.begin.line, at.begin.column + 1};
+        // Of a [header] toml++ knows the beginning only.
+        if (there.starts_with('[')) {
+            const std::string_view line = there.substr(0, there.find('\n'));
+            const auto close = line.rfind(']');
+            if (close != std::string_view::npos) {
+                at.end.column = at.begin.column + static_cast<std::uint32_t>(close) + 1;
+            }
+        }
+    }
+    diagnostics.error(codes::syntax, at, std::move(message)).help = std::move(help);
+}
+
 } // namespace
+
+std::size_t count_values(const Node& node) {
+    std::size_t count = 1;
+    if (const Table* table = node.table()) {
+        for (const Member& member : table->members) { count += count_values(member.value); }
+    }
+    if (const Array* array = node.array()) {
+        for (const Node& item : array->items) { count += count_values(item); }
+    }
+    return count;
+}
 
 const Member* Table::find(std::string_view key) const {
     const auto found = std::ranges::find(members, key, &Member::key);
@@ -102,11 +153,7 @@ std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagno
     }
     toml::parse_result parsed = toml::parse(std::string_view(source.text), std::string_view{});
     if (!parsed) {
-        const toml::parse_error& error = parsed.error();
-        Span at = span(file, error.source());
-        if (at.end <= at.begin) { at.end = {at.begin.line, at.begin.column + 1}; }
-        auto& diagnostic = diagnostics.error(codes::syntax, at, what_is_wrong(error.description()));
-        diagnostic.help = help_for(error.description());
+        report(parsed.error(), file, source.text, diagnostics);
         return std::nullopt;
     }
     Document document{.file = file, .root = {}};

@@ -15,14 +15,19 @@ constexpr Words<ReadyPlan::Kind, 7> ready_kinds{{{ReadyPlan::Kind::init, "init"}
                                                  {ReadyPlan::Kind::command, "command"},
                                                  {ReadyPlan::Kind::notify, "notify"},
                                                  {ReadyPlan::Kind::exit, "exit"}}};
-constexpr Words<RootPlan::Kind, 2> root_kinds{{{RootPlan::Kind::initramfs, "initramfs"}, {RootPlan::Kind::share, "share"}}};
+constexpr Words<RootPlan::Kind, 2> root_kinds{
+    {{RootPlan::Kind::initramfs, "initramfs"}, {RootPlan::Kind::share, "share"}}};
 
-const auto origin_fields = std::tuple{field("file", &Origin::file), field("line", &Origin::line), field("column", &Origin::column)};
-const auto kernel_fields =
-    std::tuple{field("source", &KernelPlan::source),   field("release", &KernelPlan::release),
-               field("identity", &KernelPlan::identity), field("pin", &KernelPlan::pin),
-               field("modules", &KernelPlan::modules), field("image", &KernelPlan::image),
-               field("image-reason", &KernelPlan::image_reason), field("params", &KernelPlan::params)};
+const auto origin_fields =
+    std::tuple{field("file", &Origin::file), field("line", &Origin::line), field("column", &Origin::column)};
+const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
+                                      field("release", &KernelPlan::release),
+                                      field("identity", &KernelPlan::identity),
+                                      field("pin", &KernelPlan::pin),
+                                      field("modules", &KernelPlan::modules),
+                                      field("image", &KernelPlan::image),
+                                      field("image-reason", &KernelPlan::image_reason),
+                                      field("params", &KernelPlan::params)};
 const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       field("image", &VolumePlan::image),
                                       field("size-mib", &VolumePlan::size_mib),
@@ -36,21 +41,26 @@ const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       field("read-only", &VolumePlan::read_only),
                                       field("auto-create", &VolumePlan::auto_create),
                                       field("protect", &VolumePlan::protect)};
-const auto share_fields = std::tuple{field("name", &SharePlan::name),   field("source", &SharePlan::source),
-                                     field("mount-point", &SharePlan::mount_point), field("tag", &SharePlan::tag),
-                                     field("proto", &SharePlan::proto), field("security-model", &SharePlan::security_model),
+const auto share_fields = std::tuple{field("name", &SharePlan::name),
+                                     field("source", &SharePlan::source),
+                                     field("mount-point", &SharePlan::mount_point),
+                                     field("tag", &SharePlan::tag),
+                                     field("proto", &SharePlan::proto),
+                                     field("security-model", &SharePlan::security_model),
                                      field("read-only", &SharePlan::read_only)};
-const auto forward_fields =
-    std::tuple{field("name", &ForwardPlan::name),           field("proto", &ForwardPlan::proto),
-               field("host-address", &ForwardPlan::host_address), field("host-port", &ForwardPlan::host_port),
-               field("guest-address", &ForwardPlan::guest_address), field("guest-port", &ForwardPlan::guest_port)};
+const auto forward_fields = std::tuple{field("name", &ForwardPlan::name),
+                                       field("proto", &ForwardPlan::proto),
+                                       field("host-address", &ForwardPlan::host_address),
+                                       field("host-port", &ForwardPlan::host_port),
+                                       field("guest-address", &ForwardPlan::guest_address),
+                                       field("guest-port", &ForwardPlan::guest_port)};
 const auto interface_fields =
-    std::tuple{field("name", &InterfacePlan::name),       field("type", &InterfacePlan::type),
-               field("mac", &InterfacePlan::mac),         field("addresses", &InterfacePlan::addresses),
-               field("gateway", &InterfacePlan::gateway), field("dns", &InterfacePlan::dns),
+    std::tuple{field("name", &InterfacePlan::name),        field("type", &InterfacePlan::type),
+               field("mac", &InterfacePlan::mac),          field("addresses", &InterfacePlan::addresses),
+               field("gateway", &InterfacePlan::gateway),  field("dns", &InterfacePlan::dns),
                field("forwards", &InterfacePlan::forwards)};
-const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind), field("port", &ReadyPlan::port),
-                                     field("path", &ReadyPlan::path), field("text", &ReadyPlan::text),
+const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind),       field("port", &ReadyPlan::port),
+                                     field("path", &ReadyPlan::path),       field("text", &ReadyPlan::text),
                                      field("command", &ReadyPlan::command), field("status", &ReadyPlan::status)};
 const auto root_fields = std::tuple{field("kind", &RootPlan::kind), field("source", &RootPlan::source),
                                     field("tag", &RootPlan::tag), field("overlay", &RootPlan::overlay)};
@@ -86,47 +96,100 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   field("origins", &VmPlan::origins)};
 const auto digest_fields = std::tuple{field("sources", &PlanDigests::sources), field("facts", &PlanDigests::facts),
                                       field("observed", &PlanDigests::observed)};
-const auto plan_fields =
-    std::tuple{field("version", &Plan::version),         field("project", &Plan::project),
-               field("project-state-dir", &Plan::project_state_dir),
-               field("project-runtime-dir", &Plan::project_runtime_dir),
-               field("host", &Plan::host),               field("arch", &Plan::arch),
-               field("host-summary", &Plan::host_summary), field("digests", &Plan::digests),
-               field("vms", &Plan::vms)};
+const auto plan_fields = std::tuple{field("version", &Plan::version),
+                                    field("project", &Plan::project),
+                                    field("project-state-dir", &Plan::project_state_dir),
+                                    field("project-runtime-dir", &Plan::project_runtime_dir),
+                                    field("host", &Plan::host),
+                                    field("arch", &Plan::arch),
+                                    field("host-summary", &Plan::host_summary),
+                                    field("digests", &Plan::digests),
+                                    field("vms", &Plan::vms)};
 
 } // namespace
 
-void to_json(nlohmann::json& json, const ReadyPlan::Kind& kind) { json = word_of(kind, ready_kinds); }
-void from_json(const nlohmann::json& json, ReadyPlan::Kind& kind) { kind = from_word(json, ready_kinds); }
-void to_json(nlohmann::json& json, const RootPlan::Kind& kind) { json = word_of(kind, root_kinds); }
-void from_json(const nlohmann::json& json, RootPlan::Kind& kind) { kind = from_word(json, root_kinds); }
-void to_json(nlohmann::json& json, const Origin& origin) { write_fields(json, origin, origin_fields); }
-void from_json(const nlohmann::json& json, Origin& origin) { read_fields(json, origin, origin_fields); }
-void to_json(nlohmann::json& json, const KernelPlan& kernel) { write_fields(json, kernel, kernel_fields); }
-void from_json(const nlohmann::json& json, KernelPlan& kernel) { read_fields(json, kernel, kernel_fields); }
-void to_json(nlohmann::json& json, const VolumePlan& volume) { write_fields(json, volume, volume_fields); }
-void from_json(const nlohmann::json& json, VolumePlan& volume) { read_fields(json, volume, volume_fields); }
-void to_json(nlohmann::json& json, const SharePlan& share) { write_fields(json, share, share_fields); }
-void from_json(const nlohmann::json& json, SharePlan& share) { read_fields(json, share, share_fields); }
-void to_json(nlohmann::json& json, const ForwardPlan& forward) { write_fields(json, forward, forward_fields); }
-void from_json(const nlohmann::json& json, ForwardPlan& forward) { read_fields(json, forward, forward_fields); }
-void to_json(nlohmann::json& json, const InterfacePlan& interface) { write_fields(json, interface, interface_fields); }
-void from_json(const nlohmann::json& json, InterfacePlan& interface) { read_fields(json, interface, interface_fields); }
-void to_json(nlohmann::json& json, const ReadyPlan& ready) { write_fields(json, ready, ready_fields); }
-void from_json(const nlohmann::json& json, ReadyPlan& ready) { read_fields(json, ready, ready_fields); }
-void to_json(nlohmann::json& json, const RootPlan& root) { write_fields(json, root, root_fields); }
-void from_json(const nlohmann::json& json, RootPlan& root) { read_fields(json, root, root_fields); }
-void to_json(nlohmann::json& json, const PlanDigests& digests) { write_fields(json, digests, digest_fields); }
-void from_json(const nlohmann::json& json, PlanDigests& digests) { read_fields(json, digests, digest_fields); }
-void to_json(nlohmann::json& json, const VmPlan& vm) { write_fields(json, vm, vm_fields); }
-void from_json(const nlohmann::json& json, VmPlan& vm) { read_fields(json, vm, vm_fields); }
-void to_json(nlohmann::json& json, const Plan& plan) { write_fields(json, plan, plan_fields); }
+void to_json(nlohmann::json& json, const ReadyPlan::Kind& kind) {
+    json = word_of(kind, ready_kinds);
+}
+void from_json(const nlohmann::json& json, ReadyPlan::Kind& kind) {
+    kind = from_word(json, ready_kinds);
+}
+void to_json(nlohmann::json& json, const RootPlan::Kind& kind) {
+    json = word_of(kind, root_kinds);
+}
+void from_json(const nlohmann::json& json, RootPlan::Kind& kind) {
+    kind = from_word(json, root_kinds);
+}
+void to_json(nlohmann::json& json, const Origin& origin) {
+    write_fields(json, origin, origin_fields);
+}
+void from_json(const nlohmann::json& json, Origin& origin) {
+    read_fields(json, origin, origin_fields);
+}
+void to_json(nlohmann::json& json, const KernelPlan& kernel) {
+    write_fields(json, kernel, kernel_fields);
+}
+void from_json(const nlohmann::json& json, KernelPlan& kernel) {
+    read_fields(json, kernel, kernel_fields);
+}
+void to_json(nlohmann::json& json, const VolumePlan& volume) {
+    write_fields(json, volume, volume_fields);
+}
+void from_json(const nlohmann::json& json, VolumePlan& volume) {
+    read_fields(json, volume, volume_fields);
+}
+void to_json(nlohmann::json& json, const SharePlan& share) {
+    write_fields(json, share, share_fields);
+}
+void from_json(const nlohmann::json& json, SharePlan& share) {
+    read_fields(json, share, share_fields);
+}
+void to_json(nlohmann::json& json, const ForwardPlan& forward) {
+    write_fields(json, forward, forward_fields);
+}
+void from_json(const nlohmann::json& json, ForwardPlan& forward) {
+    read_fields(json, forward, forward_fields);
+}
+void to_json(nlohmann::json& json, const InterfacePlan& interface) {
+    write_fields(json, interface, interface_fields);
+}
+void from_json(const nlohmann::json& json, InterfacePlan& interface) {
+    read_fields(json, interface, interface_fields);
+}
+void to_json(nlohmann::json& json, const ReadyPlan& ready) {
+    write_fields(json, ready, ready_fields);
+}
+void from_json(const nlohmann::json& json, ReadyPlan& ready) {
+    read_fields(json, ready, ready_fields);
+}
+void to_json(nlohmann::json& json, const RootPlan& root) {
+    write_fields(json, root, root_fields);
+}
+void from_json(const nlohmann::json& json, RootPlan& root) {
+    read_fields(json, root, root_fields);
+}
+void to_json(nlohmann::json& json, const PlanDigests& digests) {
+    write_fields(json, digests, digest_fields);
+}
+void from_json(const nlohmann::json& json, PlanDigests& digests) {
+    read_fields(json, digests, digest_fields);
+}
+void to_json(nlohmann::json& json, const VmPlan& vm) {
+    write_fields(json, vm, vm_fields);
+}
+void from_json(const nlohmann::json& json, VmPlan& vm) {
+    read_fields(json, vm, vm_fields);
+}
+void to_json(nlohmann::json& json, const Plan& plan) {
+    write_fields(json, plan, plan_fields);
+}
 
 void from_json(const nlohmann::json& json, Plan& plan) {
     const int version = json.at("version").get<int>();
     if (version != plan_version) {
         throw nlohmann::json::other_error::create(
-            504, "a plan of version " + std::to_string(version) + ", this program has " + std::to_string(plan_version), &json);
+            504, "a plan of version " + std::to_string(version) + ", this program has " + std::to_string(plan_version),
+            &json);
     }
     read_fields(json, plan, plan_fields);
 }

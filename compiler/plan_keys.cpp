@@ -78,7 +78,9 @@ void add_interface(Keys& keys, const InterfacePlan& interface) {
     keys.add(at + ".address", fmt::format("{}", fmt::join(interface.addresses, ", ")));
     keys.add(at + ".gateway", interface.gateway);
     keys.add(at + ".dns", fmt::format("{}", fmt::join(interface.dns, ", ")));
-    for (const ForwardPlan& forward : interface.forwards) { keys.add("forward-ports." + forward.name, forward_text(forward)); }
+    for (const ForwardPlan& forward : interface.forwards) {
+        keys.add("forward-ports." + forward.name, forward_text(forward));
+    }
 }
 
 } // namespace
@@ -86,7 +88,8 @@ void add_interface(Keys& keys, const InterfacePlan& interface) {
 std::string forward_text(const ForwardPlan& forward) {
     const bool v6 = forward.host_address.find(':') != std::string::npos;
     return fmt::format("{}{}{}:{} -> {}{}{}/{}", v6 ? "[" : "", forward.host_address, v6 ? "]" : "", forward.host_port,
-                       forward.guest_address, forward.guest_address.empty() ? "" : ":", forward.guest_port, forward.proto);
+                       forward.guest_address, forward.guest_address.empty() ? "" : ":", forward.guest_port,
+                       forward.proto);
 }
 
 std::vector<PlanKey> plan_keys(const VmPlan& vm) {
@@ -96,19 +99,24 @@ std::vector<PlanKey> plan_keys(const VmPlan& vm) {
     keys.add(vm.hypervisor + ".machine", vm.machine);
     keys.add("accel", vm.accel);
     keys.add(vm.hypervisor + ".extra-args", shell_quoted(vm.extra_args));
-    for (const auto& [name, value] : vm.options) { keys.add(fmt::format("{}.{}", vm.hypervisor, name), printable(value)); }
+    for (const auto& [name, value] : vm.options) {
+        keys.add(fmt::format("{}.{}", vm.hypervisor, name), printable(value));
+    }
     keys.add("arch", vm.arch);
     keys.add("vcpu", std::to_string(vm.vcpu));
     keys.add("mem", format_size(vm.mem_mib));
-    keys.add("kernel", printable(vm.kernel.release.empty() ? vm.kernel.source
-                                                           : fmt::format("{} ({})", vm.kernel.source, vm.kernel.release)));
+    keys.add("kernel",
+             printable(vm.kernel.release.empty() ? vm.kernel.source
+                                                 : fmt::format("{} ({})", vm.kernel.source, vm.kernel.release)));
     keys.add("kernel.pin", printable(vm.kernel.pin));
     keys.add("kernel.image", vm.kernel.image == KernelImage::elf ? "elf" : "bzimage");
     keys.add("kernel-params", printable(fmt::format("{}", fmt::join(vm.kernel.params, " "))));
     keys.add("root", root_text(vm.root));
     keys.add("hostname", printable(vm.hostname));
     keys.add("command", shell_quoted(vm.command));
-    for (const auto& [name, value] : vm.env) { keys.add("env." + printable(name), fmt::format("\"{}\"", printable(value))); }
+    for (const auto& [name, value] : vm.env) {
+        keys.add("env." + printable(name), fmt::format("\"{}\"", printable(value)));
+    }
     keys.add("workdir", printable(vm.workdir));
     for (const VolumePlan& volume : vm.volumes) { add_volume(keys, volume); }
     for (const SharePlan& share : vm.shares) { add_share(keys, share); }

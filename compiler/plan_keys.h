@@ -9,8 +9,8 @@ namespace microvmc {
 
 /// One key of a machine as a plan shows and compares it.
 struct PlanKey {
-    std::string key;  ///< "mem", "volumes.data.size"
-    std::string text; ///< as people read it; two plans differ in a key when its text differs
+    std::string key;            ///< "mem", "volumes.data.size"
+    std::string text;           ///< as people read it; two plans differ in a key when its text differs
     bool fixed_at_start = true; ///< else a running machine takes it in place
 };
 

@@ -55,35 +55,41 @@ const Origin& origin_at(const VmPlan& vm, const std::string& key) {
 std::vector<Row> description(const VmPlan& vm) {
     std::vector<Row> rows;
     const auto at = [&vm](const std::string& key) { return origin_text(origin_at(vm, key)); };
-    rows.push_back({"hypervisor", fmt::format("{} {}", vm.hypervisor, vm.program_version), at("hypervisor"), vm.hypervisor_reason});
+    rows.push_back({"hypervisor", fmt::format("{} {}", vm.hypervisor, vm.program_version), at("hypervisor"),
+                    vm.hypervisor_reason});
     if (!vm.machine.empty()) { rows.push_back({"machine", vm.machine, {}, vm.machine_reason}); }
     rows.push_back({"accel", vm.accel, at("accel"), vm.accel_reason});
     rows.push_back({"vcpu", std::to_string(vm.vcpu), at("vcpu"), {}});
     rows.push_back({"mem", format_size(vm.mem_mib), at("mem"), {}});
-    rows.push_back({"kernel", printable(vm.kernel.source), at("kernel"),
-                    fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage", vm.kernel.image_reason)});
+    rows.push_back(
+        {"kernel", printable(vm.kernel.source), at("kernel"),
+         fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage", vm.kernel.image_reason)});
     if (vm.root.kind == RootPlan::Kind::share) {
         rows.push_back({"root", fmt::format("{}, read-only", printable(vm.root.source)), at("root"),
                         vm.root.overlay ? "changes are kept in memory" : ""});
     }
     if (!vm.command.empty()) { rows.push_back({"command", shell_quoted(vm.command), at("command"), {}}); }
     for (const VolumePlan& volume : vm.volumes) {
-        std::string text = volume.size_mib == 0 ? volume.fs_type : fmt::format("{} {}", format_size(volume.size_mib), volume.fs_type);
+        std::string text =
+            volume.size_mib == 0 ? volume.fs_type : fmt::format("{} {}", format_size(volume.size_mib), volume.fs_type);
         if (!volume.mount_point.empty()) { text += " on " + printable(volume.mount_point); }
         if (volume.read_only) { text += ", read-only"; }
         rows.push_back({"volumes." + volume.name, text, at("volumes." + volume.name), printable(volume.image)});
     }
     for (const SharePlan& share : vm.shares) {
         rows.push_back({"shares." + share.name,
-                        fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point), share.read_only ? ", read-only" : ""),
+                        fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point),
+                                    share.read_only ? ", read-only" : ""),
                         at("shares." + share.name), share.proto});
     }
     for (const InterfacePlan& interface : vm.interfaces) {
         rows.push_back({"interfaces." + interface.name,
                         fmt::format("{}  {}  {}", interface.type, fmt::join(interface.addresses, " "), interface.mac),
-                        at("interfaces." + interface.name), {}});
+                        at("interfaces." + interface.name),
+                        {}});
         for (const ForwardPlan& forward : interface.forwards) {
-            rows.push_back({"forward-ports." + forward.name, forward_text(forward), at("forward-ports." + forward.name), {}});
+            rows.push_back(
+                {"forward-ports." + forward.name, forward_text(forward), at("forward-ports." + forward.name), {}});
         }
     }
     const auto keys = plan_keys(vm);
@@ -153,12 +159,17 @@ std::string render_vm(const VmChange& change, const VmPlan* vm, bool colour, uns
 std::string host_text(const Plan& plan, const Changes& changes) {
     std::string text;
     for (const VmPlan& vm : plan.vms) {
-        const bool concerned = std::any_of(changes.vms.begin(), changes.vms.end(),
-                                           [&vm](const VmChange& c) { return c.vm == vm.name && c.kind != ChangeKind::none; });
+        const bool concerned = std::any_of(changes.vms.begin(), changes.vms.end(), [&vm](const VmChange& c) {
+            return c.vm == vm.name && c.kind != ChangeKind::none;
+        });
         if (!concerned) { continue; }
         const auto program = vm.origins.find("program");
-        if (program != vm.origins.end()) { text += fmt::format("    {}  program     {}\n", vm.name, printable(vm.program)); }
-        if (!vm.extra_args.empty()) { text += fmt::format("    {}  extra-args  {}\n", vm.name, shell_quoted(vm.extra_args)); }
+        if (program != vm.origins.end()) {
+            text += fmt::format("    {}  program     {}\n", vm.name, printable(vm.program));
+        }
+        if (!vm.extra_args.empty()) {
+            text += fmt::format("    {}  extra-args  {}\n", vm.name, shell_quoted(vm.extra_args));
+        }
     }
     return text.empty() ? text : "On this host, as the file says:\n" + text + "\n";
 }
@@ -186,7 +197,8 @@ std::string render_text(const Plan& plan, const Changes& changes, bool colour, u
     std::string out = fmt::format("{} on {} ({})\n\n", plan.project, printable(plan.host), plan.host_summary);
     for (const VmChange& change : changes.vms) {
         if (change.kind == ChangeKind::none) { continue; }
-        const auto vm = std::find_if(plan.vms.begin(), plan.vms.end(), [&change](const VmPlan& v) { return v.name == change.vm; });
+        const auto vm =
+            std::find_if(plan.vms.begin(), plan.vms.end(), [&change](const VmPlan& v) { return v.name == change.vm; });
         out += render_vm(change, vm == plan.vms.end() ? nullptr : &*vm, colour, width);
     }
     out += host_text(plan, changes);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 #include <unordered_map>
 
 namespace microvmc {
@@ -16,7 +17,8 @@ namespace resolving {
 
 void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span) {
     if (!span.known()) { return; }
-    plan.origins.emplace(std::move(key), Origin{in.sources.files.at(span.file).path, span.begin.line, span.begin.column});
+    plan.origins.emplace(std::move(key),
+                         Origin{in.sources.files.at(span.file).path, span.begin.line, span.begin.column});
 }
 
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path) {
@@ -117,11 +119,14 @@ void basics(const Inputs& in, Draft& draft) {
     for (const auto& argument : config.command) { plan.command.push_back(argument.value); }
     for (const auto& [name, value] : config.env) { plan.env.emplace(name.value, value.value); }
     if (config.workdir) { plan.workdir = config.workdir->value; }
+    const auto written_here = [&](const Span& span) {
+        return std::ranges::find(config.inherited, span, &Inherited::span) == config.inherited.end();
+    };
     if (plan.command.empty()) {
         for (const auto& [given, span, key] :
              {std::tuple{!config.env.empty(), config.env.empty() ? Span{} : config.env.front().first.span, "env"},
               std::tuple{config.workdir.has_value(), config.workdir ? config.workdir->span : Span{}, "workdir"}}) {
-            if (given) {
+            if (given && written_here(span)) {
                 in.diagnostics.error(codes::conflicting_keys, span,
                                      fmt::format("`{}` is for a `command`, and there is none", key));
             }
@@ -159,6 +164,7 @@ void machine(const Inputs& in, Draft& draft) {
         if (each.name.value != plan.hypervisor) { continue; }
         for (const auto& argument : each.extra_args) { plan.extra_args.push_back(argument.value); }
         for (const auto& [name, value] : each.options) { plan.options.emplace(name.value, value.value); }
+        if (each.program) { origin(in, plan, "program", each.program->span); }
         if (!each.extra_args.empty()) { origin(in, plan, "extra-args", each.extra_args.front().span); }
         if (!each.options.empty()) { origin(in, plan, "options", each.options.front().first.span); }
     }
@@ -169,6 +175,24 @@ void machine(const Inputs& in, Draft& draft) {
     plan.kernel.image_reason = std::move(choice.kernel_image_reason);
     plan.kernel.params = std::move(choice.kernel_params);
     for (const auto& parameter : draft.config->kernel_params) { plan.kernel.params.push_back(parameter.value); }
+}
+
+/// Notes how values that the diagnostics are about came to the machines that have them.
+void note_inheritance(const Inputs& in) {
+    if (in.diagnostics.all().empty() || in.config.routes.empty()) { return; }
+    std::multimap<Span, std::uint32_t> routes;
+    for (const VmConfig& vm : in.config.vms) {
+        for (const Inherited& each : vm.inherited) { routes.emplace(each.span, each.route); }
+    }
+    in.diagnostics.add_notes([&](const Diagnostic& diagnostic) {
+        std::vector<Note> notes;
+        const auto [begin, end] = routes.equal_range(diagnostic.span);
+        for (auto at = begin; at != end; ++at) {
+            const Route& route = in.config.routes[at->second - 1];
+            if (!route.message.empty()) { notes.push_back({route.span, route.message}); }
+        }
+        return notes;
+    });
 }
 
 std::string host_summary(const HostFacts& facts) {
@@ -212,6 +236,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
     }
     resolving::host_ports(in, drafts);
     resolving::check(in, drafts);
+    note_inheritance(in);
     diagnostics.sort();
     if (diagnostics.has_errors()) { return std::nullopt; }
 

@@ -31,18 +31,10 @@ private:
     std::unordered_map<std::string, Span> first_;
 };
 
-template <typename Configs> Span place(const Configs& configs, std::string_view name, const VmConfig& vm) {
-    for (const auto& each : configs) {
-        if (each.name.value == name) { return each.name.span; }
-    }
-    return vm.name.span;
-}
-
-Span image_place(const VmConfig& vm, std::string_view name) {
-    for (const auto& each : vm.volumes) {
-        if (each.name.value == name) { return each.image ? each.image->span : each.name.span; }
-    }
-    return vm.name.span;
+/// Where an element of the plan was written: it is in the same place of the text's, as long as none was refused.
+template <typename Plans, typename Configs>
+const typename Configs::value_type* written(const Plans& plans, const Configs& configs, std::size_t index) {
+    return plans.size() == configs.size() ? &configs[index] : nullptr;
 }
 
 void within_one(const Inputs& in, const Draft& draft) {
@@ -52,11 +44,14 @@ void within_one(const Inputs& in, const Draft& draft) {
     Unique tags(in.diagnostics, codes::duplicate_tag);
     Unique serials(in.diagnostics, codes::duplicate_serial);
     if (plan.root.kind == RootPlan::Kind::share) {
-        tags.add(plan.root.tag, config.name.span, [] { return ""; });
+        tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }
-    for (const VolumePlan& volume : plan.volumes) {
-        const Span span = place(config.volumes, volume.name, config);
-        serials.add(volume.serial, span, [&] {
+    // Volumes and shares of the plan are those of the text, one by one.
+    for (std::size_t i = 0; i < plan.volumes.size(); ++i) {
+        const VolumePlan& volume = plan.volumes[i];
+        const VolumeConfig& said = config.volumes[i];
+        const Span span = said.mount_point ? said.mount_point->span : said.name.span;
+        serials.add(volume.serial, said.serial ? said.serial->span : said.name.span, [&] {
             return fmt::format("two volumes of `{}` have the serial `{}`", plan.name, printable(volume.serial));
         });
         if (volume.mount_point.empty()) { continue; }
@@ -66,9 +61,11 @@ void within_one(const Inputs& in, const Draft& draft) {
             in.diagnostics.error(codes::duplicate_mount_point, span, "a volume can't be mounted over the root");
         }
     }
-    for (const SharePlan& share : plan.shares) {
-        const Span span = place(config.shares, share.name, config);
-        tags.add(share.tag, span,
+    for (std::size_t i = 0; i < plan.shares.size(); ++i) {
+        const SharePlan& share = plan.shares[i];
+        const ShareConfig& said = config.shares[i];
+        const Span span = said.mount_point ? said.mount_point->span : said.name.span;
+        tags.add(share.tag, said.tag ? said.tag->span : said.name.span,
                  [&] { return fmt::format("two shares of `{}` have the tag `{}`", plan.name, printable(share.tag)); });
         if (share.mount_point.empty()) { continue; }
         mount_points.add(share.mount_point, span,
@@ -126,13 +123,14 @@ void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
         for (const VolumePlan& volume : draft.plan.volumes) { images.emplace(volume.image, &draft); }
     }
     for (const Draft& draft : drafts) {
-        for (const SharePlan& share : draft.plan.shares) {
+        for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) {
+            const SharePlan& share = draft.plan.shares[i];
             if (share.read_only || share.source.empty()) { continue; }
             const std::string below = share.source == "/" ? share.source : share.source + "/";
             const auto image = images.lower_bound(below);
             if (image == images.end() || !image->first.starts_with(below)) { continue; }
             in.diagnostics
-                .warning(codes::share_holds_image, place(draft.config->shares, share.name, *draft.config),
+                .warning(codes::share_holds_image, draft.config->shares[i].name.span,
                          fmt::format("`{}` can write the image of a volume of `{}` through this share: {}",
                                      draft.plan.name, image->second->plan.name, image->first))
                 .help = "set read-only = true, or share a directory without images";
@@ -154,17 +152,25 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
         const VmConfig& config = *draft.config;
         within_one(in, draft);
         socket_length(in, draft);
-        for (const InterfacePlan& interface : draft.plan.interfaces) {
-            const Span span = place(config.interfaces, interface.name, config);
+        for (std::size_t i = 0; i < draft.plan.interfaces.size(); ++i) {
+            const InterfacePlan& interface = draft.plan.interfaces[i];
+            const InterfaceConfig* said = written(draft.plan.interfaces, config.interfaces, i);
             macs.add(
-                interface.mac, span, [&] { return fmt::format("two interfaces have the MAC {}", interface.mac); },
+                interface.mac,
+                said == nullptr ? config.name.span
+                : said->mac     ? said->mac->span
+                                : said->name.span,
+                [&] { return fmt::format("two interfaces have the MAC {}", interface.mac); },
                 "leave `mac` out to have one derived");
-            for (const ForwardPlan& forward : interface.forwards) {
-                ports.add(forward, place(config.forward_ports, forward.name, config));
+            for (std::size_t j = 0; j < interface.forwards.size(); ++j) {
+                const ForwardConfig* forward = written(interface.forwards, config.forward_ports, j);
+                ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }
         }
-        for (const VolumePlan& volume : draft.plan.volumes) {
-            const Span span = image_place(config, volume.name);
+        for (std::size_t i = 0; i < draft.plan.volumes.size(); ++i) {
+            const VolumePlan& volume = draft.plan.volumes[i];
+            const VolumeConfig& said = config.volumes[i];
+            const Span span = said.image ? said.image->span : said.name.span;
             const auto [at, fresh] = images.emplace(volume.image, Image{span, !volume.read_only});
             if (fresh || (!at->second.written && volume.read_only)) { continue; }
             auto& diagnostic = in.diagnostics.error(codes::duplicate_image, span,

@@ -20,87 +20,114 @@ void unique(Diagnostics& diagnostics, std::unordered_map<std::string, Span>& tak
         .notes.push_back({at->second, "the other is here"});
 }
 
+/// depends-on as a graph. A name of a `count` is a node of its own, so that N machines that await M others are N + M
+/// edges.
 class Dependencies {
 public:
-    explicit Dependencies(const Inputs& in) : in_(in), states_(in.config.vms.size(), State::new_one) {
+    explicit Dependencies(const Inputs& in) : in_(in) {
+        for (const VmConfig& vm : in.config.vms) { add(vm.name.value); }
         for (std::size_t i = 0; i < in.config.vms.size(); ++i) {
-            const VmConfig& vm = in.config.vms[i];
-            by_name_[vm.name.value].push_back(i);
-            if (!vm.group.empty()) { by_name_[vm.group].push_back(i); } // all of its `count`
+            const std::string& group = in.config.vms[i].group;
+            if (!group.empty()) { nodes_[add(group)].members.push_back(i); }
         }
     }
 
     void check() {
-        const bool any = std::ranges::any_of(in_.config.vms, [](const VmConfig& vm) { return !vm.depends_on.empty(); });
-        if (!any) { return; }
-        for (const VmConfig& vm : in_.config.vms) {
-            for (const auto& name : vm.depends_on) { known(name); }
+        const auto& vms = in_.config.vms;
+        if (std::ranges::all_of(vms, [](const VmConfig& vm) { return vm.depends_on.empty(); })) { return; }
+        for (std::size_t i = 0; i < vms.size(); ++i) {
+            for (const auto& name : vms[i].depends_on) {
+                const auto found = by_name_.find(name.value);
+                if (found == by_name_.end()) {
+                    unknown(name);
+                } else {
+                    nodes_[i].names.push_back({found->second, name.span});
+                }
+            }
         }
-        for (std::size_t i = 0; i < states_.size(); ++i) { walk(i); }
+        for (std::size_t i = 0; i < nodes_.size(); ++i) { walk(i); }
     }
 
 private:
     enum class State { new_one, on_the_way, done };
+    struct Edge {
+        std::size_t to;
+        Span span;
+    };
+    struct Node {
+        std::string_view name;
+        std::vector<Edge> names;          ///< what it awaits
+        std::vector<std::size_t> members; ///< a group's
+        State state = State::new_one;
+    };
+    struct Step {
+        std::size_t node;
+        std::size_t next = 0; ///< index into names, then members
+    };
 
-    void known(const Located<std::string>& name) {
-        if (by_name_.contains(name.value)) { return; }
-        std::vector<std::string_view> names;
-        for (const auto& [each, where] : by_name_) { names.push_back(each); }
-        std::ranges::sort(names);
+    std::size_t add(std::string_view name) {
+        const auto [at, fresh] = by_name_.emplace(name, nodes_.size());
+        if (fresh) { nodes_.push_back({name, {}, {}, State::new_one}); }
+        return at->second;
+    }
+
+    void unknown(const Located<std::string>& name) {
         auto& diagnostic =
             in_.diagnostics.error(codes::unknown_vm, name.span, fmt::format("there is no VM `{}`", name.value));
+        if (in_.diagnostics.left_out() != 0) { return; }
+        std::vector<std::string_view> names;
+        for (const Node& node : nodes_) { names.push_back(node.name); }
         const std::string_view meant = nearest(name.value, names);
         if (!meant.empty()) { diagnostic.help = fmt::format("did you mean `{}`?", meant); }
     }
 
     /// Depth first, with a stack of its own: a chain may be as long as the project.
     void walk(std::size_t start) {
-        struct Step {
-            std::size_t vm;
-            std::size_t name = 0;
-            std::size_t member = 0;
-        };
-        if (states_[start] != State::new_one) { return; }
+        if (nodes_[start].state != State::new_one) { return; }
         std::vector<Step> way{{start}};
-        states_[start] = State::on_the_way;
+        nodes_[start].state = State::on_the_way;
+        Span said; // the last name on the way here
         while (!way.empty()) {
             Step& step = way.back();
-            const Strings& names = in_.config.vms[step.vm].depends_on;
-            if (step.name == names.size()) {
-                states_[step.vm] = State::done;
+            Node& node = nodes_[step.node];
+            const std::size_t index = step.next++;
+            if (index >= node.names.size() + node.members.size()) {
+                node.state = State::done;
                 way.pop_back();
                 continue;
             }
-            const auto found = by_name_.find(names[step.name].value);
-            if (found == by_name_.end() || step.member == found->second.size()) {
-                ++step.name;
-                step.member = 0;
-                continue;
-            }
-            const Located<std::string>& name = names[step.name];
-            const std::size_t next = found->second[step.member++];
-            switch (states_[next]) {
+            const bool named = index < node.names.size();
+            const std::size_t next = named ? node.names[index].to : node.members[index - node.names.size()];
+            if (named) { said = node.names[index].span; }
+            switch (nodes_[next].state) {
             case State::done: break;
             case State::new_one:
-                states_[next] = State::on_the_way;
+                nodes_[next].state = State::on_the_way;
                 way.push_back({next});
                 break;
-            case State::on_the_way: {
-                std::string circle;
-                const auto from = std::ranges::find(way, next, &Step::vm);
-                for (auto at = from; at != way.end(); ++at) { circle += in_.config.vms[at->vm].name.value + " -> "; }
-                in_.diagnostics.error(
-                    codes::dependency_cycle, name.span,
-                    fmt::format("machines wait for each other: {}{}", circle, in_.config.vms[next].name.value));
-                break;
-            }
+            case State::on_the_way: circle(way, next, said); break;
             }
         }
     }
 
+    void circle(const std::vector<Step>& way, std::size_t first, const Span& span) {
+        constexpr std::ptrdiff_t shown = 8;
+        std::string names;
+        const auto from = std::ranges::find(way, first, &Step::node);
+        for (auto at = from; at != way.end(); ++at) {
+            if (at - from == shown) {
+                names += "... -> ";
+                break;
+            }
+            names += fmt::format("{} -> ", nodes_[at->node].name);
+        }
+        in_.diagnostics.error(codes::dependency_cycle, span,
+                              fmt::format("machines wait for each other: {}{}", names, nodes_[first].name));
+    }
+
     const Inputs& in_;
-    std::unordered_map<std::string_view, std::vector<std::size_t>> by_name_;
-    std::vector<State> states_;
+    std::vector<Node> nodes_;
+    std::unordered_map<std::string_view, std::size_t> by_name_;
 };
 
 void memory(const Inputs& in, const VmConfig& vm) {

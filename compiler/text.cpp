@@ -139,7 +139,8 @@ std::string_view nearest(std::string_view wrong, std::span<const std::string_vie
     constexpr std::size_t longest = 40;
     if (wrong.empty() || wrong.size() > longest) { return {}; }
     std::string_view best;
-    std::size_t best_distance = std::max<std::size_t>(1, wrong.size() / 3) + 1;
+    // Of a word as short as that, another one would be anything.
+    std::size_t best_distance = wrong.size() < 3 ? 1 : std::max<std::size_t>(1, wrong.size() / 3) + 1;
     std::array<std::array<std::size_t, longest + 1>, 3> rows{};
     for (const std::string_view candidate : candidates) {
         if (candidate.size() > longest) { continue; }

@@ -148,7 +148,8 @@ Diagnostic& Values::error(const char* code, const Node& at, Span span, std::stri
     Diagnostic& diagnostic = diagnostics_.error(code, span, std::move(message));
     if (at.route != 0) {
         const Route& route = routes_[at.route - 1];
-        diagnostic.notes.push_back({route.span, route.message});
+        diagnostic.inherited = true;
+        if (!route.message.empty()) { diagnostic.notes.push_back({route.span, route.message}); }
     }
     return diagnostic;
 }
@@ -167,8 +168,17 @@ void Values::count_up(ForwardConfig& forward, const Node& node) {
 }
 
 std::optional<Value> Values::wrong(const KeySchema& key, const Node& node) {
-    error(codes::wrong_type, node, node.span,
-          fmt::format("`{}` is {}, not {}", key.name, expectation(key.form), type_name(node)));
+    auto& diagnostic = error(codes::wrong_type, node, node.span,
+                             fmt::format("`{}` is {}, not {}", key.name, expectation(key.form), type_name(node)));
+    if (const std::string* text = node.string()) {
+        const bool integer = key.form == Form::integer && parse_number(*text);
+        const bool flag = key.form == Form::boolean && (*text == "true" || *text == "false");
+        if (integer || flag) { diagnostic.help = fmt::format("without quotes: {} = {}", key.name, *text); }
+        if (key.form == Form::strings || key.form == Form::parameters || key.form == Form::globs) {
+            diagnostic.help = fmt::format("in brackets: {} = [\"{}\"]", key.name, printable(*text));
+        }
+        if (key.form == Form::arguments) { diagnostic.help = "no shell splits it: [\"program\", \"argument\"]"; }
+    }
     return std::nullopt;
 }
 
@@ -371,9 +381,12 @@ std::optional<std::string> Values::word(const KeySchema& key, const Node& node, 
     if (std::ranges::find(key.words, text) != key.words.end()) { return text; }
     auto& diagnostic = error(codes::unknown_value, node, node.span,
                              fmt::format("`{}` is no value of `{}`", printable(text), key.name));
-    const std::string_view meant = nearest(text, key.words);
-    diagnostic.help = meant.empty() ? fmt::format("it takes {}", list_or(key.words))
-                                    : fmt::format("did you mean `{}`? It takes {}", meant, list_or(key.words));
+    std::vector<std::string_view> known(key.words.begin(), key.words.end());
+    const std::string_view meant = nearest(text, known);
+    if (key.form == Form::flag_or_word) { known.insert(known.begin(), {"true", "false"}); }
+    if (key.form == Form::integer_or_word) { known.insert(known.begin(), "a number"); }
+    diagnostic.help = meant.empty() ? fmt::format("it takes {}", list_or(known))
+                                    : fmt::format("did you mean `{}`? It takes {}", meant, list_or(known));
     return std::nullopt;
 }
 
@@ -441,9 +454,14 @@ std::optional<Strings> Values::list(const KeySchema& key, const Node& node, bool
         return std::nullopt;
     }
     bool good = true;
+    bool marked = false;
     strings.reserve(array->items.size());
     for (const Node& item : array->items) {
-        if (is_inherited_marker(item)) { continue; } // nothing was inherited
+        if (is_inherited_marker(item)) { // nothing was inherited
+            if (marked) { error(codes::conflicting_keys, item, item.span, "\"...\" stands once in an array"); }
+            marked = true;
+            continue;
+        }
         const std::string* element = item.string();
         if (element == nullptr) {
             error(codes::wrong_type, item, item.span,
