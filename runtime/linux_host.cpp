@@ -24,7 +24,9 @@ namespace {
 // A VMM answers its control socket within milliseconds of its start; this bounds a host that is swapping.
 constexpr milliseconds control_timeout{30'000};
 
-std::string text_of(const std::optional<End>& end) { return end ? describe(*end) : "it ended"; }
+std::string text_of(const std::optional<End>& end) {
+    return end ? describe(*end) : "it ended";
+}
 
 // Presses the power button of a machine whose agent isn't there to be asked; false when that can't be done.
 bool press_power_button(const MachineStatus& status) {
@@ -38,16 +40,16 @@ bool press_power_button(const MachineStatus& status) {
         return true;
     } catch (const Error&) {
         return false; // the supervisor kills it at the deadline, and says so
-    } catch (const nlohmann::json::exception&) {
-        return false;
-    }
+    } catch (const nlohmann::json::exception&) { return false; }
 }
 
 } // namespace
 
 LinuxHost::LinuxHost(std::string supervisor) : supervisor_(std::move(supervisor)) {}
 
-bool LinuxHost::exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool LinuxHost::exists(const std::string& path) {
+    return ::access(path.c_str(), F_OK) == 0;
+}
 
 bool LinuxHost::make_directory(const std::string& path, std::uint32_t mode) {
     if (::mkdir(path.c_str(), mode) == 0) { return true; }
@@ -55,7 +57,9 @@ bool LinuxHost::make_directory(const std::string& path, std::uint32_t mode) {
     throw Error(fmt::format("can't make the directory {}: {}", path, std::strerror(errno)));
 }
 
-std::optional<std::string> LinuxHost::read_file(const std::string& path) { return microvmc::read_file(path); }
+std::optional<std::string> LinuxHost::read_file(const std::string& path) {
+    return microvmc::read_file(path);
+}
 
 void LinuxHost::write_file(const std::string& path, const std::string& content, std::uint32_t mode) {
     write_whole(path, content, mode);
@@ -67,7 +71,9 @@ void LinuxHost::remove_file(const std::string& path) {
     }
 }
 
-void LinuxHost::remove_tree(const std::string& path) { microvmc::remove_tree(path); }
+void LinuxHost::remove_tree(const std::string& path) {
+    microvmc::remove_tree(path);
+}
 
 bool LinuxHost::remove_directory(const std::string& path) {
     if (::rmdir(path.c_str()) == 0) { return true; }
@@ -75,11 +81,17 @@ bool LinuxHost::remove_directory(const std::string& path) {
     throw Error(fmt::format("can't remove the directory {}: {}", path, std::strerror(errno)));
 }
 
-bool LinuxHost::pin_kernel(const KernelPlan& kernel) { return microvmc::pin_kernel(kernel); }
+bool LinuxHost::pin_kernel(const KernelPlan& kernel) {
+    return microvmc::pin_kernel(kernel);
+}
 
-bool LinuxHost::build_initramfs(const BuildInitramfs& request) { return microvmc::build_initramfs(request); }
+bool LinuxHost::build_initramfs(const BuildInitramfs& request) {
+    return microvmc::build_initramfs(request);
+}
 
-bool LinuxHost::create_volume(const CreateVolume& request) { return microvmc::create_volume(request); }
+bool LinuxHost::create_volume(const CreateVolume& request) {
+    return microvmc::create_volume(request);
+}
 
 void LinuxHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
     microvmc::grow_volume(image, size_mib);

@@ -1,5 +1,6 @@
 #include "runtime/observe.h"
 
+#include "compiler/diff.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 #include "runtime/machine.h"
@@ -33,9 +34,10 @@ std::optional<VmPlan> recorded_plan(const std::string& path) {
     try {
         return nlohmann::json::parse(*text).get<VmPlan>();
     } catch (const nlohmann::json::exception& error) {
-        throw Error(fmt::format("{}: not a machine's record: {}", path, error.what()),
-                    "it was written by another version or damaged; the volumes beside it are not affected. Move the file "
-                    "away, then apply");
+        throw Error(
+            fmt::format("{}: not a machine's record: {}", path, error.what()),
+            "it was written by another version or damaged; the volumes beside it are not affected. Move the file "
+            "away, then apply");
     }
 }
 
@@ -45,9 +47,15 @@ ObservedVm observe_vm(const std::string& name, const std::string& state, const s
     vm.plan = recorded_plan(state + "/plan.json");
     if (const auto running = machine_status(runtime)) {
         vm.running = true;
-        if (!running->plan.is_null()) { vm.plan = running->plan.get<VmPlan>(); }
+        if (!running->plan.is_null()) {
+            VmPlan started = running->plan.get<VmPlan>();
+            if (vm.plan) { take_in_place(started, *vm.plan); }
+            vm.plan = std::move(started);
+        }
     }
     if (vm.plan) {
+        const auto ended = vm.running ? std::nullopt : read_recorded_end(state + "/end.json");
+        vm.completed = ended && ended->ready;
         for (const VolumePlan& volume : vm.plan->volumes) {
             std::error_code error;
             const std::uintmax_t bytes = fs::file_size(volume.image, error);

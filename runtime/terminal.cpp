@@ -1,5 +1,7 @@
 #include "runtime/terminal.h"
 
+#include "compiler/text.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,12 +12,6 @@
 namespace microvmc {
 
 namespace {
-
-// Columns that UTF-8 text takes; code points count one each, which suits names, paths and numbers.
-std::size_t columns(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
 
 void put(int fd, std::string_view text) {
     while (!text.empty()) {
@@ -42,14 +38,14 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows, bool
     std::vector<std::size_t> widths;
     for (const auto& row : rows) {
         widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t i = 0; i < row.size(); ++i) { widths[i] = std::max(widths[i], columns(row[i])); }
+        for (std::size_t i = 0; i < row.size(); ++i) { widths[i] = std::max(widths[i], display_width(row[i])); }
     }
     std::string out;
     for (const auto& row : rows) {
         std::string line;
         for (std::size_t i = 0; i < row.size(); ++i) {
             line += row[i];
-            if (i + 1 < row.size()) { line.append(widths[i] - columns(row[i]) + 2, ' '); }
+            if (i + 1 < row.size()) { line.append(widths[i] - display_width(row[i]) + 2, ' '); }
         }
         line.erase(line.find_last_not_of(' ') + 1);
         const bool heading = &row == &rows.front();
@@ -58,25 +54,11 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows, bool
     return out;
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < 0x20) {
-            out += '^';
-            out += static_cast<char>(byte + 0x40);
-        } else if (byte == 0x7f) {
-            out += "^?";
-        } else {
-            out += c;
-        }
-    }
-    return out;
-}
-
 ProgressLine::ProgressLine(int fd) : fd_(fd), terminal_(terminal(fd)) {}
 
-ProgressLine::~ProgressLine() { clear(); }
+ProgressLine::~ProgressLine() {
+    clear();
+}
 
 void ProgressLine::show(std::string_view text) {
     if (!terminal_.interactive) { return; }

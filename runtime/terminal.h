@@ -14,12 +14,9 @@ struct Terminal {
 };
 Terminal terminal(int fd);
 
-/// Rows of cells as aligned columns, two spaces between; the first row is the heading (bold when `colour`). The last column is
-/// not padded. No trailing spaces.
+/// Rows of cells as aligned columns, two spaces between; the first row is the heading (bold when `colour`). The last
+/// column is not padded. No trailing spaces.
 std::string render_table(const std::vector<std::vector<std::string>>& rows, bool colour);
-
-/// `text` with control characters replaced by their caret or hexadecimal form, so that it can't drive a terminal.
-std::string printable(std::string_view text);
 
 /// One line that is rewritten in place on an interactive terminal, and nothing elsewhere.
 class ProgressLine {

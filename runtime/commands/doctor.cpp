@@ -1,6 +1,7 @@
 #include "runtime/commands/pipeline.h"
 #include "runtime/commands/session.h"
 
+#include "compiler/text.h"
 #include "runtime/backend.h"
 #include "runtime/error.h"
 #include "runtime/terminal.h"
@@ -32,14 +33,17 @@ std::string kvm_text(const KvmFacts& kvm) {
 std::string kvm_remedy(const KvmFacts& kvm) {
     switch (kvm.state) {
     case KvmState::works: return {};
-    case KvmState::missing: return "enable virtualisation in the firmware and load kvm_amd or kvm_intel; until then QEMU emulates (TCG)";
-    case KvmState::forbidden: return "join the group that owns /dev/kvm (usually: adduser USER kvm); until then QEMU emulates (TCG)";
+    case KvmState::missing:
+        return "enable virtualisation in the firmware and load kvm_amd or kvm_intel; until then QEMU emulates (TCG)";
+    case KvmState::forbidden:
+        return "join the group that owns /dev/kvm (usually: adduser USER kvm); until then QEMU emulates (TCG)";
     case KvmState::incomplete: return "nothing to do when this host is a virtual machine itself; QEMU emulates (TCG)";
     }
     return {};
 }
 
-Finding tool_finding(const HostFacts& facts, const std::string& name, const std::string& purpose, const std::string& package) {
+Finding tool_finding(const HostFacts& facts, const std::string& name, const std::string& purpose,
+                     const std::string& package) {
     const auto found = facts.tools.find(name);
     if (found == facts.tools.end()) { return {name, false, "missing; " + purpose, "apt install " + package}; }
     const std::string& version = found->second.version;
@@ -48,14 +52,17 @@ Finding tool_finding(const HostFacts& facts, const std::string& name, const std:
 
 std::vector<Finding> findings(const HostFacts& facts) {
     std::vector<Finding> all;
-    all.push_back({"host", true,
-                   fmt::format("{}, {}, {} CPU{}, {} MiB, as {}", facts.hostname, facts.arch, facts.cpus,
-                               facts.cpus == 1 ? "" : "s", facts.memory_mib, facts.uid == 0 ? "root" : "an ordinary user"),
-                   {}});
+    all.push_back(
+        {"host",
+         true,
+         fmt::format("{}, {}, {} CPU{}, {} MiB, as {}", facts.hostname, facts.arch, facts.cpus,
+                     facts.cpus == 1 ? "" : "s", facts.memory_mib, facts.uid == 0 ? "root" : "an ordinary user"),
+         {}});
     all.push_back({"kvm", facts.kvm.state == KvmState::works, kvm_text(facts.kvm), kvm_remedy(facts.kvm)});
     all.push_back({"tsc", facts.tsc_khz != 0,
-                   facts.tsc_khz != 0 ? fmt::format("{}.{:03} MHz, constant", facts.tsc_khz / 1000, facts.tsc_khz % 1000)
-                                      : "not constant, or its frequency is unknown",
+                   facts.tsc_khz != 0
+                       ? fmt::format("{}.{:03} MHz, constant", facts.tsc_khz / 1000, facts.tsc_khz % 1000)
+                       : "not constant, or its frequency is unknown",
                    "QEMU's q35 machine is used where microvm's clock would be unsafe"});
     for (const Backend* backend : backends()) {
         for (const Traits::Program& program : backend->traits.programs) {
@@ -89,7 +96,9 @@ std::vector<Finding> findings(const HostFacts& facts) {
 }
 
 // Without these no machine can run.
-bool is_needed(const Finding& finding) { return finding.subject != "kvm" && finding.subject != "tsc"; }
+bool is_needed(const Finding& finding) {
+    return finding.subject != "kvm" && finding.subject != "tsc";
+}
 
 } // namespace
 
@@ -108,7 +117,10 @@ void add_doctor(CLI::App& app, Session& session) {
         bool healthy = true;
         std::string remedies;
         for (const Finding& finding : findings(facts)) {
-            rows.push_back({finding.ok ? "ok" : is_needed(finding) ? "!!" : "--", finding.subject, printable(finding.text)});
+            rows.push_back({finding.ok           ? "ok"
+                            : is_needed(finding) ? "!!"
+                                                 : "--",
+                            finding.subject, printable(finding.text)});
             if (finding.ok) { continue; }
             healthy = healthy && !is_needed(finding);
             remedies += fmt::format("{}: {}\n", finding.subject, finding.remedy);

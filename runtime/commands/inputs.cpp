@@ -1,6 +1,7 @@
 #include "runtime/commands/inputs.h"
 
 #include "compiler/document.h"
+#include "compiler/resolve.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 
@@ -33,20 +34,29 @@ std::string read_capped(int fd, const std::string& path) {
         if (got == 0) { return text; }
         text.append(buffer.data(), static_cast<std::size_t>(got));
     }
-    throw Error(fmt::format("{} is larger than 8 MiB", path), "a project is described in at most 8 MiB, includes counted");
+    throw Error(fmt::format("{} is larger than 8 MiB", path),
+                "a project is described in at most 8 MiB, includes counted");
 }
 
 } // namespace
 
-Inputs classify(const Session& session) {
-    Inputs inputs;
-    inputs.files = session.files;
+Targets classify(const Session& session) {
+    Targets targets;
+    targets.files = session.files;
     for (const std::string& target : session.targets) {
-        const bool is_file =
-            target.find('/') != std::string::npos || target.ends_with(".toml") || target.ends_with(".json") || target == ".";
-        (is_file ? inputs.files : inputs.vms).push_back(target);
+        const bool is_file = target.find('/') != std::string::npos || target.ends_with(".toml") ||
+                             target.ends_with(".json") || target == ".";
+        (is_file ? targets.files : targets.vms).push_back(target);
     }
-    return inputs;
+    return targets;
+}
+
+std::vector<std::string> vm_names(const Session& session) {
+    return classify(session).vms;
+}
+
+std::string absolute_path(const std::string& path) {
+    return fs::absolute(path).lexically_normal().string();
 }
 
 std::string find_default_file() {
@@ -55,7 +65,9 @@ std::string find_default_file() {
     if (error) { return {}; }
     for (;;) {
         const fs::path candidate = directory / default_name;
-        if (fs::exists(fs::symlink_status(candidate, error))) { return candidate.lexically_relative(fs::current_path()).string(); }
+        if (fs::exists(fs::symlink_status(candidate, error))) {
+            return candidate.lexically_relative(fs::current_path()).string();
+        }
         if (directory == directory.parent_path()) { return {}; }
         directory = directory.parent_path();
     }
@@ -67,18 +79,22 @@ SourceFile read_source(const std::string& path) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!file) {
         const int why = errno;
-        struct stat link{};
+        struct stat link {};
         if (why == ENOENT && ::lstat(path.c_str(), &link) == 0) {
             throw Error(fmt::format("{} is a link to a file that doesn't exist", path));
         }
         throw Error(fmt::format("can't open {}: {}", path, std::strerror(why)));
     }
-    struct stat status{};
-    if (::fstat(file.get(), &status) != 0) { throw Error(fmt::format("can't read {}: {}", path, std::strerror(errno))); }
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) {
+        throw Error(fmt::format("can't read {}: {}", path, std::strerror(errno)));
+    }
     if (S_ISDIR(status.st_mode)) {
         const std::string inside = (fs::path(path) / default_name).lexically_normal().string();
-        struct stat below{};
-        if (::stat(inside.c_str(), &below) != 0) { throw Error(fmt::format("{} is a directory without a microvm.toml", path)); }
+        struct stat below {};
+        if (::stat(inside.c_str(), &below) != 0) {
+            throw Error(fmt::format("{} is a directory without a microvm.toml", path));
+        }
         if (S_ISDIR(below.st_mode)) { throw Error(fmt::format("{} is a directory", inside)); }
         return read_source(inside);
     }
@@ -94,6 +110,19 @@ std::vector<std::string> source_paths(const Session& session) {
                     "name one (microvmc plan FILE), or start with: microvmc run -- COMMAND");
     }
     return files;
+}
+
+std::string project_name(const Session& session) {
+    if (!session.project.empty()) { return session.project; }
+    Sources sources;
+    sources.files.push_back(read_source(source_paths(session).front()));
+    // A file with mistakes in it still says which project is meant: nothing but its name matters here.
+    Diagnostics ignored;
+    Config config;
+    const std::optional<Document> document = parse(sources, 0, ignored);
+    const Member* name = document ? document->root.table()->find("name") : nullptr;
+    if (name != nullptr && name->value.string() != nullptr) { config.name = {*name->value.string(), name->value.span}; }
+    return project_name(config, sources, {});
 }
 
 } // namespace microvmc

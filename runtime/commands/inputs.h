@@ -8,18 +8,25 @@
 
 namespace microvmc {
 
-/// What the positionals and -f say: a positional that contains `/`, ends in .toml or .json, or is `.` is a file, else a VM.
-struct Inputs {
+/// What the positionals and -f say: a positional that contains `/`, ends in .toml or .json, or is `.` is a file, else a
+/// VM.
+struct Targets {
     std::vector<std::string> files;
     std::vector<std::string> vms;
 };
-Inputs classify(const Session& session);
+Targets classify(const Session& session);
+
+/// The names of VMs among the positionals.
+std::vector<std::string> vm_names(const Session& session);
+
+/// `path` as seen from the root.
+std::string absolute_path(const std::string& path);
 
 /// The microvm.toml of the current directory or the nearest parent; empty when there is none.
 std::string find_default_file();
 
-/// Reads a source: a regular file (or standard input for "-"), at most 8 MiB. A directory means its microvm.toml. Throws Error that
-/// says what is wrong with the path; never blocks on a FIFO or a device.
+/// Reads a source: a regular file (or standard input for "-"), at most 8 MiB. A directory means its microvm.toml.
+/// Throws Error that says what is wrong with the path; never blocks on a FIFO or a device.
 SourceFile read_source(const std::string& path);
 
 /// The sources that a command works on, at least one; throws Error when none was named and none is found.

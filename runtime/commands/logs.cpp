@@ -1,6 +1,7 @@
 #include "runtime/commands/machines.h"
 #include "runtime/commands/session.h"
 
+#include "compiler/text.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 #include "runtime/machine.h"
@@ -70,8 +71,8 @@ void follow(const std::string& path, const KnownMachine& machine, Fd file, bool 
         running = is_locked(machine.runtime_dir);
         await_change(notify.get());
         show(read_rest(file.get()), to_terminal);
-        struct stat now{};
-        struct stat open_one{};
+        struct stat now {};
+        struct stat open_one {};
         if (::stat(path.c_str(), &now) == 0 && ::fstat(file.get(), &open_one) == 0 && now.st_ino != open_one.st_ino) {
             file.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); // it was full, and a new one was begun
             show(read_rest(file.get()), to_terminal);
@@ -83,7 +84,8 @@ void follow(const std::string& path, const KnownMachine& machine, Fd file, bool 
 
 void add_logs(CLI::App& app, Session& session) {
     auto flags = std::make_shared<LogFlags>();
-    CLI::App* command = add_command(app, session, "logs", "Show what a machine wrote to its console, this run and earlier ones", "--file");
+    CLI::App* command = add_command(app, session, "logs",
+                                    "Show what a machine wrote to its console, this run and earlier ones", "--file");
     command->add_option("vm", session.targets, "The machine (default: the only one)");
     command->add_flag("-f,--follow", flags->follow, "Go on as it writes, until the machine ends");
     command->add_option("-n,--lines", flags->lines, "Only the last lines")->check(CLI::NonNegativeNumber);

@@ -1,5 +1,6 @@
 #include "runtime/commands/machines.h"
 
+#include "compiler/text.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -67,7 +68,9 @@ std::string tail(const std::string& path, std::size_t lines) {
     std::string text{std::istreambuf_iterator<char>(file), {}};
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) { text.pop_back(); }
     std::size_t start = text.size();
-    for (std::size_t i = 0; i < lines && start != std::string::npos && start > 0; ++i) { start = text.rfind('\n', start - 1); }
+    for (std::size_t i = 0; i < lines && start != std::string::npos && start > 0; ++i) {
+        start = text.rfind('\n', start - 1);
+    }
     return start == std::string::npos ? text : text.substr(start == 0 ? 0 : start + 1);
 }
 

@@ -20,8 +20,8 @@ struct KnownMachine {
     std::string runtime_dir;
 };
 
-/// The machines that a command names, of the session's project: those named, or all of it when none is. Throws Error for a name
-/// that was never applied, with those that were.
+/// The machines that a command names, of the session's project: those named, or all of it when none is. Throws Error
+/// for a name that was never applied, with those that were.
 std::vector<KnownMachine> known_machines(const Session& session, const Directories& directories);
 
 /// Exactly one of them: the one named, or the only one there is. Throws Error otherwise.

@@ -26,10 +26,12 @@ void write_all(int fd, std::string_view text) {
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
                       const std::string& file_flags) {
     CLI::App* command = app.add_subcommand(name, description);
-    command->add_option(file_flags, session.files, "The microvm.toml to use; repeated, later ones are merged over earlier")
+    command
+        ->add_option(file_flags, session.files, "The microvm.toml to use; repeated, later ones are merged over earlier")
         ->allow_extra_args(false)
         ->type_name("FILE");
-    command->add_option("-p,--project", session.project, "The project's name (default: the file's, else its directory's)")
+    command
+        ->add_option("-p,--project", session.project, "The project's name (default: the file's, else its directory's)")
         ->envname("MICROVMC_PROJECT")
         ->type_name("NAME");
     command->add_flag("--no-color", session.no_color, "Never colour the output");
@@ -37,17 +39,27 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, 
 }
 
 void add_lock_timeout(CLI::App& command, Session& session) {
-    command.add_option("--lock-timeout", session.lock_timeout_s, "Seconds to wait for another microvmc that works on the project")
+    command
+        .add_option("--lock-timeout", session.lock_timeout_s,
+                    "Seconds to wait for another microvmc that works on the project")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
 }
 
-void print(std::string_view text) { write_all(STDOUT_FILENO, text); }
+void print(std::string_view text) {
+    write_all(STDOUT_FILENO, text);
+}
 
-void complain(std::string_view text) { write_all(STDERR_FILENO, text); }
+void complain(std::string_view text) {
+    write_all(STDERR_FILENO, text);
+}
 
-bool colour_on_stdout(const Session& session) { return !session.no_color && terminal(STDOUT_FILENO).colour; }
+bool colour_on_stdout(const Session& session) {
+    return !session.no_color && terminal(STDOUT_FILENO).colour;
+}
 
-bool colour_on_stderr(const Session& session) { return !session.no_color && terminal(STDERR_FILENO).colour; }
+bool colour_on_stderr(const Session& session) {
+    return !session.no_color && terminal(STDERR_FILENO).colour;
+}
 
 } // namespace microvmc

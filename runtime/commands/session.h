@@ -21,20 +21,22 @@ enum Exit : int {
 
 /// What all commands share: their common flags, and the exit status that main returns.
 struct Session {
-    std::vector<std::string> files;   ///< -f, in order
-    std::string project;              ///< -p
-    std::vector<std::string> targets; ///< positionals: files and names of VMs
+    std::vector<std::string> files;        ///< -f, in order
+    std::string project;                   ///< -p
+    std::vector<std::string> targets;      ///< positionals: files and names of VMs
+    std::vector<std::string> after_dashes; ///< what stood behind `--`: a command for the guest
     bool json = false;
     bool no_color = false;
     int lock_timeout_s = 10;
     std::string facts_file; ///< --facts
     int status = exit_ok;
+    int failure = exit_failure; ///< what an Error exits with; `run` has a status of its own for that
 
     [[nodiscard]] std::chrono::milliseconds lock_timeout() const { return std::chrono::seconds(lock_timeout_s); }
 };
 
-/// A command on a microvm.toml, with the flags that all of those have: --file, -p, --no-color. `file_flags` is what --file is
-/// called there: `logs -f` follows, as everywhere.
+/// A command on a microvm.toml, with the flags that all of those have: --file, -p, --no-color. `file_flags` is what
+/// --file is called there: `logs -f` follows, as everywhere.
 CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, const std::string& description,
                       const std::string& file_flags = "-f,--file");
 

@@ -28,7 +28,8 @@ std::string forwards_text(const VmPlan& plan) {
     std::vector<std::string> all;
     for (const InterfacePlan& interface : plan.interfaces) {
         for (const ForwardPlan& forward : interface.forwards) {
-            all.push_back(fmt::format("{}:{} -> {}/{}", forward.host_address, forward.host_port, forward.guest_port, forward.proto));
+            all.push_back(fmt::format("{}:{} -> {}/{}", forward.host_address, forward.host_port, forward.guest_port,
+                                      forward.proto));
         }
     }
     return fmt::format("{}", fmt::join(all, ", "));
@@ -46,15 +47,18 @@ nlohmann::json machine_json(const KnownMachine& machine) {
         json["plan"] = running->plan;
         return json;
     }
-    if (const auto end = read_end(machine.state_dir + "/end.json")) { json["end"] = *end; }
-    if (const auto record = read_file(machine.state_dir + "/plan.json")) { json["plan"] = nlohmann::json::parse(*record); }
+    if (const auto ended = read_recorded_end(machine.state_dir + "/end.json")) { json["end"] = ended->end; }
+    if (const auto record = read_file(machine.state_dir + "/plan.json")) {
+        json["plan"] = nlohmann::json::parse(*record);
+    }
     return json;
 }
 
 std::vector<std::string> row(const nlohmann::json& machine) {
     std::string since;
     if (machine.contains("started")) {
-        const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+        const auto now =
+            std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
         since = age(std::max<std::int64_t>(0, now.count() - machine["started"].get<std::int64_t>()));
     }
     std::vector<std::string> cells{machine["name"], machine["state"], since};
@@ -71,7 +75,8 @@ std::vector<std::string> row(const nlohmann::json& machine) {
 } // namespace
 
 void add_status(CLI::App& app, Session& session) {
-    CLI::App* command = add_command(app, session, "status", "Show the machines of a project, whether they run, and how they ended");
+    CLI::App* command =
+        add_command(app, session, "status", "Show the machines of a project, whether they run, and how they ended");
     command->add_option("vm", session.targets, "A microvm.toml, or names of machines (default: all)");
     command->add_flag("--json", session.json, "Print JSON");
     command->callback([&session] {

@@ -3,7 +3,6 @@
 
 #include "runtime/file_lock.h"
 #include "runtime/linux_host.h"
-#include "runtime/machine.h"
 #include "runtime/observe.h"
 #include "runtime/terminal.h"
 
@@ -22,19 +21,22 @@ struct StopFlags {
 };
 
 // The bound on a graceful stop: what was asked, else what the machine's own plan says.
-std::int64_t timeout_ms(const StopFlags& flags, const MachineStatus& status) {
+std::int64_t timeout_ms(const StopFlags& flags, const ObservedVm& vm) {
     if (flags.kill) { return 0; }
     if (flags.timeout_s >= 0) { return std::int64_t{1000} * flags.timeout_s; }
-    return status.plan.get<VmPlan>().shutdown_timeout_ms;
+    return vm.plan ? vm.plan->shutdown_timeout_ms : VmPlan{}.shutdown_timeout_ms;
 }
 
 } // namespace
 
 void add_stop(CLI::App& app, Session& session) {
     auto flags = std::make_shared<StopFlags>();
-    CLI::App* command = add_command(app, session, "stop", "Stop machines: the guest is asked to power off, and killed when it doesn't in time");
+    CLI::App* command = add_command(
+        app, session, "stop", "Stop machines: the guest is asked to power off, and killed when it doesn't in time");
     command->add_option("vm", session.targets, "A microvm.toml, or names of machines (default: all)");
-    command->add_option("-t,--timeout", flags->timeout_s, "Seconds until a guest is killed (default: its shutdown-timeout)")
+    command
+        ->add_option("-t,--timeout", flags->timeout_s,
+                     "Seconds until a guest is killed (default: its shutdown-timeout)")
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--kill", flags->kill, "Kill at once; what the guest has not written is lost");
     add_lock_timeout(*command, session);
@@ -44,13 +46,14 @@ void add_stop(CLI::App& app, Session& session) {
         ProgressLine progress(STDERR_FILENO);
         for (const KnownMachine& machine : known_machines(session, where)) {
             const FileLock lock = lock_project(session, where, machine.project);
-            const auto status = machine_status(machine.runtime_dir);
-            if (!status) {
+            const Observed observed = observe(where.state, where.runtime, machine.project);
+            const ObservedVm* vm = observed.find(machine.name);
+            if (vm == nullptr || !vm->running) {
                 print(fmt::format("{}  not running\n", machine.name));
                 continue;
             }
             progress.show(fmt::format("{}  waiting until the guest has powered off", machine.name));
-            const StopOutcome outcome = host.stop_machine({machine.name, machine.runtime_dir, timeout_ms(*flags, *status)});
+            const StopOutcome outcome = host.stop_machine({machine.name, machine.runtime_dir, timeout_ms(*flags, *vm)});
             progress.clear();
             print(fmt::format("{}  {}\n", machine.name, outcome.detail));
         }

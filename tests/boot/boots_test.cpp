@@ -1,5 +1,5 @@
-// The hello guest boots every time: two at a time, so that each competes for the processor. Under TCG a wrong clock hangs some
-// of these boots and not others. MICROVMC_BOOTS says how many (50).
+// The hello guest boots every time: two at a time, so that each competes for the processor. Under TCG a wrong clock
+// hangs some of these boots and not others. MICROVMC_BOOTS says how many (50).
 
 #include "tests/boot/cli.h"
 

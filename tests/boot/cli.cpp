@@ -17,7 +17,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string program() { return std::string(TEST_BINARY_DIR) + "/runtime/microvmc"; }
+std::string program() {
+    return std::string(TEST_BINARY_DIR) + "/runtime/microvmc";
+}
 
 } // namespace
 
@@ -31,7 +33,9 @@ Cli::Cli() {
 
 Cli::~Cli() {
     for (const auto& [pid, name] : processes()) { ::kill(pid, SIGKILL); }
-    for (int i = 0; i < 200 && !processes().empty(); ++i) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); }
+    for (int i = 0; i < 200 && !processes().empty(); ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
     std::error_code error;
     fs::remove_all(dir_, error);
 }

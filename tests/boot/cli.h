@@ -11,7 +11,8 @@
 
 namespace microvmc::boot {
 
-/// A microvmc with a state and a runtime directory of its own; what it started is ended, and everything removed, with it.
+/// A microvmc with a state and a runtime directory of its own; what it started is ended, and everything removed, with
+/// it.
 class Cli {
 public:
     Cli();
@@ -20,7 +21,8 @@ public:
     Cli& operator=(const Cli&) = delete;
 
     /// Runs the program to its end; standard output and error are no terminal.
-    [[nodiscard]] Ran run(std::vector<std::string> args, std::chrono::seconds timeout = std::chrono::seconds(120)) const;
+    [[nodiscard]] Ran run(std::vector<std::string> args,
+                          std::chrono::seconds timeout = std::chrono::seconds(120)) const;
     /// Starts it and goes on; output to `log()`.
     [[nodiscard]] pid_t start(const std::vector<std::string>& args) const;
 
@@ -31,11 +33,11 @@ public:
     [[nodiscard]] std::string runtime() const { return dir_ + "/run"; }
     [[nodiscard]] std::string log() const { return dir_ + "/cli.log"; }
 
-    /// Processes that a command of this Cli started, by pid: name of the program. Found by their command line naming our
-    /// directories.
+    /// Processes that a command of this Cli started, by pid: name of the program. Found by their command line naming
+    /// our directories.
     [[nodiscard]] std::map<pid_t, std::string> processes() const;
-    /// What a clean stop leaves none of: sockets and the like in the runtime directory (all but locks and how machines ended),
-    /// and `.part` files anywhere.
+    /// What a clean stop leaves none of: sockets and the like in the runtime directory (all but locks and how machines
+    /// ended), and `.part` files anywhere.
     [[nodiscard]] std::vector<std::string> leftovers() const;
 
 private:
@@ -43,6 +45,7 @@ private:
 };
 
 /// GET over plain HTTP from this host; the body, or empty when nothing answered 200 within the time.
-std::string http_get(std::uint16_t port, const std::string& path, std::chrono::milliseconds within = std::chrono::seconds(5));
+std::string http_get(std::uint16_t port, const std::string& path,
+                     std::chrono::milliseconds within = std::chrono::seconds(5));
 
 } // namespace microvmc::boot

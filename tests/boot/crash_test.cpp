@@ -1,5 +1,6 @@
-// kill -9 of the VMM, the supervisor, both, or the command itself at random moments of apply and stop: the next apply succeeds, the
-// volume's data is intact, and nothing of ours is left at the end. MICROVMC_CRASHES says how many kills (ci/crash: 100).
+// kill -9 of the VMM, the supervisor, both, or the command itself at random moments of apply and stop: the next apply
+// succeeds, the volume's data is intact, and nothing of ours is left at the end. MICROVMC_CRASHES says how many kills
+// (ci/crash: 100).
 
 #include "tests/boot/cli.h"
 
@@ -50,7 +51,9 @@ void kill_victim(const Cli& cli, Victim victim, pid_t command) {
     for (const auto& [pid, name] : cli.processes()) {
         const bool is_vmm = name.starts_with("qemu-system");
         const bool is_supervisor = name == "microvmc-supervisor";
-        if ((is_vmm && victim != Victim::supervisor) || (is_supervisor && victim != Victim::vmm)) { ::kill(pid, SIGKILL); }
+        if ((is_vmm && victim != Victim::supervisor) || (is_supervisor && victim != Victim::vmm)) {
+            ::kill(pid, SIGKILL);
+        }
     }
 }
 
@@ -87,9 +90,10 @@ TEST(Crash, TheNextApplySucceedsAndNoDataIsLost) {
         }
         const int window = during_stop ? 600 : static_cast<int>(apply_time.count()) + 200;
         const int moment = pick(window);
-        SCOPED_TRACE(fmt::format("seed {}, kill {}: {} after {} ms of {}", seed, i, names[static_cast<std::size_t>(victim)], moment,
-                                 during_stop ? "stop" : "apply"));
-        const pid_t command = during_stop ? cli.start({"stop", "microvm.toml"}) : cli.start({"apply", "--yes", "microvm.toml"});
+        SCOPED_TRACE(fmt::format("seed {}, kill {}: {} after {} ms of {}", seed, i,
+                                 names[static_cast<std::size_t>(victim)], moment, during_stop ? "stop" : "apply"));
+        const pid_t command =
+            during_stop ? cli.start({"stop", "microvm.toml"}) : cli.start({"apply", "--yes", "microvm.toml"});
         std::this_thread::sleep_for(milliseconds(moment));
         kill_victim(cli, victim, command);
         int status = 0;

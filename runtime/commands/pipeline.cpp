@@ -1,0 +1,117 @@
+#include "runtime/commands/pipeline.h"
+
+#include "runtime/backend.h"
+#include "runtime/commands/inputs.h"
+#include "runtime/error.h"
+#include "runtime/facts/gather.h"
+#include "runtime/files.h"
+#include "runtime/observe.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace microvmc {
+
+namespace {
+
+HostFacts facts_from_file(const std::string& path) {
+    const std::optional<std::string> text = read_file(path);
+    if (!text) { throw Error(fmt::format("no such file: {}", path), "microvmc doctor --json makes one"); }
+    try {
+        return nlohmann::json::parse(*text).get<HostFacts>();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(fmt::format("{}: not a host's facts: {}", path, error.what()), "microvmc doctor --json makes them");
+    }
+}
+
+HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
+    if (!session.facts_file.empty()) { return facts_from_file(session.facts_file); }
+    const std::string state = directories().state;
+    return host_facts(paths_to_probe(*pipeline.config, state, pipeline.project), kernels_to_probe(*pipeline.config));
+}
+
+// Keeps the changes of the machines that were named; a name that is nowhere is the user's mistake.
+void keep_only(Changes& changes, const std::vector<std::string>& names) {
+    if (names.empty()) { return; }
+    const auto is_named = [&names](const std::string& vm) {
+        return std::find(names.begin(), names.end(), vm) != names.end();
+    };
+    for (const std::string& name : names) {
+        const bool known = std::any_of(changes.vms.begin(), changes.vms.end(),
+                                       [&name](const VmChange& change) { return change.vm == name; });
+        if (known) { continue; }
+        std::vector<std::string> all;
+        for (const VmChange& change : changes.vms) { all.push_back(change.vm); }
+        throw Error(fmt::format("no machine is called {}", name), fmt::format("there is {}", fmt::join(all, ", ")));
+    }
+    std::erase_if(changes.vms, [&is_named](const VmChange& change) { return !is_named(change.vm); });
+}
+
+} // namespace
+
+HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels) {
+    const Directories where = directories();
+    prepare_directories(where);
+    FactsRequest request;
+    request.state_dir = where.state;
+    request.runtime_dir = where.runtime;
+    request.paths = paths;
+    request.kernels = kernels;
+    request.programs = {"mke2fs", "busybox"};
+    for (const Backend* backend : backends()) {
+        for (const Traits::Program& program : backend->traits.programs) { request.programs.emplace_back(program.name); }
+    }
+    request.guest_init = guest_init_path();
+    return gather_facts(request);
+}
+
+Pipeline load_sources(Sources sources) {
+    Pipeline pipeline;
+    pipeline.sources = std::move(sources);
+    pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics);
+    return pipeline;
+}
+
+Pipeline load_sources(const Session& session) {
+    Sources sources;
+    for (const std::string& path : source_paths(session)) { sources.files.push_back(read_source(path)); }
+    return load_sources(std::move(sources));
+}
+
+void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options) {
+    if (!pipeline.config) { return; }
+    const ResolveOptions resolve_options{session.project, options.upgrade};
+    pipeline.project = project_name(*pipeline.config, pipeline.sources, resolve_options);
+    pipeline.facts = facts_for(pipeline, session);
+    if (!options.ignore_state) {
+        const Directories where = directories();
+        pipeline.observed = observe(where.state, where.runtime, pipeline.project);
+    }
+    pipeline.plan = resolve(*pipeline.config, pipeline.sources, all_traits(), pipeline.facts, pipeline.observed,
+                            resolve_options, pipeline.diagnostics);
+    if (!pipeline.plan) { return; }
+    pipeline.changes = diff(*pipeline.plan, pipeline.observed, pipeline.sources, pipeline.diagnostics);
+    keep_only(*pipeline.changes, options.only);
+}
+
+Pipeline compile(const Session& session, const PipelineOptions& options) {
+    Pipeline pipeline = load_sources(session);
+    compile(pipeline, session, options);
+    return pipeline;
+}
+
+bool report(const Pipeline& pipeline, const Session& session) {
+    const bool ok = !pipeline.diagnostics.has_errors();
+    if (pipeline.diagnostics.all().empty()) { return ok; }
+    if (session.json) {
+        print(render_json(pipeline.diagnostics, pipeline.sources).dump(2) + "\n");
+    } else {
+        complain(render_text(pipeline.diagnostics, pipeline.sources, colour_on_stderr(session)));
+    }
+    return ok;
+}
+
+} // namespace microvmc

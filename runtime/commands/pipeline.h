@@ -1,0 +1,49 @@
+#pragma once
+
+#include "compiler/compile.h"
+#include "compiler/diff.h"
+#include "runtime/commands/session.h"
+#include "runtime/paths.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace microvmc {
+
+/// What a microvm.toml came to, phase by phase; a phase that was not reached is empty.
+struct Pipeline {
+    Sources sources;
+    Diagnostics diagnostics;
+    std::optional<Config> config;
+    std::string project;
+    HostFacts facts;
+    Observed observed;
+    std::optional<Plan> plan;
+    std::optional<Changes> changes;
+};
+
+/// How far, and with what instead of this host.
+struct PipelineOptions {
+    bool upgrade = false;          ///< the host's newest kernel, whatever is pinned
+    bool ignore_state = false;     ///< as if nothing had been applied
+    std::vector<std::string> only; ///< names of machines; empty: all. Others are left as they are
+};
+
+/// Reads and decodes: parse, decode.
+Pipeline load_sources(const Session& session);
+/// The same of sources that were read already.
+Pipeline load_sources(Sources sources);
+
+/// All the pure phases, with the host's facts and what is observed between them: parse, decode, resolve, diff.
+Pipeline compile(const Session& session, const PipelineOptions& options);
+/// The rest of them, for what load_sources gave.
+void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
+
+/// Gathers the host's facts, with what these sources ask about; both may be empty.
+HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels);
+
+/// Shows the diagnostics, as text on standard error or as JSON on standard output; false when there are errors.
+bool report(const Pipeline& pipeline, const Session& session);
+
+} // namespace microvmc

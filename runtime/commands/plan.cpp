@@ -1,0 +1,80 @@
+#include "runtime/commands/inputs.h"
+#include "runtime/commands/pipeline.h"
+#include "runtime/commands/session.h"
+
+#include "compiler/render.h"
+#include "compiler/text.h"
+#include "runtime/error.h"
+#include "runtime/files.h"
+#include "runtime/lower.h"
+#include "runtime/terminal.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <unistd.h>
+
+namespace microvmc {
+
+namespace {
+
+struct PlanFlags {
+    std::string out;
+    bool detailed_exitcode = false;
+    bool commands = false;
+    bool upgrade = false;
+};
+
+std::string commands_text(const Pipeline& pipeline) {
+    std::string text;
+    for (const VmPlan& vm : pipeline.plan->vms) {
+        for (const Child& child : commands(vm, pipeline.facts)) {
+            text += fmt::format("# {} {}\n{}\n", vm.name, child.role, shell_quoted(child.argv));
+        }
+    }
+    return text;
+}
+
+nlohmann::json plan_json(const Pipeline& pipeline) {
+    return {{"version", plan_version}, {"plan", *pipeline.plan}, {"changes", *pipeline.changes}};
+}
+
+} // namespace
+
+void add_plan(CLI::App& app, Session& session) {
+    auto flags = std::make_shared<PlanFlags>();
+    CLI::App* command = add_command(app, session, "plan", "Show what apply would do, for review; changes nothing");
+    command->add_option("target", session.targets, "A microvm.toml (default: here or above), or names of machines");
+    command->add_flag("--json", session.json, "Print the plan and its changes as JSON");
+    command->add_option("--out", flags->out, "Save the plan for apply")->type_name("FILE");
+    command->add_option("--facts", session.facts_file, "Plan for the host whose facts these are (doctor --json)")
+        ->type_name("FILE");
+    command->add_flag("--detailed-exitcode", flags->detailed_exitcode, "Exit with 2 when apply would change something");
+    command->add_flag("--commands", flags->commands, "Print the exact command lines of the hypervisors");
+    command->add_flag("--upgrade", flags->upgrade, "Take the host's newest kernel instead of the pinned one");
+    command->callback([&session, flags] {
+        PipelineOptions options;
+        options.upgrade = flags->upgrade;
+        options.only = vm_names(session);
+        const Pipeline pipeline = compile(session, options);
+        if (!report(pipeline, session)) {
+            session.status = exit_failure;
+            return;
+        }
+        if (!flags->out.empty()) {
+            write_whole(absolute_path(flags->out), nlohmann::json(*pipeline.plan).dump(2) + "\n", 0600);
+        }
+        if (flags->commands) {
+            print(commands_text(pipeline));
+        } else if (session.json) {
+            print(plan_json(pipeline).dump(2) + "\n");
+        } else {
+            print(render_text(*pipeline.plan, *pipeline.changes, colour_on_stdout(session),
+                              terminal(STDOUT_FILENO).width));
+        }
+        if (flags->detailed_exitcode && !pipeline.changes->empty()) { session.status = exit_differs; }
+    });
+}
+
+} // namespace microvmc
