@@ -420,10 +420,7 @@ private:
 
     /// A name for an element without one, from what it is.
     static std::string element_name(const Node& node, const TableSchema& schema) {
-        if (const std::string* text = node.string()) {
-            const auto colon = text->rfind(':');
-            return colon == std::string::npos ? *text : text->substr(colon + 1);
-        }
+        if (const std::string* text = node.string()) { return forward_name(*text); }
         for (const std::string_view key : schema.name_from) {
             const Member* member = node.table()->find(key);
             if (member == nullptr) { continue; }
@@ -434,7 +431,10 @@ private:
             if (const Table* end = member->value.table()) {
                 const Member* port = end->find("port");
                 const auto* number = port == nullptr ? nullptr : std::get_if<std::int64_t>(&port->value.value);
-                if (number != nullptr) { return std::to_string(*number); }
+                const Member* proto = node.table()->find("proto");
+                const bool udp =
+                    proto != nullptr && proto->value.string() != nullptr && *proto->value.string() == "udp";
+                if (number != nullptr) { return fmt::format("{}{}", *number, udp ? "-udp" : ""); }
             }
         }
         return std::string(schema.name_from.empty() || schema.noun != "interface" ? "" : "user");

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace microvmc {
 
@@ -55,32 +56,66 @@ std::string reason_of(const std::string& key, bool fixed, const VmPlan& vm) {
     return fmt::format("{}: fixed at start", vm.hypervisor);
 }
 
-std::vector<KeyChange> compare(const VmPlan& before, const VmPlan& after) {
-    const std::vector<PlanKey> old_keys = plan_keys(before);
-    const std::vector<PlanKey> new_keys = plan_keys(after);
-    std::unordered_map<std::string, const PlanKey*> old_by_key;
-    for (const PlanKey& key : old_keys) { old_by_key.emplace(key.key, &key); }
-    std::vector<KeyChange> changes;
-    for (const PlanKey& key : new_keys) {
-        const auto found = old_by_key.find(key.key);
-        const std::string was = found == old_by_key.end() ? std::string() : found->second->text;
-        if (found != old_by_key.end()) { old_by_key.erase(found); }
-        if (was == key.text) { continue; }
-        changes.push_back({key.key, was, key.text, key.fixed_at_start, reason_of(key.key, key.fixed_at_start, after),
-                           origin_of(after, key.key)});
-    }
-    for (const PlanKey& key : old_keys) {
-        if (!old_by_key.contains(key.key)) { continue; }
-        const bool image = key.key.starts_with("volumes.") && key.key.ends_with(".image");
-        changes.push_back({key.key,
-                           key.text,
-                           {},
-                           key.fixed_at_start,
-                           image ? "the image stays on disk" : reason_of(key.key, key.fixed_at_start, after),
-                           {}});
-    }
-    return changes;
+using Elements = std::unordered_map<std::string, PlanElement>;
+
+Elements elements_of(const VmPlan& vm) {
+    Elements elements;
+    for (PlanElement& element : plan_elements(vm)) { elements.emplace(element.name, std::move(element)); }
+    return elements;
 }
+
+// A volume that is new or gone is one change, not one for each of its keys.
+class Comparison {
+public:
+    Comparison(const VmPlan& before, const VmPlan& after)
+        : before_(before), after_(after), was_(elements_of(before)), is_(elements_of(after)) {}
+
+    std::vector<KeyChange> changes() {
+        const std::vector<PlanKey> old_keys = plan_keys(before_);
+        const std::vector<PlanKey> new_keys = plan_keys(after_);
+        std::unordered_map<std::string_view, const PlanKey*> left;
+        for (const PlanKey& key : old_keys) { left.emplace(key.key, &key); }
+        for (const PlanKey& key : new_keys) {
+            const auto found = left.find(key.key);
+            const std::string was = found == left.end() ? std::string() : found->second->text;
+            if (found != left.end()) { left.erase(found); }
+            if (!key.element.empty() && !was_.contains(key.element)) {
+                whole(key.element, {}, is_.at(key.element).text, fmt::format("{}: fixed at start", after_.hypervisor));
+            } else if (was != key.text) {
+                add(key.key, was, key.text, key.fixed_at_start);
+            }
+        }
+        for (const PlanKey& key : old_keys) {
+            if (!left.contains(key.key)) { continue; }
+            if (!key.element.empty() && !is_.contains(key.element)) {
+                whole(key.element, was_.at(key.element).text, {},
+                      key.element.starts_with("volumes.") ? "the image stays on disk: " + was_.at(key.element).more
+                                                          : fmt::format("{}: fixed at start", after_.hypervisor));
+            } else {
+                add(key.key, key.text, {}, key.fixed_at_start);
+            }
+        }
+        return std::move(changes_);
+    }
+
+private:
+    void add(const std::string& key, const std::string& was, const std::string& is, bool fixed) {
+        // Another kernel has another pin.
+        if (key == "kernel.pin" && before_.kernel.source != after_.kernel.source) { return; }
+        changes_.push_back({key, was, is, fixed, reason_of(key, fixed, after_), origin_of(after_, key)});
+    }
+    void whole(const std::string& element, const std::string& was, const std::string& is, std::string reason) {
+        if (!seen_.insert(element).second) { return; }
+        changes_.push_back({element, was, is, true, std::move(reason), origin_of(after_, element)});
+    }
+
+    const VmPlan& before_;
+    const VmPlan& after_;
+    Elements was_;
+    Elements is_;
+    std::unordered_set<std::string> seen_;
+    std::vector<KeyChange> changes_;
+};
 
 void refuse_shrinking(const VmPlan& vm, const ObservedVm& observed, const Sources& sources, Diagnostics& diagnostics) {
     for (const VolumePlan& volume : vm.volumes) {
@@ -109,11 +144,14 @@ void refuse_shrinking(const VmPlan& vm, const ObservedVm& observed, const Source
 }
 
 std::string restart_summary(const VmChange& change) {
-    std::vector<std::string> why;
+    constexpr std::size_t shown = 3;
+    std::vector<std::string_view> why;
     for (const KeyChange& key : change.keys) {
         if (key.needs_restart) { why.push_back(key.key); }
     }
-    return fmt::format("restart for {}", fmt::join(why, ", "));
+    const std::size_t rest = why.size() > shown + 1 ? why.size() - shown : 0;
+    why.resize(why.size() - rest);
+    return fmt::format("restart for {}{}", fmt::join(why, ", "), rest == 0 ? "" : fmt::format(" and {} more", rest));
 }
 
 VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
@@ -127,7 +165,7 @@ VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
         }
         return change;
     }
-    change.keys = compare(*observed->plan, vm);
+    change.keys = Comparison(*observed->plan, vm).changes();
     const bool fixed =
         std::any_of(change.keys.begin(), change.keys.end(), [](const KeyChange& key) { return key.needs_restart; });
     const auto set = [&change](ChangeKind kind, std::string summary) {
@@ -144,6 +182,12 @@ VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
         set(ChangeKind::restart, restart_summary(change));
     } else if (!change.keys.empty()) {
         set(ChangeKind::in_place, "in place");
+    }
+    if (!observed->running) { // nothing has to be done about them but to start it by the new ones
+        for (KeyChange& key : change.keys) {
+            key.needs_restart = false;
+            if (!key.reason.starts_with("the image")) { key.reason.clear(); }
+        }
     }
     return change;
 }

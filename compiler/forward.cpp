@@ -4,6 +4,7 @@
 #include "compiler/schema.h"
 #include "compiler/text.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <fmt/format.h>
@@ -73,6 +74,13 @@ std::string parse_forward(std::string_view text, Span span, void* forward_config
         forward.host->address = {std::string(address), span};
     }
     return {};
+}
+
+std::string forward_name(std::string_view text) {
+    std::string name(text.substr(text.rfind(':') + 1));
+    if (name.ends_with("/tcp")) { name.resize(name.size() - 4); }
+    std::ranges::replace(name, '/', '-');
+    return name;
 }
 
 bool is_ipv6(std::string_view text) {

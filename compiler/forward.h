@@ -11,6 +11,9 @@ namespace microvmc {
 /// when nothing is.
 std::string parse_forward(std::string_view text, Span span, void* forward_config);
 
+/// What a forward without a name is called: "80", "53-udp".
+std::string forward_name(std::string_view text);
+
 /// Dotted IPv4 or IPv6, without prefix length.
 bool is_address(std::string_view text);
 bool is_ipv6(std::string_view text);

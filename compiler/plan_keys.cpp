@@ -12,12 +12,14 @@ namespace {
 class Keys {
 public:
     void add(std::string key, std::string text, bool fixed_at_start = true) {
-        if (!text.empty()) { keys_.push_back({std::move(key), std::move(text), fixed_at_start}); }
+        if (!text.empty()) { keys_.push_back({std::move(key), std::move(text), fixed_at_start, element}); }
     }
     void add_if(bool value, std::string key) {
         if (value) { add(std::move(key), "true"); }
     }
     std::vector<PlanKey> take() { return std::move(keys_); }
+
+    std::string element; ///< of the keys that are added next
 
 private:
     std::vector<PlanKey> keys_;
@@ -47,6 +49,7 @@ std::string root_text(const RootPlan& root) {
 
 void add_volume(Keys& keys, const VolumePlan& volume) {
     const std::string at = "volumes." + volume.name;
+    keys.element = at;
     keys.add(at + ".size", volume.size_mib == 0 ? "" : format_size(volume.size_mib));
     keys.add(at + ".fs-type", volume.fs_type);
     keys.add(at + ".format", volume.format == "raw" ? "" : volume.format);
@@ -63,6 +66,7 @@ void add_volume(Keys& keys, const VolumePlan& volume) {
 
 void add_share(Keys& keys, const SharePlan& share) {
     const std::string at = "shares." + share.name;
+    keys.element = at;
     keys.add(at + ".source", printable(share.source));
     keys.add(at + ".mount-point", printable(share.mount_point));
     keys.add(at + ".proto", share.proto);
@@ -73,11 +77,13 @@ void add_share(Keys& keys, const SharePlan& share) {
 
 void add_interface(Keys& keys, const InterfacePlan& interface) {
     const std::string at = "interfaces." + interface.name;
+    keys.element = at;
     keys.add(at + ".type", interface.type);
     keys.add(at + ".mac", interface.mac);
     keys.add(at + ".address", fmt::format("{}", fmt::join(interface.addresses, ", ")));
     keys.add(at + ".gateway", interface.gateway);
     keys.add(at + ".dns", fmt::format("{}", fmt::join(interface.dns, ", ")));
+    keys.element.clear();
     for (const ForwardPlan& forward : interface.forwards) {
         keys.add("forward-ports." + forward.name, forward_text(forward));
     }
@@ -92,9 +98,33 @@ std::string forward_text(const ForwardPlan& forward) {
                        forward.proto);
 }
 
+std::vector<PlanElement> plan_elements(const VmPlan& vm) {
+    std::vector<PlanElement> elements;
+    for (const VolumePlan& volume : vm.volumes) {
+        std::string text =
+            volume.size_mib == 0 ? volume.fs_type : fmt::format("{} {}", format_size(volume.size_mib), volume.fs_type);
+        if (!volume.mount_point.empty()) { text += " on " + printable(volume.mount_point); }
+        if (volume.read_only) { text += ", read-only"; }
+        elements.push_back({"volumes." + volume.name, std::move(text), printable(volume.image)});
+    }
+    for (const SharePlan& share : vm.shares) {
+        elements.push_back({"shares." + share.name,
+                            fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point),
+                                        share.read_only ? ", read-only" : ""),
+                            share.proto});
+    }
+    for (const InterfacePlan& interface : vm.interfaces) {
+        elements.push_back(
+            {"interfaces." + interface.name,
+             fmt::format("{}  {}  {}", interface.type, fmt::join(interface.addresses, " "), interface.mac),
+             {}});
+    }
+    return elements;
+}
+
 std::vector<PlanKey> plan_keys(const VmPlan& vm) {
     Keys keys;
-    keys.add("hypervisor", fmt::format("{} {}", vm.hypervisor, vm.program_version));
+    keys.add("hypervisor", vm.hypervisor); // another version is taken at the next start
     keys.add(vm.hypervisor + ".program", printable(vm.program));
     keys.add(vm.hypervisor + ".machine", vm.machine);
     keys.add("accel", vm.accel);
@@ -121,6 +151,7 @@ std::vector<PlanKey> plan_keys(const VmPlan& vm) {
     for (const VolumePlan& volume : vm.volumes) { add_volume(keys, volume); }
     for (const SharePlan& share : vm.shares) { add_share(keys, share); }
     for (const InterfacePlan& interface : vm.interfaces) { add_interface(keys, interface); }
+    keys.element.clear();
     keys.add("ready", ready_text(vm.ready), false);
     keys.add("startup-timeout", format_duration(vm.startup_timeout_ms), false);
     keys.add("shutdown-timeout", format_duration(vm.shutdown_timeout_ms), false);

@@ -12,7 +12,16 @@ struct PlanKey {
     std::string key;            ///< "mem", "volumes.data.size"
     std::string text;           ///< as people read it; two plans differ in a key when its text differs
     bool fixed_at_start = true; ///< else a running machine takes it in place
+    std::string element{};      ///< what it is a part of: "volumes.data"; empty: nothing
 };
+
+/// A volume, a share or an interface in one line.
+struct PlanElement {
+    std::string name; ///< "volumes.data"
+    std::string text; ///< "64MiB ext4 on /data"
+    std::string more; ///< the image's path, the protocol
+};
+std::vector<PlanElement> plan_elements(const VmPlan& vm);
 
 /// All that tells one machine from another, in the order in which people read it.
 std::vector<PlanKey> plan_keys(const VmPlan& vm);

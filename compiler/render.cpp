@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace microvmc {
@@ -39,6 +42,7 @@ struct Row {
     std::string text;
     std::string origin;
     std::string reason;
+    char symbol = 0; ///< of its own; 0: its machine's
 };
 
 std::string origin_text(const Origin& origin) {
@@ -69,24 +73,10 @@ std::vector<Row> description(const VmPlan& vm) {
                         vm.root.overlay ? "changes are kept in memory" : ""});
     }
     if (!vm.command.empty()) { rows.push_back({"command", shell_quoted(vm.command), at("command"), {}}); }
-    for (const VolumePlan& volume : vm.volumes) {
-        std::string text =
-            volume.size_mib == 0 ? volume.fs_type : fmt::format("{} {}", format_size(volume.size_mib), volume.fs_type);
-        if (!volume.mount_point.empty()) { text += " on " + printable(volume.mount_point); }
-        if (volume.read_only) { text += ", read-only"; }
-        rows.push_back({"volumes." + volume.name, text, at("volumes." + volume.name), printable(volume.image)});
-    }
-    for (const SharePlan& share : vm.shares) {
-        rows.push_back({"shares." + share.name,
-                        fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point),
-                                    share.read_only ? ", read-only" : ""),
-                        at("shares." + share.name), share.proto});
+    for (const PlanElement& element : plan_elements(vm)) {
+        rows.push_back({element.name, element.text, at(element.name), element.more});
     }
     for (const InterfacePlan& interface : vm.interfaces) {
-        rows.push_back({"interfaces." + interface.name,
-                        fmt::format("{}  {}  {}", interface.type, fmt::join(interface.addresses, " "), interface.mac),
-                        at("interfaces." + interface.name),
-                        {}});
         for (const ForwardPlan& forward : interface.forwards) {
             rows.push_back(
                 {"forward-ports." + forward.name, forward_text(forward), at("forward-ports." + forward.name), {}});
@@ -98,14 +88,42 @@ std::vector<Row> description(const VmPlan& vm) {
     return rows;
 }
 
+// What went from a list and what came to it.
+std::string list_change(const std::string& before, const std::string& after) {
+    const auto words = [](const std::string& text) {
+        std::vector<std::string> found;
+        std::istringstream in(text);
+        for (std::string word; in >> word;) { found.push_back(word); }
+        return found;
+    };
+    const std::vector<std::string> was = words(before);
+    const std::vector<std::string> is = words(after);
+    std::vector<std::string> parts;
+    for (const std::string& word : was) {
+        if (std::ranges::find(is, word) == is.end()) { parts.push_back("without " + word); }
+    }
+    for (const std::string& word : is) {
+        if (std::ranges::find(was, word) == was.end()) { parts.push_back("with " + word); }
+    }
+    return parts.empty() ? fmt::format("{} -> {}", before, after) : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string change_text(const VmChange& change, const KeyChange& key) {
+    if (change.kind == ChangeKind::destroy || key.after.empty()) {
+        return change.kind == ChangeKind::destroy ? key.before : fmt::format("{}, gone", key.before);
+    }
+    if (key.before.empty()) { return key.after; }
+    if (key.key == "kernel-params") { return list_change(key.before, key.after); }
+    const bool arrows = key.after.find(" -> ") != std::string::npos;
+    return fmt::format("{} {} {}", key.before, arrows ? "=>" : "->", key.after);
+}
+
 std::vector<Row> key_rows(const VmChange& change) {
     std::vector<Row> rows;
     for (const KeyChange& key : change.keys) {
-        std::string text = key.before.empty()  ? key.after
-                           : key.after.empty() ? key.before + " -> gone"
-                                               : fmt::format("{} -> {}", key.before, key.after);
-        if (change.kind == ChangeKind::destroy) { text = key.before; }
-        rows.push_back({key.key, text, origin_text(key.origin), key.reason});
+        // In a restart, the keys that force it stand out from those that don't.
+        const bool along = change.kind == ChangeKind::restart && !key.needs_restart;
+        rows.push_back({key.key, change_text(change, key), origin_text(key.origin), key.reason, along ? '~' : '\0'});
     }
     return rows;
 }
@@ -132,7 +150,8 @@ std::string render_rows(char symbol, const std::vector<Row>& rows, unsigned widt
     const bool with_origins = 4 + names + 2 + texts + 2 + origins + 2 + 20 <= width;
     std::string out;
     for (const Row& row : rows) {
-        std::string line = fmt::format("{}   {}  {}", symbol, padded(row.name, names), padded(row.text, texts));
+        std::string line = fmt::format("{}   {}  {}", row.symbol == 0 ? symbol : row.symbol, padded(row.name, names),
+                                       padded(row.text, texts));
         if (with_origins && origins != 0) { line += "  " + padded(row.origin, origins); }
         if (!row.reason.empty()) { line += "  " + row.reason; }
         line.erase(line.find_last_not_of(' ') + 1);
@@ -145,12 +164,25 @@ std::string coloured(const std::string& lines, const char* colour, bool on) {
     return on ? fmt::format("\x1b[{}m{}\x1b[0m", colour, lines) : lines;
 }
 
-std::string render_vm(const VmChange& change, const VmPlan* vm, bool colour, unsigned width) {
+// Whether two machines go through the same, so that one description does for both.
+bool same_change(const VmChange& a, const VmChange& b) {
+    return a.kind == b.kind && a.kind != ChangeKind::create && a.kind != ChangeKind::destroy &&
+           a.summary == b.summary && std::ranges::equal(a.keys, b.keys, [](const KeyChange& x, const KeyChange& y) {
+               return x.key == y.key && x.before == y.before && x.after == y.after && x.reason == y.reason &&
+                      x.origin == y.origin;
+           });
+}
+
+// `names`: of the machines that change as `change` does.
+std::string render_vm(const VmChange& change, const std::vector<std::string_view>& names, const VmPlan* vm, bool colour,
+                      unsigned width) {
     const Look look = look_of(change.kind);
     const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
-    std::string head = fmt::format("{} {}  {}", look.symbol, change.vm, change.summary);
+    std::string head = fmt::format("{} {}  {}", look.symbol, fmt::join(names, " "), change.summary);
     if (!origin.empty()) { head += "  " + origin; }
-    const bool described = change.kind == ChangeKind::create && vm != nullptr;
+    const bool fresh = std::ranges::all_of(change.keys, [](const KeyChange& key) { return key.before.empty(); });
+    const bool described = vm != nullptr && (change.kind == ChangeKind::create ||
+                                             (change.kind == ChangeKind::update && fresh && !change.keys.empty()));
     return coloured(head, look.colour, colour) + "\n" +
            render_rows(look.symbol, described ? description(*vm) : key_rows(change), width) + "\n";
 }
@@ -158,11 +190,12 @@ std::string render_vm(const VmChange& change, const VmPlan* vm, bool colour, uns
 // What the plan runs on the host that isn't the hypervisor found on PATH.
 std::string host_text(const Plan& plan, const Changes& changes) {
     std::string text;
+    std::unordered_set<std::string_view> concerned;
+    for (const VmChange& change : changes.vms) {
+        if (change.kind != ChangeKind::none) { concerned.insert(change.vm); }
+    }
     for (const VmPlan& vm : plan.vms) {
-        const bool concerned = std::any_of(changes.vms.begin(), changes.vms.end(), [&vm](const VmChange& c) {
-            return c.vm == vm.name && c.kind != ChangeKind::none;
-        });
-        if (!concerned) { continue; }
+        if (!concerned.contains(vm.name)) { continue; }
         const auto program = vm.origins.find("program");
         if (program != vm.origins.end()) {
             text += fmt::format("    {}  program     {}\n", vm.name, printable(vm.program));
@@ -195,11 +228,17 @@ std::string counts(const Changes& changes) {
 
 std::string render_text(const Plan& plan, const Changes& changes, bool colour, unsigned width) {
     std::string out = fmt::format("{} on {} ({})\n\n", plan.project, printable(plan.host), plan.host_summary);
-    for (const VmChange& change : changes.vms) {
+    std::unordered_map<std::string_view, const VmPlan*> plans;
+    for (const VmPlan& vm : plan.vms) { plans.emplace(vm.name, &vm); }
+    for (std::size_t i = 0; i < changes.vms.size();) {
+        const VmChange& change = changes.vms[i];
+        std::vector<std::string_view> names{change.vm};
+        for (++i; i < changes.vms.size() && same_change(change, changes.vms[i]); ++i) {
+            names.push_back(changes.vms[i].vm);
+        }
         if (change.kind == ChangeKind::none) { continue; }
-        const auto vm =
-            std::find_if(plan.vms.begin(), plan.vms.end(), [&change](const VmPlan& v) { return v.name == change.vm; });
-        out += render_vm(change, vm == plan.vms.end() ? nullptr : &*vm, colour, width);
+        const auto vm = plans.find(change.vm);
+        out += render_vm(change, names, vm == plans.end() ? nullptr : vm->second, colour, width);
     }
     out += host_text(plan, changes);
     out += changes.empty() ? "Nothing to do.\n" : fmt::format("Plan: {}. No data deleted.\n", counts(changes));

@@ -59,6 +59,14 @@ void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
     }
     if (config.size) {
         plan.size_mib = static_cast<std::uint64_t>(config.size->value);
+        const std::uint64_t has = exists && plan.format == "raw" ? existing->size >> 20 : 0;
+        if (plan.size_mib < has) {
+            in.diagnostics
+                .error(codes::volume_shrinks, config.size->span,
+                       fmt::format("the image of `{}` has {} and can't shrink to {}", plan.name, format_size(has),
+                                   format_size(plan.size_mib)))
+                .help = fmt::format("give it {} or more, or leave `size` out", format_size(has));
+        }
     } else if (exists) {
         plan.size_mib = existing->size >> 20;
     } else if (draft.observed != nullptr && draft.observed->volumes.contains(plan.name)) {

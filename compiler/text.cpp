@@ -268,6 +268,25 @@ std::string shell_quoted(std::string_view argument) {
                std::string_view("_-./:=,+@%").find(c) != std::string_view::npos;
     });
     if (plain) { return std::string(argument); }
+    // $'...' of POSIX.1-2024, bash and zsh: what a terminal would obey is written in octal.
+    bool escape = false;
+    std::string dollar = "$'";
+    for (std::size_t i = 0; i < argument.size();) {
+        const std::size_t start = i;
+        const char32_t c = next_code_point(argument, i);
+        const std::string_view bytes = argument.substr(start, i - start);
+        const bool broken = c == 0xFFFD && bytes.size() == 1;
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0) || in(directions, c) || broken) {
+            escape = true;
+            for (const char byte : bytes) {
+                dollar += fmt::format("\\{:03o}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
+            }
+        } else {
+            if (c == '\'' || c == '\\') { dollar += '\\'; }
+            dollar += bytes;
+        }
+    }
+    if (escape) { return dollar + "'"; }
     std::string out = "'";
     for (const char c : argument) {
         if (c == '\'') {

@@ -39,7 +39,7 @@ std::string list_or(std::span<const std::string_view> words);
 /// "src/../www/" below "/home/me" -> "/home/me/www". `base` is absolute. No file is looked at.
 std::string absolute_path(std::string_view base, std::string_view path);
 
-/// An argument as a shell would need it written; for text that people copy.
+/// An argument as a shell would need it written; for text that people copy. Nothing in it drives a terminal.
 std::string shell_quoted(std::string_view argument);
 std::string shell_quoted(const std::vector<std::string>& arguments);
 

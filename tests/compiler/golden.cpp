@@ -33,9 +33,13 @@ void apply_patch(Observed& observed, const std::string& patch) {
 
 } // namespace
 
-std::string golden_dir() { return std::string(TEST_SOURCE_DIR) + "/tests/golden"; }
+std::string golden_dir() {
+    return std::string(TEST_SOURCE_DIR) + "/tests/golden";
+}
 
-bool updating() { return std::getenv("MICROVMC_UPDATE_GOLDEN") != nullptr; }
+bool updating() {
+    return std::getenv("MICROVMC_UPDATE_GOLDEN") != nullptr;
+}
 
 std::string read(const std::string& path) {
     std::ifstream file(path);
@@ -59,17 +63,31 @@ HostFacts facts(const std::string& patch) {
     return json.get<HostFacts>();
 }
 
-std::string Outcome::errors() const { return render_text(diagnostics, sources, false); }
+std::string Outcome::errors() const {
+    return render_text(diagnostics, sources, false);
+}
 
 Outcome run(const Case& given) {
     const std::vector<Traits> traits = all_traits();
-    const HostFacts host = facts(given.facts);
+    HostFacts host = facts(given.facts);
     Observed observed;
     if (!given.before.empty()) {
         Case earlier;
         earlier.text = given.before;
-        earlier.facts = given.facts;
+        earlier.facts = given.before_facts.empty() ? given.facts : given.before_facts;
         const Outcome before = run(earlier);
+        if (before.plan && !given.before_facts.empty()) {
+            const KernelPlan& kernel = before.plan->vms.front().kernel;
+            KernelFacts pinned;
+            pinned.path = kernel.pin + "/vmlinuz";
+            pinned.release = kernel.release;
+            pinned.modules = kernel.pin + "/modules";
+            pinned.image = KernelImage::bzimage;
+            pinned.compression = Compression::xz;
+            pinned.identity = kernel.identity;
+            pinned.pinned_from = kernel.source;
+            host.pinned.push_back(pinned);
+        }
         if (!before.plan) { ADD_FAILURE() << "what ran before is wrong:\n" << before.errors(); }
         for (const VmPlan& vm : before.plan ? before.plan->vms : std::vector<VmPlan>{}) {
             ObservedVm& seen = observed.vms.emplace_back();

@@ -19,10 +19,12 @@ namespace microvmc::golden {
 struct Case {
     std::string name;
     std::string text;
-    std::string over;   ///< a second file, merged over the first
-    std::string facts;  ///< a merge patch (RFC 7396) of facts.json
-    std::string before; ///< a microvm.toml whose machines all run
-    std::string observed; ///< a merge patch by machine of what is observed: {"web": {"running": false, "volumes": {"data": 64}}}
+    std::string over;         ///< a second file, merged over the first
+    std::string facts;        ///< a merge patch (RFC 7396) of facts.json
+    std::string before;       ///< a microvm.toml whose machines all run
+    std::string observed;     ///< a merge patch by machine of what is observed: {"web": {"running": false, "volumes":
+                              ///< {"data": 64}}}
+    std::string before_facts; ///< a merge patch for when `before` was started; its kernel is pinned since
     bool upgrade = false;
 };
 

@@ -12,8 +12,8 @@
 
 // tests/golden/plans: NAME.toml with what it comes to: NAME.plan.json and NAME.txt. NAME.over.toml is merged over it,
 // NAME.before.toml is what runs, NAME.observed.json and NAME.facts.json patch what is observed and the facts.
-// tests/golden/errors: *.cases, many a file; `=== title`, the text, optional parts, `---`, and the diagnostics verbatim.
-// MICROVMC_UPDATE_GOLDEN=1 rewrites what is expected; the difference is to be reviewed.
+// tests/golden/errors: *.cases, many a file; `=== title`, the text, optional parts, `---`, and the diagnostics
+// verbatim. MICROVMC_UPDATE_GOLDEN=1 rewrites what is expected; the difference is to be reviewed.
 
 namespace microvmc::golden {
 
@@ -35,7 +35,8 @@ std::vector<std::string> files(const std::string& folder, const std::string& end
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {
     std::string name = info.param;
-    std::ranges::replace_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+    std::ranges::replace_if(
+        name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
     return name;
 }
 
@@ -50,6 +51,7 @@ TEST_P(GoldenPlan, IsAsRecorded) {
     given.before = read(path + ".before.toml");
     given.observed = read(path + ".observed.json");
     given.facts = read(path + ".facts.json");
+    given.before_facts = read(path + ".before.facts.json");
     given.upgrade = GetParam().find("upgrade") != std::string::npos;
     const Outcome outcome = run(given);
     ASSERT_TRUE(outcome.plan) << outcome.errors();
