@@ -305,6 +305,11 @@ void add_user_network(KeyValues& netdev, const InterfacePlan& interface) {
 }
 
 std::string hostfwd(const ForwardPlan& forward, const InterfacePlan& interface) {
+    if ((forward.host_address + forward.guest_address).find(':') != std::string::npos) {
+        throw Error(fmt::format("port {} of {}: QEMU's user network forwards IPv4 only", forward.host_port,
+                                forward.host_address),
+                    "forward it from 127.0.0.1 or another IPv4 address");
+    }
     std::string guest = forward.guest_address;
     if (guest.empty() && !interface.addresses.empty()) {
         guest = interface.addresses.front().substr(0, interface.addresses.front().find('/'));
@@ -328,6 +333,7 @@ void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) 
 }
 
 template <typename... F> struct Overloaded : F... { using F::operator()...; };
+template <typename... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 deduces none by itself
 
 // Drivers that the guest loads, by name; what they depend on is found when the initramfs is made.
 std::vector<std::string> guest_modules(const VmPlan& vm) {

@@ -138,6 +138,9 @@ TEST(QemuLower, WhatCannotBeSaidIsRefused) {
     vm = hello_vm();
     vm.kernel.params.emplace_back("a=\"b\"");
     EXPECT_THROW(argv_of(vm), Error);
+    vm = hello_vm();
+    vm.interfaces.front().forwards.front().host_address = "::1";
+    EXPECT_THROW(argv_of(vm), Error);
 }
 
 TEST(QemuLower, OnlyTheModulesThatThePlanNeeds) {

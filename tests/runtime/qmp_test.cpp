@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <optional>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -119,6 +120,21 @@ TEST(Qmp, TalksToARealQemu) {
     ASSERT_FALSE(events.empty());
     EXPECT_EQ(events.back().at("event"), "SHUTDOWN");
     EXPECT_EQ(qemu.wait(), 0);
+}
+
+// QEMU talks to one client at a time; one whose child had the connection, too, would never be gone.
+TEST(Qmp, AChildDoesNotHoldTheConnection) {
+    if (qemu_program().empty()) { GTEST_SKIP() << "qemu-system-x86_64 is not installed"; }
+    const TemporaryDirectory directory;
+    const std::string socket = directory.path() + "/qmp.sock";
+    const Process qemu({qemu_program(), "-machine", "none", "-nodefaults", "-display", "none", "-qmp",
+                        "unix:" + socket + ",server=on,wait=off"},
+                       directory.path() + "/log");
+    std::optional<Qmp> first;
+    first.emplace(socket, patience);
+    const Process child({"sleep", "60"}, directory.path() + "/child");
+    first.reset();
+    EXPECT_NO_THROW(Qmp(socket, patience));
 }
 
 TEST(Qmp, EventsAndAnswersToOthersAreSkipped) {
