@@ -21,7 +21,7 @@ mem = "256MiB"
 command = ["httpd", "-f", "-p", "80", "-h", "/srv/www"]
 volumes.data = { size = "64MiB", mount-point = "/data" }
 shares.www = { source = "www", mount-point = "/srv/www", read-only = true }
-forward-ports = [":80"]
+forward-ports.web.guest.port = 80
 ready.http = ":80/"
 startup-timeout = 60
 )";

@@ -36,7 +36,7 @@ command = ["sh", "-c", """
   exec httpd -f -p 80 -h /data
 """]
 volumes.data = { size = "32MiB", mount-point = "/data" }
-forward-ports = [":80"]
+forward-ports.web.guest.port = 80
 ready.http = ":80/sum"
 )";
 
