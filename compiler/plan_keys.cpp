@@ -25,19 +25,6 @@ private:
     std::vector<PlanKey> keys_;
 };
 
-std::string ready_text(const ReadyPlan& ready) {
-    switch (ready.kind) {
-    case ReadyPlan::Kind::init: return "init";
-    case ReadyPlan::Kind::tcp: return fmt::format("tcp {}", ready.port);
-    case ReadyPlan::Kind::http: return fmt::format("http :{}{}", ready.port, ready.path);
-    case ReadyPlan::Kind::console: return fmt::format("console \"{}\"", printable(ready.text));
-    case ReadyPlan::Kind::command: return "command " + shell_quoted(ready.command);
-    case ReadyPlan::Kind::notify: return "notify";
-    case ReadyPlan::Kind::exit: return fmt::format("exit {}", ready.status);
-    }
-    return {};
-}
-
 std::string root_text(const RootPlan& root) {
     switch (root.kind) {
     case RootPlan::Kind::initramfs: return "busybox, in memory";
@@ -90,6 +77,19 @@ void add_interface(Keys& keys, const InterfacePlan& interface) {
 }
 
 } // namespace
+
+std::string ready_text(const ReadyPlan& ready) {
+    switch (ready.kind) {
+    case ReadyPlan::Kind::init: return "init";
+    case ReadyPlan::Kind::tcp: return fmt::format("tcp {}", ready.port);
+    case ReadyPlan::Kind::http: return fmt::format("http :{}{}", ready.port, ready.path);
+    case ReadyPlan::Kind::console: return fmt::format("console \"{}\"", printable(ready.text));
+    case ReadyPlan::Kind::command: return "command " + shell_quoted(ready.command);
+    case ReadyPlan::Kind::notify: return "notify";
+    case ReadyPlan::Kind::exit: return fmt::format("exit {}", ready.status);
+    }
+    return {};
+}
 
 std::string forward_text(const ForwardPlan& forward) {
     const bool v6 = forward.host_address.find(':') != std::string::npos;

@@ -26,6 +26,9 @@ std::vector<PlanElement> plan_elements(const VmPlan& vm);
 /// All that tells one machine from another, in the order in which people read it.
 std::vector<PlanKey> plan_keys(const VmPlan& vm);
 
+/// "http :80/healthz"
+std::string ready_text(const ReadyPlan& ready);
+
 /// "127.0.0.1:8080 -> 80/tcp"
 std::string forward_text(const ForwardPlan& forward);
 

@@ -1,5 +1,6 @@
 #include "runtime/linux_host.h"
 
+#include "compiler/plan_keys.h"
 #include "runtime/backend.h"
 #include "runtime/files.h"
 #include "runtime/initramfs.h"
@@ -26,6 +27,13 @@ constexpr milliseconds control_timeout{30'000};
 
 std::string text_of(const std::optional<End>& end) {
     return end ? describe(*end) : "it ended";
+}
+
+// What a running machine's plan calls ready, for people.
+std::string wanted(const std::string& runtime_dir) {
+    const std::optional<MachineStatus> status = machine_status(runtime_dir);
+    if (!status || !status->plan.is_object()) { return {}; }
+    return fmt::format(", {}", ready_text(status->plan.get<VmPlan>().ready));
 }
 
 // Presses the power button of a machine whose agent isn't there to be asked; false when that can't be done.
@@ -120,8 +128,8 @@ void LinuxHost::await_ready(const AwaitReady& request) {
         throw Error(fmt::format("{} ended before it was ready: {}", request.vm, text_of(outcome.end)),
                     fmt::format("its console's last lines: microvmc logs {}", request.vm));
     case AwaitOutcome::Kind::timed_out:
-        throw TimeoutError(fmt::format("{} was not ready within {}s: waiting for {}", request.vm,
-                                       request.timeout_ms / 1000, outcome.waiting_for),
+        throw TimeoutError(fmt::format("{} was not ready within {}s: waiting for {}{}", request.vm,
+                                       request.timeout_ms / 1000, outcome.waiting_for, wanted(request.runtime_dir)),
                            "see its console with microvmc logs, or give it longer with startup-timeout");
     }
 }

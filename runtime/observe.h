@@ -15,8 +15,8 @@ std::string project_runtime_dir(const std::string& runtime_dir, const std::strin
 std::vector<std::string> observed_names(const std::string& state_dir, const std::string& runtime_dir,
                                         const std::string& project);
 
-/// What was recorded and what runs of a project: one entry for each machine that has a record or runs, by name. A record that
-/// can't be read is an Error that names the file.
+/// What was recorded and what runs of a project: one entry for each machine that has a record or runs, by name. A
+/// record that can't be read is an Error that names the file.
 Observed observe(const std::string& state_dir, const std::string& runtime_dir, const std::string& project);
 
 /// Names of the projects that have a state directory, sorted.

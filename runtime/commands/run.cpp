@@ -44,7 +44,9 @@ std::string toml_string(const std::string& text) {
 // Without a file: the host's root read-only, the current directory shared, the command run in it.
 SourceFile default_source() {
     const std::string here = fs::current_path().string();
-    std::string text = "[vm.run]\nroot.host = true\n";
+    std::string text = "[vm.run]\nroot.host = true\nshutdown-timeout = 10\n"
+                       // Not the host's own init: nothing but CMD, which the agent runs, is wanted.
+                       "command = [\"sleep\", \"infinity\"]\n";
     if (here != "/") {
         text += fmt::format("shares.here = {{ source = {0}, mount-point = {0} }}\n", toml_string(here));
     }
