@@ -86,7 +86,7 @@ constexpr CodeInfo table[] = {
      "A volume that is to be made needs one; an existing image has its own."},
     {codes::unknown_network, "There is no such network", "`network` names a [network.NAME] table."},
     {codes::address_outside, "The address is not in its network", "The guest could not reach its gateway."},
-    {codes::duplicate_address, "Two interfaces have the same address", "Within one network."},
+    {codes::duplicate_address, "Two interfaces have the same address", "Within one network, an address belongs to one interface."},
     {codes::memory_order, "The amounts of memory contradict each other",
      "mem is at most mem-max; a balloon leaves at least its floor and is smaller than mem."},
     {codes::unknown_volume, "There is no such volume", "`root.overlay` names a volume of the same machine."},

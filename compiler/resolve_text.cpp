@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 namespace microvmc::resolving {
@@ -111,6 +112,7 @@ private:
     }
 
     void circle(const std::vector<Step>& way, std::size_t first, const Span& span) {
+        if (!reported_.insert(span).second) { return; } // through each machine of a `count`
         constexpr std::ptrdiff_t shown = 8;
         std::string names;
         const auto from = std::ranges::find(way, first, &Step::node);
@@ -128,6 +130,7 @@ private:
     const Inputs& in_;
     std::vector<Node> nodes_;
     std::unordered_map<std::string_view, std::size_t> by_name_;
+    std::set<Span> reported_;
 };
 
 void memory(const Inputs& in, const VmConfig& vm) {

@@ -1,0 +1,110 @@
+#include "tests/compiler/golden.h"
+
+#include <gtest/gtest.h>
+
+namespace microvmc {
+namespace {
+
+nlohmann::json plan_json() {
+    golden::Case given;
+    given.text = golden::read(golden::golden_dir() + "/plans/every-key.toml");
+    const golden::Outcome outcome = golden::run(given);
+    EXPECT_TRUE(outcome.plan) << outcome.errors();
+    return *outcome.plan;
+}
+
+TEST(PlanJson, UnknownKeysAndOtherVersionsAreRefused) {
+    nlohmann::json json = plan_json();
+    EXPECT_NO_THROW(json.get<Plan>());
+    json["vms"][0]["volumes"][0]["colour"] = "red";
+    EXPECT_THROW(json.get<Plan>(), nlohmann::json::exception);
+    json = plan_json();
+    json["version"] = plan_version + 1;
+    EXPECT_THROW(json.get<Plan>(), nlohmann::json::exception);
+    json = plan_json();
+    json["vms"][0].erase("mem-mib");
+    EXPECT_THROW(json.get<Plan>(), nlohmann::json::exception);
+    json = plan_json();
+    json["vms"][0]["ready"]["kind"] = "whenever";
+    EXPECT_THROW(json.get<Plan>(), nlohmann::json::exception);
+    json = plan_json();
+    json["vms"][0]["mem-mib"] = "512";
+    EXPECT_THROW(json.get<Plan>(), nlohmann::json::exception);
+}
+
+TEST(PlanJson, EachKeyCounts) {
+    // A key that is left out of reading or comparing would go unnoticed elsewhere.
+    const nlohmann::json json = plan_json();
+    const Plan plan = json.get<Plan>();
+    for (const auto& [key, value] : json.at("vms").at(0).items()) {
+        nlohmann::json other = json;
+        nlohmann::json& changed = other["vms"][0][key];
+        if (changed.is_string()) {
+            changed = changed.get<std::string>() + "x";
+        } else if (changed.is_number()) {
+            changed = changed.get<int>() + 1;
+        } else if (changed.is_boolean()) {
+            changed = !changed.get<bool>();
+        } else {
+            continue;
+        }
+        const bool counts = key != "hypervisor-reason" && key != "machine-reason" && key != "accel-reason";
+        EXPECT_EQ(other.get<Plan>() != plan, counts) << key;
+        EXPECT_NE(nlohmann::json(other.get<Plan>()), json) << key;
+    }
+}
+
+TEST(FactsJson, ComeBackAsTheyWere) {
+    const HostFacts facts = golden::facts();
+    const nlohmann::json json = facts;
+    EXPECT_EQ(json.get<HostFacts>(), facts);
+    nlohmann::json other = json;
+    other["colour"] = 1;
+    EXPECT_THROW(other.get<HostFacts>(), nlohmann::json::exception);
+    other = json;
+    other["kvm"]["state"] = "perhaps";
+    EXPECT_THROW(other.get<HostFacts>(), nlohmann::json::exception);
+}
+
+TEST(Digests, SayWhatChanged) {
+    const HostFacts facts = golden::facts();
+    Sources sources;
+    sources.files.push_back({"microvm.toml", "/", "[vm.a]"});
+    Observed observed;
+    const PlanDigests before = digests(sources, facts, observed);
+    EXPECT_EQ(digests(sources, facts, observed), before);
+    sources.files[0].text += "\n";
+    EXPECT_NE(digests(sources, facts, observed).sources, before.sources);
+    HostFacts upgraded = facts;
+    upgraded.tools.at("qemu-system-x86_64").identity.inode += 1;
+    EXPECT_NE(digests(sources, upgraded, observed).facts, before.facts);
+    observed.vms.emplace_back().name = "a";
+    EXPECT_NE(digests(sources, facts, observed).observed, before.observed);
+}
+
+TEST(DiagnosticsJson, HasThePlaces) {
+    golden::Case given;
+    given.text = "[vm.a]\nready = { tcp = 80, http = \":80/\" }\nvcpus = 2\n";
+    const golden::Outcome outcome = golden::run(given);
+    const nlohmann::json json = render_json(outcome.diagnostics, outcome.sources);
+    ASSERT_EQ(json.size(), 2U);
+    EXPECT_EQ(json[0],
+              nlohmann::json::parse(R"({"severity": "error", "code": "E0210", "file": "microvm.toml", "line": 2,
+        "column": 21, "end-line": 2, "end-column": 25, "message": "`tcp` and `http` exclude each other in [vm.a.ready]",
+        "help": "keep one of tcp, http, console, command, notify or exit",
+        "notes": [{"file": "microvm.toml", "line": 2, "column": 11, "end-line": 2, "end-column": 14,
+                   "message": "`tcp` is here"}]})"));
+    EXPECT_EQ(json[1]["code"], "E0201");
+}
+
+TEST(DiagnosticsText, ColourIsOnlyAddedWhenAsked) {
+    golden::Case given;
+    given.text = "[vm.a]\nvcpus = 2\n";
+    const golden::Outcome outcome = golden::run(given);
+    EXPECT_EQ(render_text(outcome.diagnostics, outcome.sources, false).find('\x1b'), std::string::npos);
+    EXPECT_NE(render_text(outcome.diagnostics, outcome.sources, true).find("\x1b[1;31merror[E0201]"),
+              std::string::npos);
+}
+
+} // namespace
+} // namespace microvmc
