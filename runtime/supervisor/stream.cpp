@@ -54,7 +54,7 @@ void Stream::drain() {
 }
 
 void Stream::write(std::string_view bytes) {
-    if (!open_ || finishing_) { return; }
+    if (!open_ || finishing_ || broken_) { return; }
     queue_.append(bytes);
     if (!writing_) { flush(); }
 }
@@ -74,6 +74,9 @@ void Stream::flush() {
             return;
         }
         if (count < 0) {
+            // The peer is gone, but what it said before is still to be read.
+            broken_ = true;
+            drain();
             end();
             return;
         }

@@ -53,6 +53,7 @@ private:
     bool reading_ = false; ///< a wait is under way
     bool writing_ = false;
     bool finishing_ = false;
+    bool broken_ = false; ///< nothing can be written any more
 };
 
 } // namespace microvmc::supervisor

@@ -91,6 +91,12 @@ TEST_F(Ending, TheGuestsReportCounts) {
               (End{End::Kind::exited, 0, ""}));
 }
 
+TEST_F(Ending, AReportIsHeardHoweverFastTheVmmGoes) {
+    for (int i = 0; i < 30; ++i) {
+        ASSERT_EQ(of(fake({"hello", "a", "end", "exited", "42"})), (End{End::Kind::exited, 42, ""})) << i << vmm_log();
+    }
+}
+
 TEST_F(Ending, APanicIsSeenAndQuoted) {
     const End end = of(fake({"hello", "a", "print", "[ 1.0] Kernel pan", "sleep", "20", "print",
                              "ic - not syncing: VFS: Unable to mount root\r\nmore", "exit", "0"}));

@@ -43,8 +43,10 @@ TEST_F(Start, AMachineThatRunsSaysWhatItIs) {
 
 TEST_F(Start, NothingIsInheritedButTheLock) {
     const int stray = ::open("/etc/passwd", O_RDONLY); // without close-on-exec
+    const int high = ::fcntl(stray, F_DUPFD, 200);
     const Started started = start(plain({"/bin/cat"}));
     ::close(stray);
+    ::close(high);
     std::vector<std::string> targets;
     for (const auto& name : names_in("/proc/" + std::to_string(started.vmm) + "/fd")) {
         targets.push_back(std::filesystem::read_symlink("/proc/" + std::to_string(started.vmm) + "/fd/" + name));
