@@ -223,6 +223,7 @@ private:
             return;
         }
         written(key, member.key_span);
+        key.slot.reserve(object, std::min(table->members.size(), max_vms));
         for (const Member& element : table->members) {
             path_.push_back(element.key);
             if (key.table == &schema_of<VmConfig>()) {
@@ -329,10 +330,13 @@ private:
         }
         if (const Table* table = member.value.table()) {
             if (!table->members.empty()) { written(key, member.key_span); }
-            std::unordered_set<std::string> taken;
-            for (const Member& element : table->members) {
-                if (!element.key.empty()) { taken.insert(element.key); }
+            std::unordered_set<std::string> taken; // for those without a name, which only merging leaves here
+            const bool all_named =
+                std::ranges::none_of(table->members, [](const Member& element) { return element.key.empty(); });
+            if (!all_named) {
+                for (const Member& element : table->members) { taken.insert(element.key); }
             }
+            key.slot.reserve(object, table->members.size());
             for (const Member& element : table->members) {
                 this->element(element.value, element.key, element.key_span, key, object, taken);
             }

@@ -2,6 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/json_enum.h"
+#include "compiler/json_text.h"
 #include "compiler/plan_keys.h"
 #include "compiler/text.h"
 
@@ -160,9 +161,6 @@ VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
     if (observed == nullptr || !observed->plan) {
         change.kind = vm.enabled ? ChangeKind::create : ChangeKind::update;
         change.summary = vm.enabled ? "create" : "recorded, not started: enabled = false";
-        for (const PlanKey& key : plan_keys(vm)) {
-            change.keys.push_back({key.key, {}, key.text, false, {}, origin_of(vm, key.key)});
-        }
         return change;
     }
     change.keys = Comparison(*observed->plan, vm).changes();
@@ -256,21 +254,45 @@ void take_in_place(VmPlan& running, const VmPlan& recorded) {
 }
 
 void to_json(nlohmann::json& json, const Changes& changes) {
-    json = nlohmann::json::array();
-    for (const VmChange& change : changes.vms) {
-        nlohmann::json keys = nlohmann::json::array();
-        for (const KeyChange& key : change.keys) {
-            nlohmann::json one{{"key", key.key},
-                               {"before", key.before},
-                               {"after", key.after},
-                               {"restart", key.needs_restart},
-                               {"reason", key.reason}};
-            if (key.origin.line != 0) { one["at"] = fmt::format("{}:{}", key.origin.file, key.origin.line); }
-            keys.push_back(std::move(one));
-        }
-        json.push_back(
-            {{"vm", change.vm}, {"kind", word_of(change.kind, kinds)}, {"summary", change.summary}, {"keys", keys}});
+    json = nlohmann::json::parse(to_json_text(changes));
+}
+
+void json_text(JsonText& out, const KeyChange& key) {
+    out.begin('{');
+    out.key("key");
+    out.string(key.key);
+    out.key("before");
+    out.string(key.before);
+    out.key("after");
+    out.string(key.after);
+    out.key("restart");
+    out.boolean(key.needs_restart);
+    out.key("reason");
+    out.string(key.reason);
+    if (key.origin.line != 0) {
+        out.key("at");
+        out.string(fmt::format("{}:{}", key.origin.file, key.origin.line));
     }
+    out.end('}');
+}
+
+void json_text(JsonText& out, const VmChange& change) {
+    out.begin('{');
+    out.key("vm");
+    out.string(change.vm);
+    out.key("kind");
+    out.string(word_of(change.kind, kinds));
+    out.key("summary");
+    out.string(change.summary);
+    out.key("keys");
+    json_text(out, change.keys);
+    out.end('}');
+}
+
+std::string to_json_text(const Changes& changes) {
+    JsonText out;
+    json_text(out, changes.vms);
+    return out.take() + "\n";
 }
 
 } // namespace microvmc

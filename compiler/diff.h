@@ -36,7 +36,7 @@ struct KeyChange {
 struct VmChange {
     std::string vm;
     ChangeKind kind = ChangeKind::none;
-    std::vector<KeyChange> keys;
+    std::vector<KeyChange> keys; ///< none when it is new: the plan says all of it
     std::string summary; ///< "create", "restart: vcpu is fixed at start", "no longer in microvm.toml; has no volumes"
 };
 
@@ -54,5 +54,7 @@ Changes diff(const Plan& plan, const Observed& observed, const Sources& sources,
 void take_in_place(VmPlan& running, const VmPlan& recorded);
 
 void to_json(nlohmann::json& json, const Changes& changes);
+/// The same as text, indented by two, with a newline at its end.
+std::string to_json_text(const Changes& changes);
 
 } // namespace microvmc

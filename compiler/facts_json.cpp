@@ -1,7 +1,8 @@
-#include "compiler/facts.h"
+#include "compiler/facts_json.h"
 
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
+#include "compiler/json_text.h"
 
 namespace microvmc {
 
@@ -112,6 +113,13 @@ void to_json(nlohmann::json& json, const HostFacts& facts) {
 }
 void from_json(const nlohmann::json& json, HostFacts& facts) {
     read_fields(json, facts, host_fields);
+}
+
+void json_text(JsonText& out, const KernelImage& image) {
+    out.string(word_of(image, images));
+}
+void json_text(JsonText& out, const FileIdentity& identity) {
+    text_fields(out, identity, identity_fields);
 }
 
 } // namespace microvmc

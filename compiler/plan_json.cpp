@@ -3,6 +3,7 @@
 #include "compiler/facts_json.h"
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
+#include "compiler/json_text.h"
 
 namespace microvmc {
 
@@ -192,6 +193,53 @@ void from_json(const nlohmann::json& json, Plan& plan) {
             &json);
     }
     read_fields(json, plan, plan_fields);
+}
+
+void json_text(JsonText& out, const ReadyPlan::Kind& kind) {
+    out.string(word_of(kind, ready_kinds));
+}
+void json_text(JsonText& out, const RootPlan::Kind& kind) {
+    out.string(word_of(kind, root_kinds));
+}
+void json_text(JsonText& out, const Origin& object) {
+    text_fields(out, object, origin_fields);
+}
+void json_text(JsonText& out, const KernelPlan& object) {
+    text_fields(out, object, kernel_fields);
+}
+void json_text(JsonText& out, const VolumePlan& object) {
+    text_fields(out, object, volume_fields);
+}
+void json_text(JsonText& out, const SharePlan& object) {
+    text_fields(out, object, share_fields);
+}
+void json_text(JsonText& out, const ForwardPlan& object) {
+    text_fields(out, object, forward_fields);
+}
+void json_text(JsonText& out, const InterfacePlan& object) {
+    text_fields(out, object, interface_fields);
+}
+void json_text(JsonText& out, const ReadyPlan& object) {
+    text_fields(out, object, ready_fields);
+}
+void json_text(JsonText& out, const RootPlan& object) {
+    text_fields(out, object, root_fields);
+}
+void json_text(JsonText& out, const PlanDigests& object) {
+    text_fields(out, object, digest_fields);
+}
+void json_text(JsonText& out, const VmPlan& object) {
+    text_fields(out, object, vm_fields);
+}
+void json_text(JsonText& out, const Plan& object) {
+    text_fields(out, object, plan_fields);
+}
+
+std::string to_json_text(const Plan& plan) {
+    JsonText out;
+    out.reserve(plan.vms.size() * 5000 + 4096); // of a usual machine; growing by copies takes longer than the writing
+    json_text(out, plan);
+    return out.take() + "\n";
 }
 
 } // namespace microvmc

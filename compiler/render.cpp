@@ -180,9 +180,9 @@ std::string render_vm(const VmChange& change, const std::vector<std::string_view
     const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
     std::string head = fmt::format("{} {}  {}", look.symbol, fmt::join(names, " "), change.summary);
     if (!origin.empty()) { head += "  " + origin; }
-    const bool fresh = std::ranges::all_of(change.keys, [](const KeyChange& key) { return key.before.empty(); });
-    const bool described = vm != nullptr && (change.kind == ChangeKind::create ||
-                                             (change.kind == ChangeKind::update && fresh && !change.keys.empty()));
+    // A new machine has no changes of keys: all of it is new.
+    const bool fresh = change.kind == ChangeKind::create || (change.kind == ChangeKind::update && change.keys.empty());
+    const bool described = vm != nullptr && fresh;
     return coloured(head, look.colour, colour) + "\n" +
            render_rows(look.symbol, described ? description(*vm) : key_rows(change), width) + "\n";
 }

@@ -62,6 +62,8 @@ struct Slot {
     void (*store)(void* object, Value&& value) = nullptr;
     /// Tables: adds an element (with its defaults) and gives it back.
     void* (*child)(void* object, Located<std::string>&& name, Span span) = nullptr;
+    /// Collections: `more` elements are about to be added.
+    void (*reserve)(void* object, std::size_t more) = nullptr;
     /// Index into Value::data that `store` takes; for the test that holds tables and structs together.
     std::size_t kind = 0;
 };
@@ -178,21 +180,29 @@ template <auto Member> constexpr Slot slot() {
                     },
                 .kind = detail::index_in_value<Type>()};
     } else {
+        void (*reserve)(void*, std::size_t) = nullptr;
+        if constexpr (requires(Type & member) { member.reserve(1); }) {
+            reserve = [](void* object, std::size_t more) {
+                Type& member = static_cast<Class*>(object)->*Member;
+                member.reserve(member.size() + more);
+            };
+        }
         return {.child = [](void* object, Located<std::string>&& name, Span span) -> void* {
-            Type& member = static_cast<Class*>(object)->*Member;
-            auto& element = [&]() -> auto& {
-                if constexpr (requires { member.emplace_back(prototype<typename Type::value_type>()); }) {
-                    auto& added = member.emplace_back(prototype<typename Type::value_type>());
-                    added.name = std::move(name);
-                    return added;
-                } else {
-                    return member.emplace(prototype<typename Type::value_type>());
-                }
-            }
-            ();
-            element.span = span;
-            return &element;
-        }};
+                    Type& member = static_cast<Class*>(object)->*Member;
+                    auto& element = [&]() -> auto& {
+                        if constexpr (requires { member.emplace_back(prototype<typename Type::value_type>()); }) {
+                            auto& added = member.emplace_back(prototype<typename Type::value_type>());
+                            added.name = std::move(name);
+                            return added;
+                        } else {
+                            return member.emplace(prototype<typename Type::value_type>());
+                        }
+                    }
+                    ();
+                    element.span = span;
+                    return &element;
+                },
+                .reserve = reserve};
     }
 }
 

@@ -54,6 +54,15 @@ TEST(PlanJson, EachKeyCounts) {
     }
 }
 
+TEST(JsonText, IsJsonWhateverTheText) {
+    Plan plan = plan_json().get<Plan>();
+    plan.vms[0].command = {"\"\\\n\x01\x7f", "h\xc3\xa4t", "\xff broken", ""};
+    plan.vms[0].volumes.clear();
+    const nlohmann::json json = nlohmann::json::parse(to_json_text(plan));
+    EXPECT_EQ(json["vms"][0]["command"], nlohmann::json({"\"\\\n\x01\x7f", "h\xc3\xa4t", "\xef\xbf\xbd broken", ""}));
+    EXPECT_EQ(json["vms"][0]["volumes"], nlohmann::json::array());
+}
+
 TEST(FactsJson, ComeBackAsTheyWere) {
     const HostFacts facts = golden::facts();
     const nlohmann::json json = facts;
