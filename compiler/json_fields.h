@@ -31,9 +31,10 @@ template <typename Class, typename... Fields>
 void read_fields(const nlohmann::json& json, Class& object, const std::tuple<Fields...>& fields) {
     std::apply([&](const auto&... each) { (json.at(each.key).get_to(object.*each.member), ...); }, fields);
     if (json.size() == sizeof...(Fields)) { return; }
-    for (const auto& [key, value] : json.items()) {
-        const bool known = std::apply([&key](const auto&... each) { return ((key == each.key) || ...); }, fields);
-        if (!known) { throw nlohmann::json::other_error::create(502, "unknown key " + key, &value); }
+    for (auto item = json.begin(); item != json.end(); ++item) {
+        const bool known =
+            std::apply([&item](const auto&... each) { return ((item.key() == each.key) || ...); }, fields);
+        if (!known) { throw nlohmann::json::other_error::create(502, "unknown key " + item.key(), &*item); }
     }
 }
 
