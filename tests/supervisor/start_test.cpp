@@ -48,9 +48,16 @@ TEST_F(Start, NothingIsInheritedButTheLock) {
     ::close(stray);
     ::close(high);
     std::vector<std::string> targets;
-    for (const auto& name : names_in("/proc/" + std::to_string(started.vmm) + "/fd")) {
-        targets.push_back(std::filesystem::read_symlink("/proc/" + std::to_string(started.vmm) + "/fd/" + name));
-    }
+    const auto look = [&] { // at its own, too, while it begins
+        targets.clear();
+        for (const auto& name : names_in("/proc/" + std::to_string(started.vmm) + "/fd")) {
+            std::error_code gone;
+            const std::string file = "/proc/" + std::to_string(started.vmm) + "/fd/" + name;
+            targets.push_back(std::filesystem::read_symlink(file, gone));
+        }
+        return targets.size() == 4;
+    };
+    eventually(look);
     ASSERT_EQ(targets.size(), 4U) << ::testing::PrintToString(targets);
     EXPECT_THAT(targets[0], HasSubstr("/dev/pts/"));
     EXPECT_EQ(targets[0], targets[1]);
