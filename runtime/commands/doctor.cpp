@@ -23,8 +23,8 @@ struct Finding {
 std::string kvm_text(const KvmFacts& kvm) {
     switch (kvm.state) {
     case KvmState::works: return "works";
-    case KvmState::missing: return "no /dev/kvm: " + kvm.reason;
-    case KvmState::forbidden: return "may not be opened: " + kvm.reason;
+    case KvmState::missing:
+    case KvmState::forbidden: return kvm.reason;
     case KvmState::incomplete: return "unusable: " + kvm.reason;
     }
     return {};
