@@ -23,7 +23,7 @@ volumes.data = { size = "64MiB", mount-point = "/data" }
 shares.www = { source = "www", mount-point = "/srv/www", read-only = true }
 forward-ports.web.guest.port = 80
 ready.http = ":80/"
-startup-timeout = 60
+startup-timeout = 120
 )";
 
 int boots() {

@@ -22,7 +22,7 @@ public:
 
     /// Runs the program to its end; standard output and error are no terminal.
     [[nodiscard]] Ran run(std::vector<std::string> args,
-                          std::chrono::seconds timeout = std::chrono::seconds(120)) const;
+                          std::chrono::seconds timeout = std::chrono::seconds(240)) const;
     /// Starts it and goes on; output to `log()`.
     [[nodiscard]] pid_t start(const std::vector<std::string>& args) const;
 
