@@ -50,7 +50,9 @@ bool Stream::read_once() {
 
 void Stream::drain() {
     const auto self = shared_from_this();
-    while (open_ && read_once()) {}
+    // More than any pipe, pty or socket holds: whoever writes without end doesn't keep us here.
+    constexpr int reads = 256;
+    for (int i = 0; i < reads && open_ && read_once(); ++i) {}
 }
 
 void Stream::write(std::string_view bytes) {

@@ -26,7 +26,7 @@ public:
 
     /// Whether bytes are wanted. At most `chunk` bytes are read at a time.
     void read(bool wanted);
-    /// Reads all that is there now, without waiting, whether or not bytes are wanted.
+    /// Reads all that is there now (2 MiB at most), without waiting, whether or not bytes are wanted.
     void drain();
     void write(std::string_view bytes);
     [[nodiscard]] std::size_t queued() const { return queue_.size() - queue_begin_; }

@@ -57,7 +57,10 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
     console_.on_panic = [this](const std::string& line) { panicked(line); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
     agent_.on_written = [this] { execs_.agent_written(); };
-    agent_.on_lost = [this] { execs_.end_all(); };
+    agent_.on_lost = [this] {
+        execs_.end_all();
+        shutdown_sent_ = false; // it may not have arrived
+    };
     control_.on_request = [this](const nlohmann::json& request, const std::shared_ptr<Stream>& client,
                                  std::string_view rest) { handle(request, client, rest); };
     for (const int number : {SIGCHLD, SIGTERM, SIGINT}) { signals_.add(number); }
@@ -208,7 +211,7 @@ void Supervisor::stop(Milliseconds timeout, bool kill, bool asked) {
     execs_.stop_waiting();
     if (kill) {
         kill_vmm("killed on request", false);
-    } else if (agent_up_) {
+    } else if (agent_answers()) {
         ask_to_power_off(timeout);
     } else if (asked || evidence_.asked) {
         evidence_.asked = true;

@@ -89,6 +89,7 @@ private:
     // the guest
     void guest_said(const wire::Frame& frame);
     void guest_hello(const std::string& boot_id);
+    void guest_booted(const std::string& boot_id);
     void guest_ended(const std::vector<std::string_view>& fields);
     void guest_is_ready();
     void panicked(const std::string& line);
@@ -99,6 +100,8 @@ private:
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     [[nodiscard]] nlohmann::json status() const;
     [[nodiscard]] MachineState state() const;
+    /// Whether the agent said hello and can be spoken to.
+    [[nodiscard]] bool agent_answers() const { return agent_up_ && agent_.connected(); }
     [[nodiscard]] bool reached(const std::string& goal) const;
     [[nodiscard]] bool ready_by(const End& end) const;
     [[nodiscard]] std::string waiting_for(const std::string& goal) const;

@@ -35,9 +35,7 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         client->write("{\"ok\":true}\n");
         console_.attach(client, history, rest);
     } else if (op == "exec") {
-        if (!agent_up_ || !agent_.connected()) {
-            throw Error("the guest's agent isn't up, so that nothing can be run in the guest");
-        }
+        if (!agent_answers()) { throw Error("the guest's agent isn't up, so that nothing can be run in the guest"); }
         execs_.start(request, client, rest);
     } else {
         throw Error("unknown op \"" + op + "\"");
@@ -81,7 +79,7 @@ MachineState Supervisor::state() const {
 nlohmann::json Supervisor::status() const {
     const bool vmm_runs = running_.size() == launch_.children.size() && running_.back().alive;
     return {{"vm", launch_.vm},         {"state", to_string(state())}, {"pid", vmm_runs ? running_.back().pid : 0},
-            {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_up_},
+            {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_answers()},
             {"reboots", reboots_},      {"plan", launch_.plan}};
 }
 

@@ -55,7 +55,14 @@ void Supervisor::guest_said(const wire::Frame& frame) {
 
 void Supervisor::guest_hello(const std::string& boot_id) {
     hello_since_panic_ = true;
-    if (agent_up_ && boot_id == boot_id_) { return; }
+    const bool known = agent_up_ && boot_id == boot_id_;
+    if (!known) { guest_booted(boot_id); }
+    if (stopping_ && phase_ == Phase::up && !shutdown_sent_) {
+        ask_to_power_off(Milliseconds(launch_.shutdown_timeout_ms));
+    }
+}
+
+void Supervisor::guest_booted(const std::string& boot_id) {
     if (agent_up_) {
         // Some VMMs restart their guest without ending.
         log_.line("the guest has rebooted");
@@ -72,7 +79,6 @@ void Supervisor::guest_hello(const std::string& boot_id) {
     boot_id_ = boot_id;
     agent_up_ = true;
     if (launch_.ready_kind == "init") { ready_ = true; }
-    if (stopping_ && phase_ == Phase::up) { ask_to_power_off(Milliseconds(launch_.shutdown_timeout_ms)); }
     answer_waiters();
 }
 

@@ -198,6 +198,19 @@ TEST_F(Stop, AnAgentThatComesUpMeanwhileIsAsked) {
     EXPECT_EQ(stop_machine(run_, 5s, StopKind::poweroff, true).kind, StopOutcome::Kind::graceful);
 }
 
+TEST_F(Stop, AnAgentThatWasLostIsFoundAgain) {
+    start_up(fake({"hello", "a", "sleep", "200", "hangup", "sleep", "200", "accept", "hello", "a", "serve"}));
+    ASSERT_TRUE(eventually([this] { return !machine_status(run_)->agent; }));
+    ASSERT_TRUE(eventually([this] { return machine_status(run_)->agent; }));
+    EXPECT_EQ(machine_status(run_)->reboots, 0U);
+    EXPECT_EQ(stop_machine(run_, 5s).kind, StopOutcome::Kind::graceful);
+}
+
+TEST_F(Stop, AnAgentThatIsLostMeanwhileIsAskedAgain) {
+    start_up(fake({"hello", "a", "sleep", "400", "hangup", "accept", "serve"})); // what was sent until then is lost
+    EXPECT_EQ(stop_machine(run_, 5s).kind, StopOutcome::Kind::graceful);
+}
+
 TEST_F(Stop, KillIsAtOnce) {
     start_up(fake({"serve"}));
     EXPECT_EQ(stop_machine(run_, 60s, StopKind::kill).kind, StopOutcome::Kind::killed);

@@ -3,6 +3,7 @@
 //
 //   listen           on SOCKET; fails when it exists
 //   accept           the supervisor
+//   hangup           on it
 //   hello ID | ready | end KIND STATUS | failed MESSAGE      what a guest says
 //   garbage BYTES    that are no frames, magics among them, until it is hung up on
 //   torn BYTES       the beginning of a frame of that many
@@ -180,6 +181,9 @@ int main(int argc, char** argv) {
         } else if (step == "accept") {
             channel = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
             if (channel < 0) { die("accept"); }
+        } else if (step == "hangup") {
+            ::close(channel);
+            decoder = {};
         } else if (step == "hello") {
             boot_id = next();
             send(wire::Type::hello, 0, wire::join_fields({"1", boot_id}));
