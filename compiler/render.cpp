@@ -27,10 +27,10 @@ Look look_of(ChangeKind kind) {
     case ChangeKind::none: return {' ', "0"};
     case ChangeKind::create: return {'+', "32"};
     case ChangeKind::start: return {'>', "32"};
-    case ChangeKind::in_place: return {'~', "33"};
+    case ChangeKind::in_place:
     case ChangeKind::update: return {'~', "33"};
     case ChangeKind::restart: return {'!', "35"};
-    case ChangeKind::stop: return {'-', "31"};
+    case ChangeKind::stop:
     case ChangeKind::destroy: return {'-', "31"};
     }
     return {' ', "0"};

@@ -182,6 +182,7 @@ void forward(const Inputs& in, Draft& draft, const ForwardConfig& config, Interf
 struct PortKey {
     std::string proto;
     std::uint16_t port = 0;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes its 0 for a pointer
     friend auto operator<=>(const PortKey&, const PortKey&) = default;
 };
 

@@ -68,6 +68,8 @@ struct Slot {
     std::size_t kind = 0;
 };
 
+// The members are in the order in which an entry of the table reads.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct KeySchema {
     std::string_view name;
     Form form = Form::string;

@@ -11,6 +11,7 @@ struct Position {
     std::uint32_t line = 0;
     std::uint32_t column = 0;
 
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes its 0 for a pointer
     friend auto operator<=>(const Position&, const Position&) = default;
 };
 
@@ -21,6 +22,7 @@ struct Span {
     Position end;
 
     [[nodiscard]] bool known() const { return begin.line != 0; }
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes its 0 for a pointer
     friend auto operator<=>(const Span&, const Span&) = default;
 };
 

@@ -67,7 +67,7 @@ std::optional<std::int64_t> parse_size(std::string_view text, std::string& probl
     std::int64_t factor = 0;
     if (unit == "MiB" || unit == "M") { factor = 1; }
     if (unit == "GiB" || unit == "G") { factor = 1024; }
-    if (unit == "TiB" || unit == "T") { factor = 1024 * 1024; }
+    if (unit == "TiB" || unit == "T") { factor = 1 << 20; }
     if (factor == 0) {
         problem = unit.empty() ? fmt::format("a size in a string needs a unit: \"{}MiB\"", *number)
                                : fmt::format("`{}` is no unit of size; MiB, GiB and TiB are", printable(unit));
@@ -81,7 +81,7 @@ std::optional<std::int64_t> parse_size(std::string_view text, std::string& probl
 }
 
 std::string format_size(std::uint64_t mib) {
-    if (mib != 0 && mib % (1024 * 1024) == 0) { return fmt::format("{}TiB", mib / (1024 * 1024)); }
+    if (mib != 0 && mib % (1U << 20) == 0) { return fmt::format("{}TiB", mib / (1U << 20)); }
     if (mib != 0 && mib % 1024 == 0) { return fmt::format("{}GiB", mib / 1024); }
     return fmt::format("{}MiB", mib);
 }
