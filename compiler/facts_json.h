@@ -6,7 +6,8 @@
 
 namespace microvmc {
 
-// Parts of the facts that the plan's JSON has, too. Reading throws nlohmann::json::exception.
+// Parts of the facts that stand elsewhere, too: in a plan, in the facts' cache, beside a pinned kernel. Reading throws
+// nlohmann::json::exception.
 class JsonText;
 void json_text(JsonText& out, const KernelImage& image);
 void json_text(JsonText& out, const FileIdentity& identity);
@@ -14,5 +15,9 @@ void to_json(nlohmann::json& json, const KernelImage& image);
 void from_json(const nlohmann::json& json, KernelImage& image);
 void to_json(nlohmann::json& json, const FileIdentity& identity);
 void from_json(const nlohmann::json& json, FileIdentity& identity);
+void to_json(nlohmann::json& json, const ToolFacts& tool);
+void from_json(const nlohmann::json& json, ToolFacts& tool);
+void to_json(nlohmann::json& json, const KernelFacts& kernel);
+void from_json(const nlohmann::json& json, KernelFacts& kernel);
 
 } // namespace microvmc

@@ -1,10 +1,11 @@
 #include "runtime/facts/cache.h"
 
+#include "compiler/facts_json.h"
 #include "runtime/error.h"
-#include "runtime/facts/json.h"
 #include "runtime/files.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 namespace microvmc {
 
@@ -16,12 +17,12 @@ constexpr int cache_version = 1;
 FactsCache cache_from(const nlohmann::json& json) {
     FactsCache cache;
     for (const auto& tool : json.at("tools")) {
-        const ToolFacts facts = tool_from(tool);
+        const ToolFacts facts = tool.get<ToolFacts>();
         cache.tools[facts.path] = facts;
     }
     if (const auto kvm = json.find("kvm"); kvm != json.end()) {
         FactsCache::Kvm entry;
-        entry.device = identity_from(kvm->at("device"));
+        entry.device = kvm->at("device").get<FileIdentity>();
         entry.probe.facts.reason = kvm->at("reason").get<std::string>();
         entry.probe.facts.state = entry.probe.facts.reason.empty() ? KvmState::works : KvmState::incomplete;
         entry.probe.tsc_khz = kvm->at("tsc-khz").get<std::uint64_t>();
@@ -47,9 +48,9 @@ FactsCache load_facts_cache(const std::string& file, const std::string& boot_id)
 
 void save_facts_cache(const FactsCache& cache, const std::string& file, const std::string& boot_id) {
     nlohmann::json json{{"version", cache_version}, {"boot-id", boot_id}, {"tools", nlohmann::json::array()}};
-    for (const auto& [path, tool] : cache.tools) { json["tools"].push_back(tool_json(tool)); }
+    for (const auto& [path, tool] : cache.tools) { json["tools"].push_back(tool); }
     if (cache.kvm) {
-        json["kvm"] = {{"device", identity_json(cache.kvm->device)},
+        json["kvm"] = {{"device", cache.kvm->device},
                        {"reason", cache.kvm->probe.facts.reason},
                        {"tsc-khz", cache.kvm->probe.tsc_khz}};
     }

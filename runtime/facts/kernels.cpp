@@ -1,13 +1,14 @@
 #include "runtime/facts/kernels.h"
 
+#include "compiler/facts_json.h"
 #include "runtime/error.h"
-#include "runtime/facts/json.h"
 #include "runtime/files.h"
 #include "runtime/kernel/bzimage.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace microvmc {
@@ -108,7 +109,7 @@ std::vector<KernelFacts> pinned_kernels(const std::string& state_dir) {
         if (entry.path().filename().string().starts_with('.')) { continue; }
         try {
             const auto text = read_file((entry.path() / "pin.json").string());
-            if (text) { kernels.push_back(kernel_from(nlohmann::json::parse(*text))); }
+            if (text) { kernels.push_back(nlohmann::json::parse(*text).get<KernelFacts>()); }
         } catch (const Error&) { // one that can't be read isn't there: pinning again says why
         } catch (const nlohmann::json::exception&) {}
     }

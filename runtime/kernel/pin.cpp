@@ -1,7 +1,7 @@
 #include "runtime/kernel/pin.h"
 
+#include "compiler/facts_json.h"
 #include "runtime/error.h"
-#include "runtime/facts/json.h"
 #include "runtime/file_lock.h"
 #include "runtime/files.h"
 #include "runtime/kernel/bzimage.h"
@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <linux/fs.h>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -226,7 +227,7 @@ void fill(const KernelPlan& kernel, const std::string& directory) {
     facts.modules = kernel.modules.empty() ? "" : kernel.pin + "/modules";
     facts.identity = kernel.identity;
     facts.pinned_from = kernel.source;
-    write_plainly(directory + "/pin.json", kernel_json(facts).dump(2) + "\n");
+    write_plainly(directory + "/pin.json", nlohmann::json(facts).dump(2) + "\n");
 
     // One call for some hundred files and directories.
     const Fd opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
