@@ -112,9 +112,12 @@ void LinuxHost::start_machine(const StartMachine& request) {
         const VmPlan plan = request.launch.plan.get<VmPlan>();
         backend(plan.hypervisor).attach(request.control, control_timeout);
     } catch (const Error& error) {
-        const std::optional<End> end = last_end(request.launch.runtime_dir);
+        // How it ended is written when all of it is dead. That we killed it is no news; why it didn't answer is.
         microvmc::stop_machine(request.launch.runtime_dir, milliseconds(0), StopKind::kill);
-        if (end) { throw Error(fmt::format("{}: {}", request.launch.vm, describe(*end)), error.help); }
+        const std::optional<End> end = last_end(request.launch.runtime_dir);
+        if (end && end->kind != End::Kind::killed) {
+            throw Error(fmt::format("{}: {}", request.launch.vm, describe(*end)), error.help);
+        }
         throw;
     }
 }
