@@ -40,6 +40,11 @@ int run_command(int argc, char** argv) {
     add_logs(app, session);
     add_run(app, session);
     add_doctor(app, session);
+    add_hypervisors(app, session);
+    add_explain(app, session);
+    add_init(app, session);
+    add_schema(app, session);
+    add_completion(app, session);
     try {
         app.parse(static_cast<int>(dashes - argv), argv);
     } catch (const CLI::ParseError& error) {
