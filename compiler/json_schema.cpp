@@ -31,6 +31,8 @@ constexpr const char* address_pattern = "^[0-9A-Fa-f.:]+$";
 constexpr const char* addresses_pattern = "^(dhcp|[0-9A-Fa-f.:]+(/[0-9]+)?)$";
 constexpr const char* http_pattern = "^:[0-9]+(/[^ ]*)?$";
 constexpr const char* forward_pattern = "^(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?$";
+constexpr const char* marker_pattern = "^[.][.][.]$";
+constexpr const char* forward_or_marker_pattern = "^([.][.][.]|(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?)$";
 
 constexpr std::int64_t size_max = std::int64_t{1} << 40; // MiB
 constexpr std::int64_t year_s = std::int64_t{365} * 24 * 3600;
@@ -59,8 +61,15 @@ Json any_of(std::initializer_list<Json> choices) {
     return {{"anyOf", std::move(all)}};
 }
 
-Json removal() {
-    return {{"enum", Json::array({false})}, {"description", "Removes the inherited one."}};
+/// What `json` takes, or `false`, which removes what is inherited.
+Json removable(Json json) {
+    json["type"].push_back("boolean");
+    json["not"] = {{"enum", Json::array({true})}};
+    return json;
+}
+
+Json only_removal() {
+    return {{"enum", Json::array({false})}};
 }
 
 Json marker() {
@@ -78,8 +87,19 @@ Json spliced(Json item, bool may_be_empty = true) {
     return array(any_of({std::move(item), marker()}), may_be_empty);
 }
 
-Json one_or_more(const Json& item, bool may_be_empty = true) {
-    return any_of({item, spliced(item, may_be_empty)});
+/// A string or an array of them. Where the JSON type tells the choices apart, `anyOf` isn't used: of that, an editor
+/// only says that nothing fits, not what is wrong.
+Json one_or_more(const Json& item) {
+    Json json = item;
+    json["type"] = {"string", "array"};
+    json["items"] = any_of({item, marker()});
+    return json;
+}
+
+Json number_or_text(Json number, const char* pattern) {
+    number["type"] = {"string", "integer"};
+    number["pattern"] = pattern;
+    return number;
 }
 
 class Writer {
@@ -90,6 +110,7 @@ public:
         Json json{{"$schema", "http://json-schema.org/draft-07/schema#"},
                   {"title", "microvm.toml"},
                   {"description", "Virtual machines, described for microvmc."}};
+        json["type"] = "object";
         json.update(table(schema_of<Config>()));
         json["definitions"] = Json::object();
         for (const auto& [schema, name] : names_) {
@@ -106,7 +127,11 @@ private:
         return {};
     }
 
-    Json reference(const TableSchema& schema) const { return {{"$ref", "#/definitions/" + name_of(schema)}}; }
+    /// Refers to the table's definition, which says nothing of what isn't a table.
+    Json reference(const TableSchema& schema) const {
+        return {{"type", Json::array({"object"})},
+                {"allOf", Json::array({Json{{"$ref", "#/definitions/" + name_of(schema)}}})}};
+    }
 
     Json table(const TableSchema& schema) const {
         Json properties = Json::object();
@@ -117,11 +142,12 @@ private:
         if (&schema == &schema_of<VmConfig>()) {
             for (const Traits& traits : traits_) { properties[std::string(traits.name)] = hypervisor(traits); }
         }
-        Json json{{"type", "object"}, {"properties", std::move(properties)}, {"additionalProperties", false}};
+        Json json{{"properties", std::move(properties)}, {"additionalProperties", false}};
         // Pairs, for an editor's message says which two; `oneOf` would say that nothing fits.
         for (std::size_t i = 0; i < schema.one_of.size(); ++i) {
             for (std::size_t k = i + 1; k < schema.one_of.size(); ++k) {
-                json["allOf"].push_back({{"not", {{"required", {schema.one_of[i], schema.one_of[k]}}}}});
+                json["allOf"].push_back(
+                    {{"not", {{"type", "object"}, {"required", {schema.one_of[i], schema.one_of[k]}}}}});
             }
         }
         return json;
@@ -140,18 +166,14 @@ private:
             json["properties"][std::string(option.name)] = {{"description", option.doc},
                                                             {"type", {"string", "integer", "boolean"}}};
         }
+        json["type"] = "object";
         json["description"] = "Used when " + std::string(traits.title) + " runs the machine.";
         return json;
     }
 
     Json key(const KeySchema& key) const {
         Json json{{"description", description(key)}};
-        Json type = value(key);
-        if (type.contains("$ref")) { // its siblings don't count
-            json["allOf"] = Json::array({std::move(type)});
-        } else {
-            json.update(type);
-        }
+        json.update(value(key));
         if (!key.default_text.empty()) { json["default"] = default_of(key); }
         return json;
     }
@@ -172,22 +194,27 @@ private:
         return {{"enum", std::move(all)}};
     }
 
-    Json named(const Json& element, const char* pattern) const {
+    static Json named(Json element, const char* pattern) {
         return {{"type", "object"},
-                {"patternProperties", {{pattern, any_of({element, removal()})}}},
-                {"additionalProperties", removal()}};
+                {"patternProperties", {{pattern, removable(std::move(element))}}},
+                {"additionalProperties", only_removal()}};
     }
 
     Json collection(const KeySchema& key) const {
-        const Json element = reference(*key.table);
-        // In an array an element may say its name; `removal` there is only what a template may say, to no effect.
-        Json item{{"allOf", {element, {{"properties", {{"name", text(element_pattern)}}}}}}};
-        if (key.table->shorthand == nullptr) {
-            return any_of({named(element, element_pattern), array(any_of({item, marker(), removal()}))});
+        Json element = reference(*key.table);
+        Json item = element;
+        item["properties"] = {{"name", text(element_pattern)}};
+        item["type"].push_back("string");
+        item["pattern"] = marker_pattern;
+        if (key.table->shorthand != nullptr) {
+            element["type"].push_back("string");
+            element["pattern"] = forward_pattern;
+            item["pattern"] = forward_or_marker_pattern;
         }
-        const Json shorthand = text(forward_pattern);
-        return any_of({named(any_of({element, shorthand}), element_pattern),
-                       array(any_of({item, shorthand, marker(), removal()}))});
+        Json json = named(std::move(element), element_pattern);
+        json["type"] = {"object", "array"};
+        json["items"] = removable(std::move(item)); // in a template a removal may stand, to no effect
+        return json;
     }
 
     Json value(const KeySchema& key) const {
@@ -195,8 +222,8 @@ private:
         case Form::boolean: return {{"type", "boolean"}};
         case Form::integer: return integer(key.min, key.max);
         case Form::number: return {{"type", "number"}, {"minimum", 0}, {"maximum", 1'000'000}};
-        case Form::size: return any_of({text(size_pattern), integer(key.min, std::min(key.max, size_max))});
-        case Form::duration: return any_of({text(duration_pattern), integer(key.min > 0 ? 1 : 0, year_s)});
+        case Form::size: return number_or_text(integer(key.min, std::min(key.max, size_max)), size_pattern);
+        case Form::duration: return number_or_text(integer(key.min > 0 ? 1 : 0, year_s), duration_pattern);
         case Form::string: return text();
         case Form::word: return words(key);
         case Form::flag_or_word: {
@@ -207,16 +234,17 @@ private:
         case Form::integer_or_word: return any_of({integer(key.min, key.max), words(key)});
         case Form::name: return text(counted_name_pattern);
         case Form::names: return one_or_more(text(counted_name_pattern));
-        case Form::hypervisors: return one_or_more(hypervisors(), false);
+        case Form::hypervisors: return any_of({hypervisors(), spliced(hypervisors(), false)});
         case Form::path: return text(path_pattern);
         case Form::path_or_word: return any_of({words(key), text(path_pattern)});
         case Form::globs: return array(text(path_pattern));
         case Form::guest_path: return text(guest_path_pattern);
         case Form::strings: return array(text());
-        case Form::texts: return any_of({text(), array(text())});
+        case Form::texts: return one_or_more(text());
         case Form::arguments: return array(text(), false);
         case Form::argument_lists: return spliced(array(text(), false));
-        case Form::string_table: return {{"type", "object"}, {"additionalProperties", any_of({text(), removal()})}};
+        case Form::string_table:
+            return {{"type", "object"}, {"additionalProperties", removable({{"type", Json::array({"string"})}})}};
         case Form::parameters: return array(text(parameter_pattern));
         case Form::mac: return text(mac_pattern);
         case Form::addresses: return one_or_more(text(addresses_pattern));
