@@ -172,7 +172,7 @@ private:
     }
 
     Json key(const KeySchema& key) const {
-        Json json{{"description", description(key)}};
+        Json json{{"description", description(key, traits_)}};
         json.update(value(key));
         if (!key.default_text.empty()) { json["default"] = default_of(key); }
         return json;

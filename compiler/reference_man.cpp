@@ -17,19 +17,19 @@ std::string entry(std::string_view name, const std::string& type, const std::str
     return text + fmt::format(")\"\n{}\n", roff_line(meaning));
 }
 
-std::string keys(const TableSchema& schema) {
+std::string keys(const TableSchema& schema, std::span<const Traits> traits) {
     std::string text;
     for (const KeySchema& key : schema.keys) {
         std::string absent = default_text(key);
         if (!absent.empty()) { absent = "default: " + absent; }
         std::string meaning(key.doc);
-        if (const std::string unbuilt = unbuilt_text(key); !unbuilt.empty()) { meaning += " " + unbuilt; }
+        if (const std::string unbuilt = unbuilt_text(key, traits); !unbuilt.empty()) { meaning += " " + unbuilt; }
         text += entry(key.name, type_text(key), absent, meaning);
     }
     return text;
 }
 
-std::string table_text(const ReferenceTable& table) {
+std::string table_text(const ReferenceTable& table, std::span<const Traits> traits) {
     const std::string& path = table.places.back().path;
     std::string text = fmt::format(".SS \"{}\"\n", path.empty() ? "The file" : roff_text("[" + path + "]"));
     if (table.places.size() == 1) {
@@ -40,7 +40,7 @@ std::string table_text(const ReferenceTable& table) {
         }
     }
     if (!table.rules.empty()) { text += ".PP\n" + roff_line(table.rules) + "\n"; }
-    return text + keys(*table.schema);
+    return text + keys(*table.schema, traits);
 }
 
 } // namespace
@@ -57,11 +57,11 @@ std::string reference_man(std::span<const Traits> traits, std::string_view versi
         text += fmt::format(".SS \"{}\"\n", roff_text(section.title)) + roff_markup(section.text);
     }
     text += ".SH TABLES\n";
-    for (const ReferenceTable& table : reference_tables()) { text += table_text(table); }
+    for (const ReferenceTable& table : reference_tables()) { text += table_text(table, traits); }
     for (const Traits& each : traits) {
         text += fmt::format(".SS \"[vm.NAME.{}]\"\nUsed when {} runs the machine.\n", roff_text(each.name),
                             roff_text(each.title)) +
-                keys(schema_of<HypervisorConfig>());
+                keys(schema_of<HypervisorConfig>(), {});
         for (const Traits::Option& option : each.options) {
             text += entry(option.name, "string, integer or boolean", {}, std::string(option.doc));
         }

@@ -29,15 +29,15 @@ std::string row(std::initializer_list<std::string> cells) {
     return text + "\n";
 }
 
-std::string meaning(const KeySchema& key) {
-    const std::string unbuilt = unbuilt_text(key);
+std::string meaning(const KeySchema& key, std::span<const Traits> traits) {
+    const std::string unbuilt = unbuilt_text(key, traits);
     return unbuilt.empty() ? std::string(key.doc) : fmt::format("{} {}", key.doc, unbuilt);
 }
 
-std::string keys(const TableSchema& schema) {
+std::string keys(const TableSchema& schema, std::span<const Traits> traits) {
     std::string text = row({"Key", "Type", "Default", "Meaning"}) + "|---|---|---|---|\n";
     for (const KeySchema& key : schema.keys) {
-        text += row({fmt::format("`{}`", key.name), type_text(key), default_text(key), meaning(key)});
+        text += row({fmt::format("`{}`", key.name), type_text(key), default_text(key), meaning(key, traits)});
     }
     return text;
 }
@@ -56,16 +56,16 @@ std::string title(const ReferenceTable& table) {
     return path.empty() ? "The file" : fmt::format("`[{}]`", path);
 }
 
-std::string table_text(const ReferenceTable& table) {
+std::string table_text(const ReferenceTable& table, std::span<const Traits> traits) {
     std::string text = fmt::format("## {}\n\n{}", title(table), places(table));
     if (!table.rules.empty()) { text += table.rules + "\n\n"; }
-    return text + keys(*table.schema) + "\n";
+    return text + keys(*table.schema, traits) + "\n";
 }
 
 std::string hypervisor_text(const Traits& traits) {
     std::string text =
         fmt::format("## `[vm.NAME.{}]`\n\nUsed when {} runs the machine.\n\n", traits.name, traits.title);
-    text += keys(schema_of<HypervisorConfig>());
+    text += keys(schema_of<HypervisorConfig>(), {});
     for (const Traits::Option& option : traits.options) {
         text += row({fmt::format("`{}`", option.name), "string, integer or boolean", "", std::string(option.doc)});
     }
@@ -122,7 +122,7 @@ std::string reference_markdown(std::span<const Traits> traits) {
     for (const ReferenceSection& section : reference_preface()) {
         text += fmt::format("## {}\n\n{}\n\n", section.title, section.text);
     }
-    for (const ReferenceTable& table : reference_tables()) { text += table_text(table); }
+    for (const ReferenceTable& table : reference_tables()) { text += table_text(table, traits); }
     for (const Traits& each : traits) { text += hypervisor_text(each); }
     return text + capabilities_text(traits) + codes_text();
 }

@@ -51,14 +51,31 @@ TableNames table_names(const TableSchema& root) {
     return names;
 }
 
-std::string unbuilt_text(const KeySchema& key) {
-    return key.unbuilt.empty() ? std::string() : fmt::format("No hypervisor does this yet: {}.", key.unbuilt);
+std::string unbuilt_text(const KeySchema& key, std::span<const Traits> traits) {
+    constexpr std::string_view nobody = "No hypervisor does this yet";
+    if (key.unbuilt == "leave it out") { return fmt::format("{}.", nobody); }
+    if (!key.unbuilt.empty()) { return fmt::format("{}: {}.", nobody, key.unbuilt); }
+    if (key.needs.empty()) { return {}; }
+    const auto is_missing = [traits](std::string_view capability) {
+        return std::ranges::none_of(traits, [capability](const Traits& each) {
+            return each.capability(capability).support != Support::unsupported;
+        });
+    };
+    if (!key.needs.ends_with('*')) { return is_missing(key.needs) ? fmt::format("{}.", nobody) : std::string(); }
+    std::vector<std::string> missing;
+    for (const std::string_view word : key.words) {
+        const auto capability = std::string(key.needs.substr(0, key.needs.size() - 1)).append(word);
+        if (word != "auto" && is_missing(capability)) { missing.push_back(fmt::format("`{}`", word)); }
+    }
+    if (missing.empty()) { return {}; }
+    const std::vector<std::string_view> all(missing.begin(), missing.end());
+    return fmt::format("No hypervisor does {} yet.", list_or(all));
 }
 
-std::string description(const KeySchema& key) {
+std::string description(const KeySchema& key, std::span<const Traits> traits) {
     std::string text(key.doc);
     if (!key.derived.empty()) { text += fmt::format(" When absent: {}.", key.derived); }
-    if (const std::string unbuilt = unbuilt_text(key); !unbuilt.empty()) { text += " " + unbuilt; }
+    if (const std::string unbuilt = unbuilt_text(key, traits); !unbuilt.empty()) { text += " " + unbuilt; }
     return text;
 }
 
@@ -73,7 +90,7 @@ std::string type_text(const KeySchema& key) {
     case Form::string: return "string";
     case Form::word: return quoted_words(key);
     case Form::flag_or_word: return quoted_words(key, {"true", "false"});
-    case Form::integer_or_word: return quoted_words(key, {with_range("integer", range(key))});
+    case Form::integer_or_word: return quoted_words(key, {fmt::format("integer ({})", range(key))});
     case Form::name: return "name";
     case Form::names: return "name, or array of them";
     case Form::hypervisors: return "`auto`, a hypervisor, or array of them";

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "compiler/schema.h"
+#include "compiler/traits.h"
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,10 +17,10 @@ namespace microvmc {
 using TableNames = std::vector<std::pair<const TableSchema*, std::string>>;
 TableNames table_names(const TableSchema& root);
 
-/// What a key means, what holds when it is absent, and what nothing acts upon yet; whole sentences.
-std::string description(const KeySchema& key);
-/// The last of them alone; empty when the key is acted upon.
-std::string unbuilt_text(const KeySchema& key);
+/// What a key means, what holds when it is absent, and what no hypervisor does yet; whole sentences.
+std::string description(const KeySchema& key, std::span<const Traits> traits);
+/// The last of them alone; empty when one does all of it.
+std::string unbuilt_text(const KeySchema& key, std::span<const Traits> traits);
 
 /// What a key takes, for people: "size", "true or false", "`tcp` or `udp`", "integer, 1 to 65535". Words are in
 /// backticks.

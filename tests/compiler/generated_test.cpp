@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <set>
 
 namespace microvmc {
@@ -48,9 +49,29 @@ TEST(SchemaText, SaysWhatAKeyTakes) {
     EXPECT_EQ(type_text(*vm.find("mem")), "size, at least 16MiB");
     EXPECT_EQ(type_text(*vm.find("vcpu")), "integer, 1 to 4096");
     EXPECT_EQ(type_text(*vm.find("hugepages")), "true, false, `2MiB` or `1GiB`");
-    EXPECT_EQ(type_text(*schema_of<VsockConfig>().find("cid")), "integer, 3 to 4294967294 or `auto`");
+    EXPECT_EQ(type_text(*schema_of<VsockConfig>().find("cid")), "integer (3 to 4294967294) or `auto`");
     EXPECT_EQ(default_text(*vm.find("mem")), "`512MiB`");
     EXPECT_EQ(default_text(*vm.find("hostname")), "NAME");
+}
+
+TEST(SchemaText, SaysWhatNoHypervisorDoes) {
+    KeySchema key;
+    key.doc = "X.";
+    const std::array<std::string_view, 3> words = {"auto", "raw", "qcow2"};
+    key.words = words;
+    Traits traits;
+    traits.capabilities = {{"volume.raw", Support::native, "", ""}};
+    const std::span<const Traits> all(&traits, 1);
+    EXPECT_EQ(unbuilt_text(key, all), "");
+    key.needs = "volume.*";
+    EXPECT_EQ(unbuilt_text(key, all), "No hypervisor does `qcow2` yet.");
+    key.needs = "volume.direct";
+    key.derived = "the host's";
+    EXPECT_EQ(description(key, all), "X. When absent: the host's. No hypervisor does this yet.");
+    key.needs = "volume.raw";
+    EXPECT_EQ(unbuilt_text(key, all), "");
+    key.unbuilt = "use raw";
+    EXPECT_EQ(unbuilt_text(key, all), "No hypervisor does this yet: use raw.");
 }
 
 TEST(Reference, HasEveryKeyAndNamesItsPlace) {
