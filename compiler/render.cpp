@@ -185,6 +185,7 @@ std::string render_vm(const VmChange& change, const std::vector<std::string_view
     const Look look = look_of(change.kind);
     const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
     std::string head = fmt::format("{} {}  {}", look.symbol, fmt::join(names, " "), change.summary);
+    if (change.kind == ChangeKind::restart && names.size() > 1) { head += ", one by one, each awaited ready"; }
     if (!origin.empty()) { head += "  " + origin; }
     // A new machine has no changes of keys: all of it is new.
     const bool fresh = change.kind == ChangeKind::create || (change.kind == ChangeKind::update && change.keys.empty());

@@ -2,7 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
-#include "compiler/schema.h"
+#include "compiler/named_paths.h"
 #include "compiler/text.h"
 #include "compiler/values.h"
 
@@ -195,6 +195,24 @@ void surroundings(const Inputs& in, Draft& draft) {
     plan.post_stop = lists_of(config.post_stop);
 }
 
+/// What the text names on the host must be there.
+void check_paths(const Inputs& in, const VmConfig& config) {
+    for (const auto& [path, kind, what] : named_paths(config)) {
+        const PathFacts* facts = resolving::path_facts(in.facts, path->value);
+        if (facts == nullptr) { continue; }
+        if (facts->kind == PathFacts::Kind::missing) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("there is no {} `{}`", what, printable(path->value)));
+        } else if ((facts->kind == PathFacts::Kind::directory) != (kind == PathFacts::Kind::directory)) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("`{}` is no {}", printable(path->value), what));
+        } else if (!facts->readable) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("`{}` can't be read", printable(path->value)));
+        }
+    }
+}
+
 /// Where the keys were written that stand in the plan as they are.
 void origins(const Inputs& in, Draft& draft) {
     const VmConfig& config = *draft.config;
@@ -303,6 +321,7 @@ void basics(const Inputs& in, Draft& draft) {
     plan.runtime_dir = fmt::format("{}/{}/{}", in.facts.runtime_dir, in.project, plan.name);
 
     surroundings(in, draft);
+    check_paths(in, config);
     origins(in, draft);
 }
 

@@ -165,8 +165,8 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
         choice.problem = fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
                                      virtio_devices(vm), q35_slots);
     }
-    // https://github.com/astro/microvm.nix/issues/171: guests hang there on KVM hosts.
-    if (vm.mem_mib == 2048) { choice.warning = "QEMU is known to hang with exactly 2048 MiB"; }
+    // https://github.com/microvm-nix/microvm.nix/issues/171
+    if (vm.mem_mib == 2048) { choice.warning = "guests of QEMU are reported to hang with exactly 2048 MiB"; }
     choose_kernel_image(vm, facts, choice);
     return choice;
 }

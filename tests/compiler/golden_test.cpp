@@ -83,6 +83,8 @@ std::vector<Case> read_cases(const std::string& text, std::vector<std::string>& 
             cases.emplace_back().name = line.substr(4);
             expected.emplace_back();
             part = &cases.back().text;
+        } else if (line == "--- whole") {
+            cases.back().whole = true;
         } else if (line == "--- over") {
             part = &cases.back().over;
         } else if (line == "--- facts") {
@@ -105,6 +107,7 @@ std::string write_case(const Case& one, const std::string& expected) {
     const auto part = [&text](const char* name, const std::string& what) {
         if (!what.empty()) { text += std::string("--- ") + name + "\n" + what; }
     };
+    if (one.whole) { text += "--- whole\n"; }
     part("over", one.over);
     part("facts", one.facts);
     part("before", one.before);
