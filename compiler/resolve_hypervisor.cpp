@@ -1,5 +1,6 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/forward.h"
 #include "compiler/text.h"
 
 #include <algorithm>
@@ -57,10 +58,12 @@ void find_program(const Inputs& in, const Draft& draft, const Span& said, Candid
     }
     const auto tool = in.facts.tools.find(std::string(program->name));
     if (tool == in.facts.tools.end()) {
-        candidate.obstacles.push_back({codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
-                                       fmt::format("there is no `{}` in PATH; install it, or name it in [vm.{}.{}] "
-                                                   "program",
-                                                   program->name, draft.plan.name, traits.name)});
+        candidate.obstacles.push_back(
+            {codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
+             fmt::format("there is no `{}` in PATH; install it{}, or name it in [vm.{}.{}] "
+                         "program",
+                         program->name, traits.install.empty() ? "" : fmt::format(" ({})", traits.install),
+                         draft.plan.name, traits.name)});
         return;
     }
     candidate.program = tool->second.path;
@@ -130,6 +133,13 @@ void check_needs(const Draft& draft, Candidate& candidate) {
             draft.config->interfaces, [&](const InterfaceConfig& each) { return each.name.value == interface.name; });
         const bool implied = said == draft.config->interfaces.end();
         refuse(find_capability("interface." + interface.type), implied ? draft.config->name.span : said->name.span);
+    }
+    for (const ForwardConfig& forward : draft.config->forward_ports) {
+        for (const auto* end : {&forward.host, &forward.guest}) {
+            if (!*end || !(*end)->address || !is_ipv6((*end)->address->value)) { continue; }
+            refuse("forward.ipv6", (*end)->address->span);
+            break;
+        }
     }
     if (draft.plan.root.kind == RootPlan::Kind::share) {
         refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);

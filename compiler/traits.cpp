@@ -55,6 +55,7 @@ constexpr CapabilityName names[] = {
     {"interface.rate", "limiting an interface's rate"},
     {"forward.tcp", "TCP ports of the host forwarded to the guest"},
     {"forward.udp", "UDP ports of the host forwarded to the guest"},
+    {"forward.ipv6", "forwards from and to IPv6 addresses"},
     {"forward.guest", "ports of the guest forwarded to the host"},
     {"device.pci", "PCI devices of the host passed through"},
     {"device.usb", "USB devices of the host passed through"},

@@ -431,6 +431,7 @@ const Backend qemu{
             .name = "qemu",
             .title = "QEMU",
             .programs = {{"x86_64", "qemu-system-x86_64"}},
+            .install = "apt install qemu-system-x86",
             .capabilities =
                 {
                     native("accel.kvm"),
@@ -490,6 +491,10 @@ const Backend qemu{
                     not_yet("interface.rate"),
                     native("forward.tcp"),
                     native("forward.udp"),
+                    {.name = "forward.ipv6",
+                     .support = Support::unsupported,
+                     .why = "its user network forwards IPv4 only",
+                     .remedy = "forward from 127.0.0.1 or another IPv4 address"},
                     not_yet("forward.guest", "forward from the host, or connect to the gateway's address in the guest"),
                     not_yet("device.pci"),
                     not_yet("device.usb"),
