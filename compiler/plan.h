@@ -304,11 +304,20 @@ struct NetworkPlan {
     friend bool operator==(const NetworkPlan&, const NetworkPlan&) = default;
 };
 
+/// One file that a plan was made from.
+struct SourceDigest {
+    std::string path;
+    std::string digest;    ///< SHA-256
+    bool included = false; ///< another one includes it
+
+    friend bool operator==(const SourceDigest&, const SourceDigest&) = default;
+};
+
 /// What a plan was made from; when one differs now, a saved plan is stale.
 struct PlanDigests {
-    std::map<std::string, std::string> sources; ///< path -> SHA-256
-    std::string facts;                          ///< of the facts that the plan used
-    std::string observed;                       ///< of what ran and was recorded
+    std::vector<SourceDigest> sources; ///< in the order in which they were read; it decides what is merged over what
+    std::string facts;                 ///< of the facts that the plan used
+    std::string observed;              ///< of what ran and was recorded
 
     friend bool operator==(const PlanDigests&, const PlanDigests&) = default;
 };

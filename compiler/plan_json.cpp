@@ -184,6 +184,8 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   field("state-dir", &VmPlan::state_dir),
                                   field("runtime-dir", &VmPlan::runtime_dir),
                                   field("origins", &VmPlan::origins)};
+const auto source_fields = std::tuple{field("path", &SourceDigest::path), field("digest", &SourceDigest::digest),
+                                      field("included", &SourceDigest::included)};
 const auto digest_fields = std::tuple{field("sources", &PlanDigests::sources), field("facts", &PlanDigests::facts),
                                       field("observed", &PlanDigests::observed)};
 const auto plan_fields = std::tuple{field("version", &Plan::version),
@@ -313,6 +315,12 @@ void to_json(nlohmann::json& json, const NetworkPlan& object) {
 void from_json(const nlohmann::json& json, NetworkPlan& object) {
     read_fields(json, object, network_fields);
 }
+void to_json(nlohmann::json& json, const SourceDigest& source) {
+    write_fields(json, source, source_fields);
+}
+void from_json(const nlohmann::json& json, SourceDigest& source) {
+    read_fields(json, source, source_fields);
+}
 void to_json(nlohmann::json& json, const PlanDigests& digests) {
     write_fields(json, digests, digest_fields);
 }
@@ -395,6 +403,9 @@ void json_text(JsonText& out, const LimitsPlan& object) {
 }
 void json_text(JsonText& out, const NetworkPlan& object) {
     text_fields(out, object, network_fields);
+}
+void json_text(JsonText& out, const SourceDigest& object) {
+    text_fields(out, object, source_fields);
 }
 void json_text(JsonText& out, const PlanDigests& object) {
     text_fields(out, object, digest_fields);

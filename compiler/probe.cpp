@@ -42,7 +42,9 @@ std::vector<std::string> kernels_to_probe(const Config& config) {
 
 PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed) {
     PlanDigests made;
-    for (const SourceFile& file : sources.files) { made.sources[file.path] = sha256_hex(file.text); }
+    for (const SourceFile& file : sources.files) {
+        made.sources.push_back({file.path, sha256_hex(file.text), file.included});
+    }
 
     // Sizes and paths of images change as machines run, and no plan goes by them once it is made.
     std::string text =

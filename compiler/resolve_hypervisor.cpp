@@ -1,5 +1,6 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/forward.h"
 #include "compiler/text.h"
 
 #include <algorithm>
@@ -57,10 +58,12 @@ void find_program(const Inputs& in, const Draft& draft, const Span& said, Candid
     }
     const auto tool = in.facts.tools.find(std::string(program->name));
     if (tool == in.facts.tools.end()) {
-        candidate.obstacles.push_back({codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
-                                       fmt::format("there is no `{}` in PATH; install it, or name it in [vm.{}.{}] "
-                                                   "program",
-                                                   program->name, draft.plan.name, traits.name)});
+        candidate.obstacles.push_back(
+            {codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
+             fmt::format("there is no `{}` in PATH; install it{}, or name it in [vm.{}.{}] "
+                         "program",
+                         program->name, traits.install.empty() ? "" : fmt::format(" ({})", traits.install),
+                         draft.plan.name, traits.name)});
         return;
     }
     candidate.program = tool->second.path;
@@ -143,6 +146,11 @@ void check_needs(const Draft& draft, Candidate& candidate) {
     }
     for (const ForwardConfig& forward : draft.config->forward_ports) {
         if (forward.from.value == "guest") { refuse("forward.guest", forward.from.span); }
+        for (const auto* end : {&forward.host, &forward.guest}) {
+            if (!*end || !(*end)->address || !is_ipv6((*end)->address->value)) { continue; }
+            refuse("forward.ipv6", (*end)->address->span);
+            break;
+        }
     }
     if (draft.plan.root.kind == RootPlan::Kind::share) {
         refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);

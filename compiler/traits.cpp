@@ -76,6 +76,7 @@ constexpr CapabilityName names[] = {
     {"interface.allow-spoofing", "a guest that sends from other addresses"},
     {"forward.tcp", "TCP ports of the host forwarded to the guest"},
     {"forward.udp", "UDP ports of the host forwarded to the guest"},
+    {"forward.ipv6", "forwards from and to IPv6 addresses", "forward from 127.0.0.1 or another IPv4 address"},
     {"forward.guest", "ports of the guest forwarded to the host", "let the guest connect to its gateway"},
     {"device.pci", "PCI devices of the host passed through"},
     {"device.usb", "USB devices of the host passed through"},

@@ -46,6 +46,7 @@ struct Traits {
         std::string_view name;
     };
     std::vector<Program> programs;
+    std::string_view install{}; ///< what installs them: "apt install qemu-system-x86"; empty: nothing packaged
     std::vector<Capability> capabilities; ///< one entry for each known name
     std::vector<std::string_view> accels; ///< that it can use, best first
     std::uint32_t max_vcpu = 1;

@@ -439,6 +439,7 @@ const Backend qemu{
             .name = "qemu",
             .title = "QEMU",
             .programs = {{"x86_64", "qemu-system-x86_64"}},
+            .install = "apt install qemu-system-x86",
             .capabilities =
                 {
                     native("accel.kvm"),
@@ -459,6 +460,7 @@ const Backend qemu{
                     lacking("interface.vhost", "the user network is a part of QEMU, not of the host's kernel"),
                     native("forward.tcp"),
                     native("forward.udp"),
+                    lacking("forward.ipv6", "the user network forwards IPv4 only"),
                     native("console.serial"),
                     native("shutdown"),
                 },
