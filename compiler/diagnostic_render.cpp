@@ -1,5 +1,6 @@
 #include "compiler/diagnostic.h"
 
+#include "compiler/secret_lines.h"
 #include "compiler/text.h"
 
 #include <algorithm>
@@ -49,51 +50,6 @@ private:
     const Sources& sources_;
     std::unordered_map<std::uint32_t, std::vector<std::size_t>> starts_;
 };
-
-/// Whether the line is in or makes a table of credentials, whose bare strings are not to be shown.
-bool about_credentials(Lines& lines, std::uint32_t file, std::uint32_t line) {
-    constexpr std::string_view word = "credentials";
-    if (lines.get(file, line).find(word) != std::string_view::npos) { return true; }
-    constexpr std::uint32_t far = 200; // a header further up than this is not looked for
-    for (std::uint32_t up = line; up-- > 1 && line - up < far;) {
-        std::string_view above = lines.get(file, up);
-        above.remove_prefix(std::min(above.find_first_not_of(" \t"), above.size()));
-        if (above.starts_with('[')) { return above.find(word) != std::string_view::npos; }
-    }
-    return false;
-}
-
-/// Stars for the strings of a line of credentials that aren't the value of `file`, `env` or `command`.
-std::string masked_credentials(std::string_view line) {
-    std::string out(line);
-    std::string_view key;
-    std::size_t word = 0;
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        const char c = out[i];
-        if (c == '=') {
-            std::size_t end = i;
-            while (end > word && (line[end - 1] == ' ' || line[end - 1] == '\t')) { --end; }
-            key = line.substr(word, end - word);
-            if (const auto dot = key.rfind('.'); dot != std::string_view::npos) { key = key.substr(dot + 1); }
-        } else if (c == '"' || c == '\'') {
-            const bool open = key == "file" || key == "env" || key == "command" || key.empty();
-            for (++i; i < out.size() && out[i] != c; ++i) {
-                const bool escaped = out[i] == '\\' && c == '"';
-                if (!open) { out[i] = '*'; }
-                if (escaped && i + 1 < out.size()) {
-                    ++i;
-                    if (!open) { out[i] = '*'; }
-                }
-            }
-        } else if (c == '{' || c == ',' || c == '[') {
-            word = i + 1;
-            if (c == '{') { key = "{"; }
-        } else if (word == i && (c == ' ' || c == '\t')) {
-            word = i + 1;
-        }
-    }
-    return out;
-}
 
 /// A source line as a terminal may show it, and where its columns are.
 struct Snippet {
@@ -199,7 +155,9 @@ private:
             fmt::format("{}:{}:{}\n", printable(sources_.files[span.file].path), span.begin.line, span.begin.column);
 
         std::string line(lines_.get(span.file, span.begin.line));
-        if (about_credentials(lines_, span.file, span.begin.line)) { line = masked_credentials(line); }
+        auto [secrets, fresh] = secrets_.try_emplace(span.file);
+        if (fresh) { secrets->second = SecretLines(sources_.files[span.file].text); }
+        line = secrets->second.masked(span.begin.line, line);
         mask(line, span);
         Snippet made = snippet(line);
         const std::size_t last = made.columns.size() - 1;
@@ -237,6 +195,7 @@ private:
     const Sources& sources_;
     const Diagnostics& diagnostics_;
     Lines lines_;
+    std::unordered_map<std::uint32_t, SecretLines> secrets_;
     Paint paint_;
     std::string out_;
     std::size_t gutter_ = 1;

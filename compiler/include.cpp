@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <unordered_map>
 
 namespace microvmc {
@@ -13,6 +14,23 @@ namespace microvmc {
 namespace {
 
 constexpr std::size_t max_files = 256; // also the depth of the recursion
+
+/// A file that a relative path in `from` named, as people know it who know `from` by its path: relative where that is.
+std::string shown_path(const std::string& path, const SourceFile& from) {
+    if (!path.starts_with('/') || from.path.starts_with('/')) { return path; }
+    const std::filesystem::path folder = std::filesystem::path(from.path).parent_path();
+    return (folder / std::filesystem::path(path).lexically_relative(from.directory)).lexically_normal().string();
+}
+
+/// For a place that isn't meant as a pattern, as glob(7) has it.
+std::string escaped(std::string_view directory) {
+    std::string out;
+    for (const char c : directory) {
+        if (c == '*' || c == '?' || c == '[' || c == '\\') { out += '\\'; }
+        out += c;
+    }
+    return out;
+}
 
 class Includes {
 public:
@@ -69,14 +87,18 @@ private:
                 is_inherited_marker(pattern)) {
                 continue; // so does it here
             }
-            const std::string path = absolute_path(sources_.files[file].directory, *text);
+            const std::string path = absolute_path(escaped(sources_.files[file].directory), *text);
             Included found = read_ ? read_(path) : Included{{}, "files can't be included here"};
             if (!found.problem.empty()) {
                 diagnostics_.error(codes::include_failed, pattern.span,
                                    fmt::format("can't include `{}`: {}", printable(*text), found.problem));
                 continue;
             }
-            for (SourceFile& each : found.files) { add(std::move(each), pattern.span); }
+            for (SourceFile& each : found.files) {
+                each.included = true;
+                if (!text->starts_with('/')) { each.path = shown_path(each.path, sources_.files[file]); }
+                add(std::move(each), pattern.span);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ class JsonShapes {
 public:
     using Json = nlohmann::ordered_json;
 
-    /// All members are there, and no other. Gives a reference to it, called `name`.
+    /// All members are there, but for sparse ones, and no other. Gives a reference to it, called `name`.
     template <typename Class, typename... Fields>
     Json object(const std::string& name, const std::tuple<Fields...>& fields);
     /// One of an enumeration's words.
@@ -45,6 +45,9 @@ inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const std::string* /*
 }
 inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const bool* /*type*/) {
     return {{"type", "boolean"}};
+}
+inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const double* /*type*/) {
+    return {{"type", "number"}};
 }
 template <typename Number>
 requires(std::is_integral_v<Number> && !std::is_same_v<Number, bool>) JsonShapes::Json
@@ -71,7 +74,7 @@ JsonShapes::Json JsonShapes::object(const std::string& name, const std::tuple<Fi
         Json properties = Json::object();
         Json required = Json::array();
         const auto add = [&]<typename Type>(const Field<Class, Type>& each) {
-            required.push_back(each.key);
+            if (!each.sparse) { required.push_back(each.key); }
             properties[each.key] = json_shape(*this, static_cast<const Type*>(nullptr));
         };
         std::apply([&](const auto&... each) { (add(each), ...); }, fields);

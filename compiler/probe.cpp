@@ -1,4 +1,5 @@
 #include "compiler/digest.h"
+#include "compiler/named_paths.h"
 #include "compiler/resolve.h"
 
 #include <algorithm>
@@ -23,6 +24,10 @@ std::vector<std::string> paths_to_probe(const Config& config, std::string_view s
             if (hypervisor.program) { paths.insert(hypervisor.program->value); }
         }
         if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
+        for (const NamedPath& named : named_paths(vm)) { paths.insert(named.path->value); }
+        for (const VolumeConfig& volume : vm.volumes) {
+            if (volume.backing) { paths.insert(volume.backing->value); }
+        }
     }
     return {paths.begin(), paths.end()};
 }
@@ -37,7 +42,9 @@ std::vector<std::string> kernels_to_probe(const Config& config) {
 
 PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed) {
     PlanDigests made;
-    for (const SourceFile& file : sources.files) { made.sources[file.path] = sha256_hex(file.text); }
+    for (const SourceFile& file : sources.files) {
+        made.sources.push_back({file.path, sha256_hex(file.text), file.included});
+    }
 
     // Sizes and paths of images change as machines run, and no plan goes by them once it is made.
     std::string text =

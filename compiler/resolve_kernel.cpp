@@ -47,12 +47,12 @@ bool host_kernel(const Inputs& in, Draft& draft) {
     const Span span = draft.config->kernel.span.known() ? draft.config->kernel.span : draft.config->name.span;
     const KernelFacts* unreadable = nullptr;
     for (const KernelFacts& kernel : in.facts.kernels) {
-        if (kernel.image == KernelImage::unknown) { continue; }
-        if (kernel.readable) {
+        if (!kernel.readable) { // what it is, nobody knows
+            if (unreadable == nullptr) { unreadable = &kernel; }
+        } else if (kernel.image != KernelImage::unknown) {
             draft.plan.kernel = planned(in, kernel);
             return true;
         }
-        if (unreadable == nullptr) { unreadable = &kernel; }
     }
     auto& diagnostic = in.diagnostics.error(codes::no_kernel, span,
                                             unreadable == nullptr ? "the host has no kernel in /boot"
@@ -68,9 +68,10 @@ bool host_kernel(const Inputs& in, Draft& draft) {
 bool named_kernel(const Inputs& in, Draft& draft) {
     const auto& [path, span] = draft.config->kernel;
     const auto known = in.facts.named_kernels.find(path);
-    if (known == in.facts.named_kernels.end()) {
-        const PathFacts* facts = path_facts(in.facts, path);
-        const bool there = facts != nullptr && facts->kind != PathFacts::Kind::missing;
+    const PathFacts* facts = path_facts(in.facts, path);
+    const bool missing = facts != nullptr && facts->kind == PathFacts::Kind::missing;
+    if (known == in.facts.named_kernels.end() || missing) {
+        const bool there = facts != nullptr && !missing;
         in.diagnostics
             .error(there ? codes::bad_kernel : codes::missing_path, span,
                    there ? fmt::format("`{}` is no kernel", path) : fmt::format("there is no kernel `{}`", path))

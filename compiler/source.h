@@ -37,6 +37,7 @@ struct SourceFile {
     std::string path;
     std::string directory;
     std::string text;
+    bool included = false; ///< another source names it; it was not given itself
 };
 
 /// Everything that was read, in the order in which it was read.

@@ -135,6 +135,26 @@ std::string format_duration(std::int64_t ms) {
     return text;
 }
 
+namespace {
+
+/// The candidate that is a beginning of `wrong` ("mem" of "memory"), the longest such, else the shortest that `wrong`
+/// is a beginning of.
+std::string_view shortened(std::string_view wrong, std::span<const std::string_view> candidates) {
+    constexpr std::size_t least = 3;
+    std::string_view shorter;
+    std::string_view longer;
+    for (const std::string_view candidate : candidates) {
+        if (candidate.size() < least || wrong.size() < least) { continue; }
+        if (wrong.starts_with(candidate) && candidate.size() > shorter.size()) { shorter = candidate; }
+        if (candidate.starts_with(wrong) && (longer.empty() || candidate.size() < longer.size())) {
+            longer = candidate;
+        }
+    }
+    return shorter.empty() ? longer : shorter;
+}
+
+} // namespace
+
 std::string_view nearest(std::string_view wrong, std::span<const std::string_view> candidates) {
     constexpr std::size_t longest = 40;
     if (wrong.empty() || wrong.size() > longest) { return {}; }
@@ -171,7 +191,7 @@ std::string_view nearest(std::string_view wrong, std::span<const std::string_vie
             best = candidate;
         }
     }
-    return best;
+    return best.empty() ? shortened(wrong, candidates) : best;
 }
 
 char32_t next_code_point(std::string_view text, std::size_t& i) {

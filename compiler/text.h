@@ -21,7 +21,8 @@ std::string format_duration(std::int64_t ms);
 /// A whole decimal number without sign; none when it is anything else or too big.
 std::optional<std::int64_t> parse_number(std::string_view text);
 
-/// The candidate that was probably meant, by edit distance; empty when none is near.
+/// The candidate that was probably meant, by edit distance, else by its beginning (`mem` for `memory`); empty when none
+/// is near.
 std::string_view nearest(std::string_view wrong, std::span<const std::string_view> candidates);
 
 /// Columns that a terminal gives this code point: 0, 1 or 2.

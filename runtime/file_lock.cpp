@@ -12,11 +12,12 @@
 
 namespace microvmc {
 
-FileLock::FileLock(const std::string& path, std::chrono::milliseconds timeout, const std::string& what) {
+FileLock::FileLock(const std::string& path, std::chrono::milliseconds timeout, const std::string& what, Kind kind) {
     fd_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd_) { throw Error(fmt::format("can't open the lock {}: {}", path, std::strerror(errno))); }
     const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+    const int operation = (kind == Kind::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+    while (::flock(fd_.get(), operation) != 0) {
         const int why = errno;
         if (why == EINTR) { continue; }
         if (why != EWOULDBLOCK || std::chrono::steady_clock::now() >= deadline) {

@@ -117,6 +117,14 @@ void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const
             return;
         }
     }
+    // One that was kept when its machine's record was destroyed.
+    const auto kept = facts.paths.find(volume.image);
+    if (kept != facts.paths.end() && kept->second.kind == PathFacts::Kind::file) {
+        if (volume.format == "raw" && kept->second.size >> 20U < volume.size_mib) {
+            actions.emplace_back(GrowVolume{.image = volume.image, .size_mib = volume.size_mib});
+        }
+        return;
+    }
     make_directories(actions, facts.state_dir, parent_of(volume.image));
     actions.emplace_back(CreateVolume{.volume = volume, .mkfs = mkfs_argv(volume, tool(facts, "mke2fs").path)});
 }
@@ -239,7 +247,7 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     actions.emplace_back(stop_of(observed, place.runtime_dir));
     actions.emplace_back(RemoveTree{place.runtime_dir});
     actions.emplace_back(RemoveDirectory{parent_of(place.runtime_dir)});
-    for (const char* name : {"console.log", "vmm.log", "end.json"}) {
+    for (const char* name : {"console.log", "console.log.1", "vmm.log", "vmm.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
     }
     if (with_volumes && observed.plan) {
@@ -255,6 +263,10 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     actions.emplace_back(RemoveFile{record_path(place.state_dir)});
     actions.emplace_back(RemoveDirectory{place.state_dir});
     return actions;
+}
+
+std::string initramfs_path(const VmPlan& vm, const HostFacts& facts) {
+    return prepare(vm, facts).initramfs.output;
 }
 
 std::vector<Child> commands(const VmPlan& vm, const HostFacts& facts) {

@@ -32,6 +32,9 @@ struct MachinePlace {
 /// for it are deleted, too, last, but for those with `protect`; without, every image stays where it is.
 std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace& place, bool with_volumes);
 
+/// Where the image that the machine would be started with now lies.
+std::string initramfs_path(const VmPlan& vm, const HostFacts& facts);
+
 /// The VMM's exact command lines of one machine, for `plan --commands`.
 std::vector<Child> commands(const VmPlan& vm, const HostFacts& facts);
 

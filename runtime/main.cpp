@@ -38,6 +38,7 @@ int run_command(int argc, char** argv) {
     add_destroy(app, session);
     add_console(app, session);
     add_logs(app, session);
+    add_show(app, session);
     add_run(app, session);
     add_doctor(app, session);
     add_hypervisors(app, session);
@@ -45,6 +46,11 @@ int run_command(int argc, char** argv) {
     add_init(app, session);
     add_schema(app, session);
     add_completion(app, session);
+    app.parse_complete_callback([&] { // before the command's own
+        if (dashes == argv + argc || app.got_subcommand("run")) { return; }
+        throw CLI::ExtrasError("behind -- stands a command for the guest, which only `run` takes",
+                               CLI::ExitCodes::ExtrasError);
+    });
     try {
         app.parse(static_cast<int>(dashes - argv), argv);
     } catch (const CLI::ParseError& error) {

@@ -7,6 +7,7 @@
 #include "compiler/render.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
+#include "runtime/initramfs_cache.h"
 #include "runtime/lower.h"
 #include "runtime/terminal.h"
 
@@ -98,6 +99,7 @@ void apply(Session& session, const ApplyFlags& flags, Pipeline& pipeline, bool r
         complain(consoles_of_started(plan, changes));
         throw;
     }
+    prune_initramfs_cache(directories(), pipeline.facts);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (const VmChange& change : changes.vms) {
         if (!was_started(change.kind)) { continue; }

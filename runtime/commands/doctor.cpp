@@ -43,9 +43,9 @@ std::string kvm_remedy(const KvmFacts& kvm) {
 }
 
 Finding tool_finding(const HostFacts& facts, const std::string& name, const std::string& purpose,
-                     const std::string& package) {
+                     const std::string& install) {
     const auto found = facts.tools.find(name);
-    if (found == facts.tools.end()) { return {name, false, "missing; " + purpose, "apt install " + package}; }
+    if (found == facts.tools.end()) { return {name, false, "missing; " + purpose, install}; }
     const std::string& version = found->second.version;
     return {name, true, fmt::format("{}{}{}", found->second.path, version.empty() ? "" : " ", version), {}};
 }
@@ -67,13 +67,17 @@ std::vector<Finding> findings(const HostFacts& facts) {
     for (const Backend* backend : backends()) {
         for (const Traits::Program& program : backend->traits.programs) {
             if (program.arch != facts.arch) { continue; }
-            Finding finding = tool_finding(facts, std::string(program.name), "runs machines", "qemu-system-x86");
+            const Traits& traits = backend->traits;
+            const std::string install =
+                traits.install.empty() ? fmt::format("install {}", traits.title) : std::string(traits.install);
+            Finding finding = tool_finding(facts, std::string(program.name), "runs machines", install);
             finding.subject = std::string(backend->traits.name);
             all.push_back(finding);
         }
     }
-    all.push_back(tool_finding(facts, "mke2fs", "makes ext4 volumes", "e2fsprogs"));
-    all.push_back(tool_finding(facts, "busybox", "is the userland of guests without a root", "busybox-static"));
+    all.push_back(tool_finding(facts, "mke2fs", "makes ext4 volumes", "apt install e2fsprogs"));
+    all.push_back(
+        tool_finding(facts, "busybox", "is the userland of guests without a root", "apt install busybox-static"));
     if (facts.kernels.empty()) {
         all.push_back({"kernel", false, "none in /boot", "apt install linux-image-amd64, or name one with `kernel`"});
     }

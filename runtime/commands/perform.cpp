@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/executor.h"
+#include "runtime/initramfs_cache.h"
 #include "runtime/linux_host.h"
 #include "runtime/paths.h"
 #include "runtime/terminal.h"
@@ -12,6 +13,7 @@
 namespace microvmc {
 
 void perform_here(const std::vector<Action>& actions) {
+    const FileLock cache = hold_initramfs_cache(directories().state);
     LinuxHost host(supervisor_path());
     ProgressLine progress(STDERR_FILENO);
     std::size_t done = 0;

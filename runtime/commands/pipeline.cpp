@@ -1,6 +1,7 @@
 #include "runtime/commands/pipeline.h"
 
 #include "runtime/backend.h"
+#include "runtime/commands/include_reader.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 #include "runtime/facts/gather.h"
@@ -71,7 +72,7 @@ HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<st
 Pipeline load_sources(Sources sources) {
     Pipeline pipeline;
     pipeline.sources = std::move(sources);
-    pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics);
+    pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics, read_included);
     return pipeline;
 }
 
@@ -86,7 +87,9 @@ void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& 
     const ResolveOptions resolve_options{session.project, options.upgrade};
     pipeline.project = project_name(*pipeline.config, pipeline.sources, resolve_options);
     pipeline.facts = facts_for(pipeline, session);
-    if (!options.ignore_state) {
+    if (options.against) {
+        pipeline.observed = *options.against;
+    } else {
         const Directories where = directories();
         pipeline.observed = observe(where.state, where.runtime, pipeline.project);
     }

@@ -25,9 +25,9 @@ struct Pipeline {
 
 /// How far, and with what instead of this host.
 struct PipelineOptions {
-    bool upgrade = false;          ///< the host's newest kernel, whatever is pinned
-    bool ignore_state = false;     ///< as if nothing had been applied
-    std::vector<std::string> only; ///< names of machines; empty: all. Others are left as they are
+    bool upgrade = false;            ///< the host's newest kernel, whatever is pinned
+    std::optional<Observed> against; ///< compared with this instead of what runs and was recorded
+    std::vector<std::string> only;   ///< names of machines; empty: all. Others are left as they are
 };
 
 /// Reads and decodes: parse, decode.

@@ -1,3 +1,4 @@
+#include "runtime/commands/against.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/commands/pipeline.h"
 #include "runtime/commands/session.h"
@@ -24,6 +25,7 @@ struct PlanFlags {
     bool detailed_exitcode = false;
     bool commands = false;
     bool upgrade = false;
+    std::string against;
 };
 
 std::string commands_text(const Pipeline& pipeline) {
@@ -36,8 +38,24 @@ std::string commands_text(const Pipeline& pipeline) {
     return text;
 }
 
-nlohmann::json plan_json(const Pipeline& pipeline) {
-    return {{"version", plan_version}, {"plan", *pipeline.plan}, {"changes", *pipeline.changes}};
+nlohmann::json plan_json(const Pipeline& pipeline, const std::string& against) {
+    nlohmann::json json{{"version", plan_version}, {"plan", *pipeline.plan}, {"changes", *pipeline.changes}};
+    if (!against.empty()) { json["against"] = against; }
+    return json;
+}
+
+std::string plan_text(const Session& session, const Pipeline& pipeline, const std::string& against) {
+    const std::string text =
+        render_text(*pipeline.plan, *pipeline.changes, colour_on_stdout(session), terminal(STDOUT_FILENO).width);
+    return against.empty() ? text : fmt::format("Against {}, whatever runs:\n\n{}", printable(against), text);
+}
+
+// False: what it is to be compared with has errors, which were shown.
+bool take_against(Session& session, const PlanFlags& flags, const Pipeline& pipeline, PipelineOptions& options) {
+    if (flags.against.empty() || !pipeline.config) { return true; }
+    const std::string project = project_name(*pipeline.config, pipeline.sources, {session.project, flags.upgrade});
+    options.against = machines_of(flags.against, session, project);
+    return options.against.has_value();
 }
 
 } // namespace
@@ -53,11 +71,23 @@ void add_plan(CLI::App& app, Session& session) {
     command->add_flag("--detailed-exitcode", flags->detailed_exitcode, "Exit with 2 when apply would change something");
     command->add_flag("--commands", flags->commands, "Print the exact command lines of the hypervisors");
     command->add_flag("--upgrade", flags->upgrade, "Take the host's newest kernel instead of the pinned one");
+    command
+        ->add_option("--against", flags->against,
+                     "Compare with another microvm.toml or plan (saved, or of --json) instead of what runs")
+        ->type_name("FILE");
     command->callback([&session, flags] {
+        if (!flags->against.empty() && !flags->out.empty()) {
+            throw CLI::ValidationError("--out", "a plan made --against something else than what runs can't be applied");
+        }
         PipelineOptions options;
         options.upgrade = flags->upgrade;
         options.only = vm_names(session);
-        const Pipeline pipeline = compile(session, options);
+        Pipeline pipeline = load_sources(session);
+        if (!take_against(session, *flags, pipeline, options)) {
+            session.status = exit_failure;
+            return;
+        }
+        compile(pipeline, session, options);
         if (!report(pipeline, session)) {
             session.status = exit_failure;
             return;
@@ -68,10 +98,9 @@ void add_plan(CLI::App& app, Session& session) {
         if (flags->commands) {
             print(commands_text(pipeline));
         } else if (session.json) {
-            print(plan_json(pipeline).dump(2) + "\n");
+            print(plan_json(pipeline, flags->against).dump(2) + "\n");
         } else {
-            print(render_text(*pipeline.plan, *pipeline.changes, colour_on_stdout(session),
-                              terminal(STDOUT_FILENO).width));
+            print(plan_text(session, pipeline, flags->against));
         }
         if (flags->detailed_exitcode && !pipeline.changes->empty()) { session.status = exit_differs; }
     });

@@ -60,6 +60,7 @@ void add_stop(CLI::App& app, Session& session);
 void add_destroy(CLI::App& app, Session& session);
 void add_console(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
+void add_show(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_hypervisors(CLI::App& app, Session& session);

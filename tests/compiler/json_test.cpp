@@ -84,6 +84,13 @@ TEST(Digests, SayWhatChanged) {
     EXPECT_EQ(digests(sources, facts, observed), before);
     sources.files[0].text += "\n";
     EXPECT_NE(digests(sources, facts, observed).sources, before.sources);
+    sources.files[0].text = "[vm.a]";
+    sources.files.push_back({"a.toml", "/", "", true});
+    const std::vector<SourceDigest> both = digests(sources, facts, observed).sources;
+    ASSERT_EQ(both.size(), 2U) << "in the order in which they are merged, not by name";
+    EXPECT_EQ(both[0], before.sources[0]);
+    EXPECT_EQ(both[1].path, "a.toml");
+    EXPECT_TRUE(both[1].included);
     HostFacts upgraded = facts;
     upgraded.tools.at("qemu-system-x86_64").identity.inode += 1;
     EXPECT_NE(digests(sources, upgraded, observed).facts, before.facts);

@@ -150,6 +150,31 @@ TEST(Include, IsMergedBeforeAndOnce) {
     EXPECT_EQ(vm.kernel_params[2].value, "main");
 }
 
+TEST(Include, PathsAreShownAsThoseOfTheIncludingFile) {
+    const auto shown = [](const std::string& path, const std::string& directory, const std::string& said) {
+        Sources sources;
+        sources.files.push_back({path, directory, "include = ['" + said + "']"});
+        Diagnostics diagnostics;
+        std::string asked;
+        load(sources, {}, diagnostics, [&](const std::string& pattern) {
+            asked = pattern;
+            Included found;
+            found.files.push_back({"/p/conf.d/x.toml", "/p/conf.d", "[vm.a]"});
+            return found;
+        });
+        EXPECT_TRUE(sources.files.at(1).included);
+        return sources.files.at(1).path + " " + asked;
+    };
+    EXPECT_EQ(shown("microvm.toml", "/p", "conf.d/x.toml"), "conf.d/x.toml /p/conf.d/x.toml");
+    EXPECT_EQ(shown("p/microvm.toml", "/p", "conf.d/x.toml"), "p/conf.d/x.toml /p/conf.d/x.toml");
+    EXPECT_EQ(shown("../microvm.toml", "/p", "conf.d/x.toml"), "../conf.d/x.toml /p/conf.d/x.toml");
+    EXPECT_EQ(shown("a/b.toml", "/p/a", "../conf.d/x.toml"), "conf.d/x.toml /p/conf.d/x.toml");
+    EXPECT_EQ(shown("/p/microvm.toml", "/p", "conf.d/x.toml"), "/p/conf.d/x.toml /p/conf.d/x.toml");
+    EXPECT_EQ(shown("microvm.toml", "/p", "/p/conf.d/x.toml"), "/p/conf.d/x.toml /p/conf.d/x.toml");
+    // The directory is no pattern, whatever it is called.
+    EXPECT_EQ(shown("microvm.toml", "/p[1]", "*.toml").substr(22), "/p\\[1]/*.toml");
+}
+
 TEST(Include, CyclesAndFailuresAreReported) {
     const IncludeReader read = [](const std::string& pattern) {
         Included found;
