@@ -52,16 +52,13 @@ TableNames table_names(const TableSchema& root) {
 }
 
 std::string unbuilt_text(const KeySchema& key, std::span<const Traits> traits) {
-    constexpr std::string_view nobody = "No hypervisor does this yet";
-    if (key.unbuilt == "leave it out") { return fmt::format("{}.", nobody); }
-    if (!key.unbuilt.empty()) { return fmt::format("{}: {}.", nobody, key.unbuilt); }
     if (key.needs.empty()) { return {}; }
     const auto is_missing = [traits](std::string_view capability) {
         return std::ranges::none_of(traits, [capability](const Traits& each) {
             return each.capability(capability).support != Support::unsupported;
         });
     };
-    if (!key.needs.ends_with('*')) { return is_missing(key.needs) ? fmt::format("{}.", nobody) : std::string(); }
+    if (!key.needs.ends_with('*')) { return is_missing(key.needs) ? "No hypervisor does this yet." : ""; }
     std::vector<std::string> missing;
     for (const std::string_view word : key.words) {
         const auto capability = std::string(key.needs.substr(0, key.needs.size() - 1)).append(word);

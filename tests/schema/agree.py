@@ -60,7 +60,7 @@ def golden_plans():
     for path in paths:
         with open(path, "rb") as file:
             document = json.load(file)
-        document["digests"] = {"sources": {}, "facts": "", "observed": ""}  # the golden files leave them out
+        document["digests"] = {"sources": [], "facts": "", "observed": ""}  # the golden files leave them out
         problem = why_not(plan, document)
         if problem:
             fail(f"{path}: {problem}")
