@@ -2,6 +2,7 @@
 
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
+#include "compiler/json_shape.h"
 #include "compiler/json_text.h"
 
 namespace microvmc {
@@ -120,6 +121,13 @@ void json_text(JsonText& out, const KernelImage& image) {
 }
 void json_text(JsonText& out, const FileIdentity& identity) {
     text_fields(out, identity, identity_fields);
+}
+
+nlohmann::ordered_json json_shape(JsonShapes& /*shapes*/, const KernelImage* /*type*/) {
+    return JsonShapes::words(images);
+}
+nlohmann::ordered_json json_shape(JsonShapes& shapes, const FileIdentity* /*type*/) {
+    return shapes.object<FileIdentity>("file-identity", identity_fields);
 }
 
 } // namespace microvmc

@@ -3,7 +3,9 @@
 #include "compiler/facts_json.h"
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
+#include "compiler/json_shape.h"
 #include "compiler/json_text.h"
+#include "compiler/plan_schema.h"
 
 namespace microvmc {
 
@@ -422,6 +424,106 @@ std::string to_json_text(const Plan& plan) {
     out.reserve(plan.vms.size() * 5000 + 4096); // of a usual machine; growing by copies takes longer than the writing
     json_text(out, plan);
     return out.take() + "\n";
+}
+
+// For the JSON Schema: a new struct of the plan needs its line here.
+using Shape = JsonShapes::Json;
+
+Shape json_shape(JsonShapes& /*shapes*/, const ReadyPlan::Kind* /*type*/) {
+    return JsonShapes::words(ready_kinds);
+}
+Shape json_shape(JsonShapes& /*shapes*/, const RootPlan::Kind* /*type*/) {
+    return JsonShapes::words(root_kinds);
+}
+Shape json_shape(JsonShapes& shapes, const Origin* /*type*/) {
+    return shapes.object<Origin>("origin", origin_fields);
+}
+Shape json_shape(JsonShapes& shapes, const KernelPlan* /*type*/) {
+    return shapes.object<KernelPlan>("kernel", kernel_fields);
+}
+Shape json_shape(JsonShapes& shapes, const VolumePlan* /*type*/) {
+    return shapes.object<VolumePlan>("volume", volume_fields);
+}
+Shape json_shape(JsonShapes& shapes, const SharePlan* /*type*/) {
+    return shapes.object<SharePlan>("share", share_fields);
+}
+Shape json_shape(JsonShapes& shapes, const ForwardPlan* /*type*/) {
+    return shapes.object<ForwardPlan>("forward", forward_fields);
+}
+Shape json_shape(JsonShapes& shapes, const InterfacePlan* /*type*/) {
+    return shapes.object<InterfacePlan>("interface", interface_fields);
+}
+Shape json_shape(JsonShapes& shapes, const ReadyPlan* /*type*/) {
+    return shapes.object<ReadyPlan>("ready", ready_fields);
+}
+Shape json_shape(JsonShapes& shapes, const RootPlan* /*type*/) {
+    return shapes.object<RootPlan>("root", root_fields);
+}
+Shape json_shape(JsonShapes& /*shapes*/, const BalloonPlan::Mode* /*type*/) {
+    return JsonShapes::words(balloon_modes);
+}
+Shape json_shape(JsonShapes& shapes, const HostDevicePlan* /*type*/) {
+    return shapes.object<HostDevicePlan>("device", host_device_fields);
+}
+Shape json_shape(JsonShapes& shapes, const BalloonPlan* /*type*/) {
+    return shapes.object<BalloonPlan>("balloon", balloon_fields);
+}
+Shape json_shape(JsonShapes& shapes, const CloudInitPlan* /*type*/) {
+    return shapes.object<CloudInitPlan>("cloud-init", cloud_init_fields);
+}
+Shape json_shape(JsonShapes& shapes, const GraphicsPlan* /*type*/) {
+    return shapes.object<GraphicsPlan>("graphics", graphics_fields);
+}
+Shape json_shape(JsonShapes& shapes, const CredentialPlan* /*type*/) {
+    return shapes.object<CredentialPlan>("credential", credential_fields);
+}
+Shape json_shape(JsonShapes& shapes, const RestartPlan* /*type*/) {
+    return shapes.object<RestartPlan>("restart", restart_fields);
+}
+Shape json_shape(JsonShapes& shapes, const LimitsPlan* /*type*/) {
+    return shapes.object<LimitsPlan>("limits", limits_fields);
+}
+Shape json_shape(JsonShapes& shapes, const NetworkPlan* /*type*/) {
+    return shapes.object<NetworkPlan>("network", network_fields);
+}
+Shape json_shape(JsonShapes& shapes, const SourceDigest* /*type*/) {
+    return shapes.object<SourceDigest>("source", source_fields);
+}
+Shape json_shape(JsonShapes& shapes, const PlanDigests* /*type*/) {
+    return shapes.object<PlanDigests>("digests", digest_fields);
+}
+Shape json_shape(JsonShapes& shapes, const VmPlan* /*type*/) {
+    return shapes.object<VmPlan>("vm", vm_fields);
+}
+
+std::string plan_json_schema() {
+    JsonShapes shapes;
+    const Shape reference = shapes.object<Plan>("plan", plan_fields);
+    Shape definitions = shapes.definitions();
+    definitions["plan"]["properties"]["version"] = {{"enum", Shape::array({plan_version})}};
+    const Shape changes{{"type", "array"},
+                        {"items",
+                         {{"type", "object"},
+                          {"required", {"vm", "kind", "summary", "keys"}},
+                          {"properties",
+                           {{"vm", {{"type", "string"}}},
+                            {"kind", {{"type", "string"}}},
+                            {"summary", {{"type", "string"}}},
+                            {"keys", {{"type", "array"}, {"items", {{"type", "object"}}}}}}}}}};
+    const Shape printed{
+        {"type", "object"},
+        {"required", {"version", "plan", "changes"}},
+        {"properties",
+         {{"version", {{"enum", Shape::array({plan_version})}}}, {"plan", reference}, {"changes", changes}}},
+        {"additionalProperties", false}};
+    const Shape schema{{"$schema", "http://json-schema.org/draft-07/schema#"},
+                       {"title", "microvmc plan"},
+                       {"description",
+                        "What `microvmc plan --out` saves, and what `plan --json` prints. Sizes are MiB, durations "
+                        "milliseconds, paths absolute. A change of meaning raises the version."},
+                       {"anyOf", {reference, printed}},
+                       {"definitions", definitions}};
+    return schema.dump(2) + "\n";
 }
 
 } // namespace microvmc

@@ -41,6 +41,11 @@ int run_command(int argc, char** argv) {
     add_show(app, session);
     add_run(app, session);
     add_doctor(app, session);
+    add_hypervisors(app, session);
+    add_explain(app, session);
+    add_init(app, session);
+    add_schema(app, session);
+    add_completion(app, session);
     app.parse_complete_callback([&] { // before the command's own
         if (dashes == argv + argc || app.got_subcommand("run")) { return; }
         throw CLI::ExtrasError("behind -- stands a command for the guest, which only `run` takes",

@@ -63,5 +63,10 @@ void add_logs(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
+void add_hypervisors(CLI::App& app, Session& session);
+void add_explain(CLI::App& app, Session& session);
+void add_init(CLI::App& app, Session& session);
+void add_schema(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
 
 } // namespace microvmc

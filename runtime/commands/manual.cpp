@@ -1,0 +1,131 @@
+#include "runtime/commands/manual.h"
+
+#include "compiler/roff.h"
+#include "runtime/commands/command_line.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace microvmc {
+
+namespace {
+
+constexpr const char* ending = R"(.SH EXIT STATUS
+.TP
+.B 0
+Done.
+.TP
+.B 1
+Failure.
+.TP
+.B 2
+Only from
+.BR "plan \-\-detailed\-exitcode" :
+apply would change something.
+.TP
+.B 3
+A lock or a deadline ran out.
+.TP
+.B 64
+The command line is wrong.
+.PP
+.B microvmc run
+gives the guest's status, 255 when the guest panicked, and 125 when it never ran.
+.SH ENVIRONMENT
+.TP
+.B MICROVMC_PROJECT
+The project's name, as
+.BR \-\-project .
+.TP
+.B MICROVMC_STATE_DIR
+Instead of
+.IR /var/lib/microvmc ;
+absolute.
+.TP
+.B MICROVMC_RUNTIME_DIR
+Instead of
+.IR /run/microvmc ;
+absolute.
+.TP
+.B MICROVMC_LIBEXEC
+Where the supervisor and the guest's init are.
+.TP
+.BR XDG_STATE_HOME ", " XDG_RUNTIME_DIR
+Where an ordinary user's directories are, by the XDG Base Directory Specification.
+.TP
+.B NO_COLOR
+When set, output has no colour.
+.SH FILES
+.TP
+.I microvm.toml
+The project, of the current directory or the nearest above it; see
+.BR microvm.toml (5).
+.TP
+.IR /var/lib/microvmc ", " ~/.local/state/microvmc
+Volumes, pinned kernels, what was applied last, logs: root's and an ordinary user's.
+.TP
+.IR /run/microvmc ", " $XDG_RUNTIME_DIR/microvmc
+Locks and sockets of the machines that run.
+.SH EXAMPLES
+.EX
+microvmc init hello && cd hello
+microvmc plan
+microvmc apply
+microvmc run \-\- uname \-a
+.EE
+.SH SEE ALSO
+.BR microvm.toml (5)
+)";
+
+std::string option_entry(const CLI::Option& option) {
+    std::vector<std::string> names;
+    for (const std::string& name : option_names(option)) {
+        names.push_back(fmt::format("\\fB{}\\fP", roff_text(name)));
+    }
+    std::string head = fmt::format("{}", fmt::join(names, ", "));
+    const std::vector<std::string> words = argument_words(option);
+    if (!words.empty()) {
+        head += fmt::format(" {}", roff_text(fmt::format("{}", fmt::join(words, "|"))));
+    } else if (const std::string label = argument_label(option); !label.empty()) {
+        head += fmt::format(" \\fI{}\\fP", roff_text(label));
+    }
+    std::string text = fmt::format(".TP\n{}\n{}", head, roff_text(option.get_description()));
+    if (!option.get_default_str().empty()) {
+        text += fmt::format(" (default: {})", roff_text(option.get_default_str()));
+    }
+    if (!text.ends_with('.')) { text += "."; }
+    return text + "\n";
+}
+
+std::string command_text(const CLI::App& command) {
+    std::string usage = "microvmc " + command.get_name();
+    for (const CLI::Option* each : shown_positionals(command)) {
+        const std::string one = each->get_name() + (is_repeatable(*each) ? "..." : "");
+        usage += each->get_required() ? " " + one : " [" + one + "]";
+    }
+    std::string text = fmt::format(".SS \"{}\"\n{}.\n", roff_text(usage), roff_text(command.get_description()));
+    for (const CLI::Option* each : shown_positionals(command)) {
+        text += fmt::format(".TP\n.I {}\n{}.\n", roff_text(each->get_name()), roff_text(each->get_description()));
+    }
+    for (const CLI::Option* each : shown_options(command)) {
+        if (each != command.get_help_ptr()) { text += option_entry(*each); }
+    }
+    if (const std::string footer = command.get_footer(); !footer.empty()) { text += ".PP\n" + roff_markup(footer); }
+    return text;
+}
+
+} // namespace
+
+std::string command_manual(const CLI::App& app) {
+    std::string text = fmt::format(".\\\" Made by ci/generate.\n.TH MICROVMC 1 \"\" \"microvmc {}\" \"User commands\"\n"
+                                   ".SH NAME\nmicrovmc \\- virtual machines from one file\n"
+                                   ".SH SYNOPSIS\n.B microvmc\n.I command\n.RI [ option ...]\n.RI [ argument ...]\n"
+                                   ".SH DESCRIPTION\n{}\n.PP\n"
+                                   "An argument that contains a slash, ends in .toml or .json, or is a single dot is a "
+                                   "file; any other is the name of a machine.\n.SH COMMANDS\n",
+                                   roff_text(app.version()), roff_text(app.get_description()));
+    for (const CLI::App* command : shown_commands(app)) { text += command_text(*command); }
+    return text + ending;
+}
+
+} // namespace microvmc
