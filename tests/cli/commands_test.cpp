@@ -20,6 +20,7 @@ constexpr const char* shop = R"(name = "shop"
 mem = "1GiB"
 [vm.db]
 extends = "base"
+volumes.data.size = "1GiB"
 [vm.web]
 count = 2
 )";
@@ -30,12 +31,13 @@ TEST(ShowCommand, PrintsMachinesByName) {
     const Ran all = cli.run({"show"});
     EXPECT_EQ(all.status, 0) << all.err;
     EXPECT_EQ(all.out, "name = \"shop\"  # microvm.toml:1\n\n"
-                       "[vm.db]       # microvm.toml:4\n"
-                       "mem = \"1GiB\"  # microvm.toml:3, from template base\n\n"
-                       "[vm.web-1]  # microvm.toml:6\n\n"
-                       "[vm.web-2]  # microvm.toml:6\n");
-    EXPECT_EQ(cli.run({"show", "web-2"}).out, "[vm.web-2]  # microvm.toml:6\n");
-    EXPECT_EQ(cli.run({"show", "web"}).out, "[vm.web-1]  # microvm.toml:6\n\n[vm.web-2]  # microvm.toml:6\n");
+                       "[vm.db]                     # microvm.toml:4\n"
+                       "mem = \"1GiB\"                # microvm.toml:3, from template base\n"
+                       "volumes.data.size = \"1GiB\"  # microvm.toml:6\n\n"
+                       "[vm.web-1]  # microvm.toml:7\n\n"
+                       "[vm.web-2]  # microvm.toml:7\n");
+    EXPECT_EQ(cli.run({"show", "web-2"}).out, "[vm.web-2]  # microvm.toml:7\n");
+    EXPECT_EQ(cli.run({"show", "web"}).out, "[vm.web-1]  # microvm.toml:7\n\n[vm.web-2]  # microvm.toml:7\n");
     const Ran none = cli.run({"show", "wep"});
     EXPECT_EQ(none.status, 1);
     EXPECT_THAT(none.err, HasSubstr("no machine is called wep"));
@@ -48,12 +50,13 @@ TEST(Plan, AgainstAnotherFile) {
     const Cli cli;
     cli.write("microvm.toml", shop);
     // Of no name, so that the directory's would be another project.
-    cli.write("old/old.toml", "[vm.db]\nmem = 512\n[vm.gone]\n[vm.web-1]\n");
+    cli.write("old/old.toml", "[vm.db]\nmem = 512\nvolumes.data.size = 1024\n[vm.gone]\n[vm.web-1]\n");
     const Ran ran = cli.run({"plan", "--against", "old/old.toml", "--detailed-exitcode"});
     EXPECT_EQ(ran.status, 2) << ran.err;
     EXPECT_THAT(ran.out, StartsWith("Against old/old.toml, whatever runs:\n\n"));
     EXPECT_THAT(ran.out, HasSubstr("! db "));
     EXPECT_THAT(ran.out, HasSubstr("512MiB -> 1GiB"));
+    EXPECT_THAT(ran.out, Not(HasSubstr("volumes.data"))) << "it is the same project's";
     EXPECT_THAT(ran.out, HasSubstr("+ web-2 "));
     EXPECT_THAT(ran.out, HasSubstr("- gone "));
     EXPECT_THAT(ran.out, HasSubstr("Plan: 1 create, 1 restart, 1 destroy."));
