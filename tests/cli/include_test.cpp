@@ -95,7 +95,7 @@ protected:
 
 TEST_F(SavedPlan, OfSeveralFilesKeepsTheirOrder) {
     const Ran ran = apply();
-    EXPECT_EQ(ran.status, 0) << ran.err;
+    ASSERT_EQ(ran.status, 0) << ran.err;
     const Ran status = cli.run({"status", "-f", "b.toml", "--json"});
     const nlohmann::json json = nlohmann::json::parse(status.out);
     EXPECT_EQ(json["vms"][0]["plan"]["vcpu"], 2);
