@@ -15,8 +15,6 @@
 
 namespace microvmc {
 
-struct KeySchema;
-
 template <typename T> using Opt = std::optional<Located<T>>;
 using Strings = std::vector<Located<std::string>>;
 /// A table of strings, in the order of the text.
@@ -183,12 +181,6 @@ struct Need {
     Span span;
 };
 
-/// A key that was written and that the project doesn't act upon yet.
-struct Unbuilt {
-    const KeySchema* key = nullptr;
-    Span span;
-};
-
 /// How an inherited value came to where it is used, for the note of a diagnostic.
 struct Route {
     Span span;
@@ -259,7 +251,6 @@ struct VmConfig {
     std::vector<HypervisorConfig> hypervisors;
 
     std::vector<Need> needs;
-    std::vector<Unbuilt> unbuilt;
     std::vector<Inherited> inherited; ///< of the values that `extends` and [defaults] gave
 };
 
@@ -285,7 +276,6 @@ struct Config {
     std::vector<VmConfig> templates;  ///< as written, without what they extend
     std::vector<NetworkConfig> networks;
     std::vector<VmConfig> vms; ///< in the order of the text, `count` expanded
-    std::vector<Unbuilt> unbuilt;
     std::vector<Route> routes; ///< how inherited values came to where they are used
 };
 

@@ -23,7 +23,6 @@ public:
 
     Config config() {
         Config config = prototype<Config>();
-        unbuilt_ = &config.unbuilt;
         keys(merged_.root, schema_of<Config>(), &config);
         return config;
     }
@@ -53,12 +52,6 @@ private:
     }
 
     void key(const Member& member, const KeySchema& key, void* object) {
-        const bool outer = std::exchange(in_unbuilt_, in_unbuilt_ || !key.unbuilt.empty());
-        read_key(member, key, object);
-        in_unbuilt_ = outer;
-    }
-
-    void read_key(const Member& member, const KeySchema& key, void* object) {
         switch (key.form) {
         case Form::table: one_table(member, key, object); return;
         case Form::named_tables: named_tables(member, key, object); return;
@@ -92,7 +85,6 @@ private:
         }
         auto value = values_.read(key, member.value);
         if (!value) { return; }
-        if (!is_default(key, *value)) { written(key, member.key_span); }
         inherited(member);
         needs(key, *value, member.value.span);
         key.slot.store(object, std::move(*value));
@@ -122,17 +114,19 @@ private:
         return false;
     }
 
-    /// Notes a key that the project doesn't act upon yet.
-    void written(const KeySchema& key, Span span) {
-        if (!key.unbuilt.empty()) { unbuilt_->push_back({&key, span}); }
-    }
-
     void needs(const KeySchema& key, const Value& value, Span span) {
-        if (key.needs.empty() || vm_ == nullptr || in_unbuilt_) { return; }
-        std::string_view word;
+        if (key.needs.empty() || vm_ == nullptr) { return; }
+        if (!key.needs.ends_with('*') && is_default(key, value)) { return; }
+        std::string_view word = "true";
         if (const bool* flag = std::get_if<bool>(&value.data)) { word = *flag ? "true" : "false"; }
         if (const auto* text = std::get_if<std::string>(&value.data)) { word = *text; }
+        if (const auto* texts = std::get_if<Strings>(&value.data); texts != nullptr && texts->empty()) { return; }
         need(key, word, span);
+    }
+
+    /// A table's or a collection's own.
+    void needs(const KeySchema& key, Span span) {
+        if (!key.needs.empty() && vm_ != nullptr) { need(key, "true", span); }
     }
 
     void need(const KeySchema& key, std::string_view word, Span span) {
@@ -142,14 +136,14 @@ private:
             if (word == "auto") { return; }
             made = std::string(name.substr(0, name.size() - 1)).append(word);
             name = made;
-        } else if (word == "false" || word == "none" || word == "auto" || word == "off") {
+        } else if (word == "false" || word == "no" || word == "none" || word == "auto" || word == "off") {
             return;
         }
         vm_->needs.push_back({find_capability(name), span});
     }
 
     void needs_of_defaults(const Table& table, const TableSchema& schema) {
-        if (vm_ == nullptr || in_unbuilt_) { return; }
+        if (vm_ == nullptr) { return; }
         for (const KeySchema& key : schema.keys) {
             if (key.needs.ends_with('*') && !key.default_text.empty() && table.find(key.name) == nullptr) {
                 need(key, key.default_text, element_);
@@ -193,7 +187,7 @@ private:
             diagnostic.help = table_help(key, member.value);
             return;
         }
-        written(key, member.key_span);
+        needs(key, member.key_span);
         const Span outer = std::exchange(element_, member.key_span);
         void* child = key.slot.child(object, {member.key, member.key_span}, member.key_span);
         const bool is_vm = key.table == &schema_of<VmConfig>();
@@ -222,7 +216,7 @@ private:
             wrong_type(member, "a table of named tables");
             return;
         }
-        written(key, member.key_span);
+        if (!table->members.empty()) { needs(key, member.key_span); }
         key.slot.reserve(object, std::min(table->members.size(), max_vms));
         for (const Member& element : table->members) {
             path_.push_back(element.key);
@@ -308,13 +302,11 @@ private:
 
     void enter(VmConfig* vm, std::string name, std::int64_t index) {
         vm_ = vm;
-        outer_unbuilt_ = std::exchange(unbuilt_, &vm->unbuilt);
         values_.set_instance(std::move(name), index);
     }
     void leave() {
         vm_ = nullptr;
         machine_ = false;
-        unbuilt_ = outer_unbuilt_;
         values_.set_instance({}, 0);
     }
 
@@ -329,7 +321,6 @@ private:
             return;
         }
         if (const Table* table = member.value.table()) {
-            if (!table->members.empty()) { written(key, member.key_span); }
             std::unordered_set<std::string> taken; // for those without a name, which only merging leaves here
             const bool all_named =
                 std::ranges::none_of(table->members, [](const Member& element) { return element.key.empty(); });
@@ -350,7 +341,6 @@ private:
             }
             return;
         }
-        if (!array->items.empty()) { written(key, member.key_span); }
         std::unordered_set<std::string> taken;
         for (const Node& item : array->items) {
             if (is_inherited_marker(item)) { continue; }
@@ -530,10 +520,7 @@ private:
     std::vector<std::string_view> path_;
     Span element_;           ///< of the innermost named thing, for what has no place of its own
     VmConfig* vm_ = nullptr; ///< the machine that is being read
-    std::vector<Unbuilt>* unbuilt_ = nullptr;
-    std::vector<Unbuilt>* outer_unbuilt_ = nullptr;
-    bool in_unbuilt_ = false; ///< within what is refused as a whole
-    bool machine_ = false;    ///< it is a [vm.NAME], with all that it inherits
+    bool machine_ = false;   ///< it is a [vm.NAME], with all that it inherits
     std::size_t machines_ = 0;
     std::size_t values_copied_ = 0;
     std::unordered_set<std::string> names_;

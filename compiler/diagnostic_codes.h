@@ -74,6 +74,7 @@ inline constexpr const char* address_outside = "E0416";
 inline constexpr const char* duplicate_address = "E0417";
 inline constexpr const char* memory_order = "E0418";
 inline constexpr const char* unknown_volume = "E0419";
+inline constexpr const char* overlapping_networks = "E0420";
 
 // The host and the hypervisors
 inline constexpr const char* no_hypervisor = "E0501";
@@ -82,10 +83,10 @@ inline constexpr const char* no_accel = "E0503";
 inline constexpr const char* no_kernel = "E0504";
 inline constexpr const char* missing_path = "E0505";
 inline constexpr const char* bad_kernel = "E0506";
-inline constexpr const char* not_built = "E0507";
 inline constexpr const char* too_many_vcpus = "E0508";
 inline constexpr const char* foreign_arch = "E0509";
 inline constexpr const char* no_free_port = "E0510";
+inline constexpr const char* too_many_devices = "E0511";
 
 // What exists already
 inline constexpr const char* volume_shrinks = "E0601";

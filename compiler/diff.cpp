@@ -50,6 +50,17 @@ bool is_size_of_volume(const std::string& key) {
     return key.starts_with("volumes.") && key.ends_with(".size");
 }
 
+// How a running machine takes a key without a restart, by what it was started with; empty: it doesn't.
+std::string in_place(const std::string& key, const VmPlan& running, const VmPlan& wanted) {
+    if (key == "mem" && running.mem_max_mib == wanted.mem_max_mib && running.in_place.contains(key)) {
+        return fmt::format("{}, mem-max {}", running.in_place.at(key), format_size(running.mem_max_mib));
+    }
+    if (is_size_of_volume(key) && running.in_place.contains("volumes.size")) {
+        return running.in_place.at("volumes.size");
+    }
+    return {};
+}
+
 // Why a key can't change while the machine runs, or how it does.
 std::string reason_of(const std::string& key, bool fixed, const VmPlan& vm) {
     if (!fixed) { return "microvmc's own, taken at once"; }
@@ -103,7 +114,9 @@ private:
     void add(const std::string& key, const std::string& was, const std::string& is, bool fixed) {
         // Another kernel has another pin.
         if (key == "kernel.pin" && before_.kernel.source != after_.kernel.source) { return; }
-        changes_.push_back({key, was, is, fixed, reason_of(key, fixed, after_), origin_of(after_, key)});
+        const std::string how = in_place(key, before_, after_);
+        changes_.push_back({key, was, is, fixed && how.empty(), how.empty() ? reason_of(key, fixed, after_) : how,
+                            origin_of(after_, key)});
     }
     void whole(const std::string& element, const std::string& was, const std::string& is, std::string reason) {
         if (!seen_.insert(element).second) { return; }
@@ -246,9 +259,19 @@ void take_in_place(VmPlan& running, const VmPlan& recorded) {
     running.ready = recorded.ready;
     running.startup_timeout_ms = recorded.startup_timeout_ms;
     running.shutdown_timeout_ms = recorded.shutdown_timeout_ms;
+    running.depends_on = recorded.depends_on;
+    running.restart = recorded.restart;
+    running.autostart = recorded.autostart;
+    running.pre_start = recorded.pre_start;
+    running.post_stop = recorded.post_stop;
+    running.kernel.config = recorded.kernel.config;
+    if (running.in_place.contains("mem")) { running.mem_mib = recorded.mem_mib; }
     for (VolumePlan& volume : running.volumes) {
         for (const VolumePlan& other : recorded.volumes) {
-            if (other.name == volume.name) { volume.protect = other.protect; }
+            if (other.name != volume.name) { continue; }
+            volume.protect = other.protect;
+            volume.mkfs_args = other.mkfs_args;
+            if (running.in_place.contains("volumes.size")) { volume.size_mib = other.size_mib; }
         }
     }
 }

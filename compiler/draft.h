@@ -47,6 +47,11 @@ const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
 void devices(const Inputs& in, Draft& draft);
 /// What the hypervisor gives to the devices: protocol of shares, the user network's addresses.
 void finish_devices(const Inputs& in, Draft& draft);
+/// The networks of the project; what is left open in them.
+void networks(const Inputs& in, Plan& plan);
+/// What machines have on the host beside ports: taps' names, CIDs, addresses in their networks.
+void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts);
+
 /// Gives each open host port a number: the one that it had, else by its names.
 void host_ports(const Inputs& in, std::vector<Draft>& drafts);
 

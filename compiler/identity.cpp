@@ -50,6 +50,32 @@ std::uint16_t derived_port(std::string_view project, std::string_view vm, std::s
     return static_cast<std::uint16_t>(20000 + number % 10000);
 }
 
+std::string derived_tap(std::string_view project, std::string_view vm, std::string_view interface) {
+    std::string name = "mv" + derived_mac(project, vm, interface);
+    std::erase(name, ':');
+    return name;
+}
+
+std::string derived_bridge(std::string_view project, std::string_view network) {
+    return "mvbr" + sha256_hex(joined("bridge", {project, network})).substr(0, 8);
+}
+
+std::string derived_subnet(std::string_view project, std::string_view network) {
+    const auto hash = sha256(joined("subnet", {project, network}));
+    return fmt::format("10.{}.{}.0/24", 64 + hash[0] % 64, hash[1]);
+}
+
+std::uint32_t derived_cid(std::string_view project, std::string_view vm) {
+    const auto hash = sha256(joined("cid", {project, vm}));
+    const std::uint32_t number = static_cast<std::uint32_t>(hash[0]) << 24 | static_cast<std::uint32_t>(hash[1]) << 16 |
+                                 static_cast<std::uint32_t>(hash[2]) << 8 | hash[3];
+    return 1000 + number % (0x8000'0000U - 1000);
+}
+
+std::string derived_machine_id(std::string_view project, std::string_view vm) {
+    return sha256_hex(joined("machine-id", {project, vm})).substr(0, 32);
+}
+
 std::string pin_name(const KernelFacts& kernel) {
     const auto& id = kernel.identity;
     const std::string hash = sha256_hex(

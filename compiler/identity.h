@@ -19,6 +19,16 @@ std::string derived_tag(std::string_view name, std::size_t most);
 /// The first port to try, 20000 to 29999.
 std::uint16_t derived_port(std::string_view project, std::string_view vm, std::string_view forward,
                            std::string_view proto);
+/// The name of a tap on the host: "mv" and the digits of the derived MAC.
+std::string derived_tap(std::string_view project, std::string_view vm, std::string_view interface);
+/// The name of a network's bridge on the host: "mvbr" and 8 hexadecimal digits.
+std::string derived_bridge(std::string_view project, std::string_view network);
+/// The first subnet to try: 10.X.Y.0/24, X from 64 to 127, away from what homes and clouds usually have.
+std::string derived_subnet(std::string_view project, std::string_view network);
+/// The first CID to try, 1000 to 2^31 (those below 3 have meanings of their own; vsock(7)).
+std::uint32_t derived_cid(std::string_view project, std::string_view vm);
+/// 32 hexadecimal digits (machine-id(5)).
+std::string derived_machine_id(std::string_view project, std::string_view vm);
 /// "6.1.0-56-amd64-0123456789abcdef": the directory of a pinned kernel below <state>/kernels.
 std::string pin_name(const KernelFacts& kernel);
 

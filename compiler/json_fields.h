@@ -13,6 +13,7 @@ namespace microvmc {
 template <typename Class, typename Member> struct Field {
     const char* key;
     Member Class::*member;
+    bool sparse = false; ///< left out when it has the struct's own default
 };
 
 template <typename Class, typename Member>
@@ -20,17 +21,45 @@ constexpr Field<Class, Member> field(const char* key, Member Class::*member) {
     return {key, member};
 }
 
+/// One that most objects don't have: it is left out when it has the struct's own default.
+template <typename Class, typename Member>
+constexpr Field<Class, Member> sparse(const char* key, Member Class::*member) {
+    return {key, member, true};
+}
+
+/// A default-constructed Class, for what sparse fields are compared with.
+template <typename Class> const Class& default_of() {
+    static const Class object{};
+    return object;
+}
+
+template <typename Class, typename Member> bool is_written(const Class& object, const Field<Class, Member>& field) {
+    return !field.sparse || !(object.*field.member == default_of<Class>().*field.member);
+}
+
 template <typename Class, typename... Fields>
 void write_fields(nlohmann::json& json, const Class& object, const std::tuple<Fields...>& fields) {
     json = nlohmann::json::object();
-    std::apply([&](const auto&... each) { ((json[each.key] = object.*each.member), ...); }, fields);
+    const auto write = [&](const auto& each) {
+        if (is_written(object, each)) { json[each.key] = object.*each.member; }
+    };
+    std::apply([&](const auto&... each) { (write(each), ...); }, fields);
 }
 
-/// Every key must be there, and no other. Throws nlohmann::json::exception that names the key.
+/// Every key must be there but for sparse ones, and no other. Throws nlohmann::json::exception that names the key.
 template <typename Class, typename... Fields>
 void read_fields(const nlohmann::json& json, Class& object, const std::tuple<Fields...>& fields) {
-    std::apply([&](const auto&... each) { (json.at(each.key).get_to(object.*each.member), ...); }, fields);
-    if (json.size() == sizeof...(Fields)) { return; }
+    std::size_t read = 0;
+    const auto read_one = [&](const auto& each) {
+        if (each.sparse && json.is_object() && !json.contains(each.key)) {
+            object.*each.member = default_of<Class>().*each.member;
+            return;
+        }
+        json.at(each.key).get_to(object.*each.member);
+        ++read;
+    };
+    std::apply([&](const auto&... each) { (read_one(each), ...); }, fields);
+    if (json.size() == read) { return; }
     for (auto item = json.begin(); item != json.end(); ++item) {
         const bool known =
             std::apply([&item](const auto&... each) { return ((item.key() == each.key) || ...); }, fields);

@@ -4,6 +4,10 @@
 
 namespace microvmc {
 
+void JsonText::number(double value) {
+    digits(value);
+}
+
 void JsonText::next() {
     if (!first_) { out_ += ','; }
     first_ = false;

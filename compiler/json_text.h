@@ -22,6 +22,7 @@ public:
     void string(std::string_view text);
     void number(std::int64_t value) { digits(value); }
     void number(std::uint64_t value) { digits(value); }
+    void number(double value);
     void boolean(bool value) { out_ += value ? "true" : "false"; }
     /// Between begin and end: `key` before each member, or `element` before each element.
     void begin(char bracket);
@@ -52,6 +53,9 @@ inline void json_text(JsonText& out, const std::string& text) {
 inline void json_text(JsonText& out, bool value) {
     out.boolean(value);
 }
+inline void json_text(JsonText& out, double value) {
+    out.number(value);
+}
 template <typename Number>
 requires(std::is_integral_v<Number> && !std::is_same_v<Number, bool>) void json_text(JsonText& out, Number value) {
     if constexpr (std::is_signed_v<Number>) {
@@ -81,7 +85,12 @@ template <typename T> void json_text(JsonText& out, const std::map<std::string, 
 template <typename Class, typename... Fields>
 void text_fields(JsonText& out, const Class& object, const std::tuple<Fields...>& fields) {
     out.begin('{');
-    std::apply([&](const auto&... each) { ((out.plain_key(each.key), json_text(out, object.*each.member)), ...); }, fields);
+    const auto write = [&](const auto& each) {
+        if (!is_written(object, each)) { return; }
+        out.plain_key(each.key);
+        json_text(out, object.*each.member);
+    };
+    std::apply([&](const auto&... each) { (write(each), ...); }, fields);
     out.end('}');
 }
 

@@ -7,23 +7,30 @@ namespace microvmc {
 bool operator==(const VmPlan& a, const VmPlan& b) {
     const auto kernel = [](const VmPlan& vm) {
         const KernelPlan& k = vm.kernel;
-        return std::tie(k.source, k.release, k.identity, k.pin, k.modules, k.image, k.params);
+        return std::tie(k.source, k.release, k.identity, k.pin, k.modules, k.config, k.initrd, k.image, k.params);
+    };
+    const auto machine = [](const VmPlan& vm) {
+        return std::tie(vm.name, vm.enabled, vm.hypervisor, vm.program, vm.program_version, vm.machine, vm.accel,
+                        vm.extra_args, vm.options, vm.arch, vm.cpu, vm.vcpu, vm.mem_mib, vm.mem_max_mib, vm.hugepages,
+                        vm.balloon, vm.firmware, vm.root, vm.cloud_init, vm.init, vm.hostname, vm.machine_id,
+                        vm.command, vm.env, vm.workdir);
     };
     const auto rest = [](const VmPlan& vm) {
-        return std::tie(vm.name, vm.enabled, vm.hypervisor, vm.program, vm.program_version, vm.machine, vm.accel,
-                        vm.extra_args, vm.options, vm.arch, vm.vcpu, vm.mem_mib, vm.root, vm.hostname, vm.command,
-                        vm.env, vm.workdir, vm.volumes, vm.shares, vm.interfaces, vm.ready, vm.startup_timeout_ms,
-                        vm.shutdown_timeout_ms, vm.state_dir, vm.runtime_dir);
+        return std::tie(vm.volumes, vm.shares, vm.interfaces, vm.host_devices, vm.vsock_cid, vm.console, vm.graphics,
+                        vm.credentials, vm.ready, vm.depends_on, vm.restart, vm.autostart, vm.startup_timeout_ms,
+                        vm.shutdown_timeout_ms, vm.limits, vm.vmm_user, vm.pre_start, vm.post_stop, vm.state_dir,
+                        vm.runtime_dir);
     };
-    return kernel(a) == kernel(b) && rest(a) == rest(b);
+    return kernel(a) == kernel(b) && machine(a) == machine(b) && rest(a) == rest(b);
 }
 
 std::vector<Device> VmPlan::devices() const {
     std::vector<Device> all;
-    all.reserve(volumes.size() + shares.size() + interfaces.size());
+    all.reserve(volumes.size() + shares.size() + interfaces.size() + host_devices.size());
     all.insert(all.end(), volumes.begin(), volumes.end());
     all.insert(all.end(), shares.begin(), shares.end());
     all.insert(all.end(), interfaces.begin(), interfaces.end());
+    all.insert(all.end(), host_devices.begin(), host_devices.end());
     return all;
 }
 

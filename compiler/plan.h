@@ -34,6 +34,8 @@ struct KernelPlan {
     /// Directory of the pin: holds `vmlinuz` (the copy), `vmlinux` (extracted when `image` is elf) and `modules/`.
     std::string pin;
     std::string modules; ///< the host's directory with modules.dep, copied from when pinned; empty: none
+    std::string config;  ///< the kernel's configuration, when the user named it
+    std::string initrd;  ///< the user's own initramfs, which runs after ours; empty: none
     KernelImage image = KernelImage::bzimage; ///< what the hypervisor is given
     std::string image_reason;                 ///< why that form
     std::vector<std::string> params;          ///< the whole command line, one parameter each, unquoted
@@ -53,7 +55,12 @@ struct VolumePlan {
     std::string mount_point; ///< empty: not mounted
     std::vector<std::string> mount_options;
     bool read_only = false;
+    bool direct = false; ///< past the host's page cache
+    std::string cache;   ///< the hypervisor's word; empty: its default
+    bool discard = false;
     bool auto_create = true;
+    std::vector<std::string> mkfs_args;
+    std::string backing; ///< absolute path of the image that a new one starts from
     bool protect = false;
 
     friend bool operator==(const VolumePlan&, const VolumePlan&) = default;
@@ -67,12 +74,22 @@ struct SharePlan {
     std::string proto = "9p";
     std::string security_model; ///< 9p: "none", "mapped-xattr", "passthrough"
     bool read_only = false;
+    std::string cache; ///< the server's word; empty: its default
+    bool posix_acl = false;
+    bool xattr = false;
+    bool dax = false;
+    std::string uid_map;
+    std::string gid_map;
+    std::string on_death = "restart"; ///< when its server dies: restart, stop
+    std::string socket;               ///< of a server that runs already; empty: one is started
+    std::vector<std::string> extra_args;
 
     friend bool operator==(const SharePlan&, const SharePlan&) = default;
 };
 
 struct ForwardPlan {
     std::string name;
+    std::string from = "host"; ///< who connects: host, guest
     std::string proto = "tcp"; ///< tcp, udp
     std::string host_address = "127.0.0.1";
     std::uint16_t host_port = 0;
@@ -85,18 +102,38 @@ struct ForwardPlan {
 struct InterfacePlan {
     std::string name;
     std::string type = "user";
+    std::string network; ///< a NetworkPlan's name; empty: none
+    std::string bridge;  ///< that its tap joins; empty: none
+    std::string link;    ///< macvtap: the host's interface
+    std::string id;      ///< tap, macvtap: its name on the host
     std::string mac;
-    std::vector<std::string> addresses; ///< with prefix length: "10.0.2.15/24"
+    std::vector<std::string> addresses; ///< with prefix length: "10.0.2.15/24"; or "dhcp" alone
     std::string gateway;
     std::vector<std::string> dns;
+    std::string mode;           ///< macvtap's
+    std::string vhost = "auto"; ///< auto, on, off
+    std::uint32_t queues = 1;
+    std::uint32_t mtu = 0;      ///< bytes; 0: the network's
+    std::uint64_t rate_mib = 0; ///< a second; 0: no limit
+    bool managed = true;        ///< made and removed by us
+    bool allow_spoofing = false;
     std::vector<ForwardPlan> forwards; ///< those that this interface carries
 
     friend bool operator==(const InterfacePlan&, const InterfacePlan&) = default;
 };
 
+/// A device of the host that is handed through.
+struct HostDevicePlan {
+    std::string name;
+    std::string bus;  ///< pci, usb
+    std::string path; ///< "0000:03:00.0", "0bda:2838"
+
+    friend bool operator==(const HostDevicePlan&, const HostDevicePlan&) = default;
+};
+
 /// Everything that a backend attaches; a backend visits it without a generic arm, so that a new kind does not compile
 /// until each backend has decided about it.
-using Device = std::variant<VolumePlan, SharePlan, InterfacePlan>;
+using Device = std::variant<VolumePlan, SharePlan, InterfacePlan, HostDevicePlan>;
 
 /// When a machine counts as up.
 struct ReadyPlan {
@@ -112,13 +149,76 @@ struct ReadyPlan {
 
 /// The root file system of the guest.
 struct RootPlan {
-    /// initramfs: the busybox userland that is carried in memory. share: a read-only share of `source`.
-    enum class Kind { initramfs, share } kind = Kind::initramfs;
-    std::string source;  ///< share: the directory, "/" for the host's own
-    std::string tag;     ///< share
-    bool overlay = true; ///< a tmpfs above it takes the writes
+    /// initramfs: the busybox userland that is carried in memory. share: a read-only share of `source`. image: a disk
+    /// image. dir, tar, oci: what a read-only image is made of. store: a Nix store closure, shared.
+    enum class Kind { initramfs, share, image, dir, tar, oci, store } kind = Kind::initramfs;
+    std::string source;            ///< absolute path on the host
+    std::string tag;               ///< share, store
+    std::string overlay = "tmpfs"; ///< what takes the writes: tmpfs, none, or a volume's name
+    std::string fs_type;           ///< of the image that is made: erofs, squashfs
+    std::string format;            ///< of `image`
+    std::uint32_t partition = 0;   ///< of `image`; 0: the whole disk
+    bool read_only = true;
 
     friend bool operator==(const RootPlan&, const RootPlan&) = default;
+};
+
+/// Memory that can be taken back from a running guest.
+struct BalloonPlan {
+    enum class Mode { off, on, automatic } mode = Mode::off;
+    std::uint64_t floor_mib = 0;   ///< automatic: what the guest always keeps; 0: no floor
+    std::uint64_t initial_mib = 0; ///< its size at start
+    bool deflate_on_oom = false;
+    bool free_page_reporting = false;
+
+    friend bool operator==(const BalloonPlan&, const BalloonPlan&) = default;
+};
+
+/// A NoCloud disk, by absolute paths; all empty: none.
+struct CloudInitPlan {
+    std::string user_data;
+    std::string meta_data;
+    std::string network_config;
+
+    friend bool operator==(const CloudInitPlan&, const CloudInitPlan&) = default;
+};
+
+struct GraphicsPlan {
+    std::string backend; ///< the hypervisor's word, "default"; empty: no display
+    std::string address;
+    std::uint16_t port = 0;
+    std::string socket;
+
+    friend bool operator==(const GraphicsPlan&, const GraphicsPlan&) = default;
+};
+
+/// Where a secret comes from, never the secret; one of the three says.
+struct CredentialPlan {
+    std::string name;
+    std::string file; ///< absolute path
+    std::string env;
+    std::vector<std::string> command; ///< argv on the host
+
+    friend bool operator==(const CredentialPlan&, const CredentialPlan&) = default;
+};
+
+struct RestartPlan {
+    std::string policy = "no"; ///< no, on-failure, always
+    std::int64_t delay_ms = 1'000;
+    std::uint32_t limit = 5;
+
+    friend bool operator==(const RestartPlan&, const RestartPlan&) = default;
+};
+
+/// What a machine may use of the host; 0: no limit.
+struct LimitsPlan {
+    double cpu = 0; ///< cores
+    std::uint64_t mem_mib = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t io_read_mib = 0;  ///< a second
+    std::uint64_t io_write_mib = 0; ///< a second
+
+    friend bool operator==(const LimitsPlan&, const LimitsPlan&) = default;
 };
 
 struct VmPlan {
@@ -137,12 +237,20 @@ struct VmPlan {
     std::map<std::string, std::string> options; ///< the backend's own keys of [vm.x.NAME], as text
 
     std::string arch;
+    std::string cpu; ///< its model; empty: the host's
     std::uint32_t vcpu = 1;
     std::uint64_t mem_mib = 512;
+    std::uint64_t mem_max_mib = 0; ///< what `mem` may become while it runs; 0: fixed
+    std::string hugepages;         ///< "2MiB", "1GiB", "true" (the host's default); empty: none
+    BalloonPlan balloon;
 
     KernelPlan kernel;
+    std::string firmware; ///< a path, or "default"; empty: a kernel is booted
     RootPlan root;
+    CloudInitPlan cloud_init;
+    std::string init; ///< path in the root; empty: its own
     std::string hostname;
+    std::string machine_id;           ///< 32 hexadecimal digits; empty: the root's own
     std::vector<std::string> command; ///< empty: the guest's own init (busybox userland: an idle one)
     std::map<std::string, std::string> env;
     std::string workdir;
@@ -150,10 +258,24 @@ struct VmPlan {
     std::vector<VolumePlan> volumes;
     std::vector<SharePlan> shares;
     std::vector<InterfacePlan> interfaces;
+    std::vector<HostDevicePlan> host_devices;
+    std::uint32_t vsock_cid = 0; ///< 0: no vsock
+    std::string console;         ///< serial, virtio, off; empty: the hypervisor's best
+    GraphicsPlan graphics;
+    std::vector<CredentialPlan> credentials;
 
     ReadyPlan ready;
+    std::vector<std::string> depends_on; ///< machines that are ready before this one starts
+    RestartPlan restart;
+    bool autostart = false;
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
+    LimitsPlan limits;
+    std::string vmm_user;                            ///< the host's user who runs the VMM; empty: ours
+    std::vector<std::vector<std::string>> pre_start; ///< argvs run on the host before it starts
+    std::vector<std::vector<std::string>> post_stop; ///< and after it stopped
+    /// Keys that a running machine takes without a restart, and how: "mem" -> "virtio-mem". The hypervisor's doing.
+    std::map<std::string, std::string> in_place;
 
     std::string state_dir;   ///< this machine's: <state>/projects/PROJECT/VM
     std::string runtime_dir; ///< this machine's: <run>/PROJECT/VM, holds the sockets
@@ -161,10 +283,26 @@ struct VmPlan {
     /// By key path as diff names it ("mem", "volumes.data.size"): where it was written. Left out of comparison.
     std::map<std::string, Origin> origins;
 
-    [[nodiscard]] std::vector<Device> devices() const; ///< volumes, shares, interfaces, in this order
+    [[nodiscard]] std::vector<Device> devices() const; ///< volumes, shares, interfaces, the host's, in this order
 };
-/// Compares all but `origins` and the reasons.
+/// Compares all but `origins`, the reasons and `in_place`, which say how and not what.
 bool operator==(const VmPlan& a, const VmPlan& b);
+
+/// A network of the project.
+struct NetworkPlan {
+    std::string name;
+    std::string mode = "nat";         ///< nat, routed, isolated
+    std::vector<std::string> subnets; ///< "10.9.0.0/24", the address of the network itself
+    std::string bridge;               ///< on the host
+    bool managed = true;              ///< the bridge is made and removed by us
+    std::string uplink;               ///< empty: by the host's routes
+    bool dhcp = true;
+    bool dns = true;
+    std::string domain;
+    std::uint32_t mtu = 0; ///< bytes; 0: the host's default
+
+    friend bool operator==(const NetworkPlan&, const NetworkPlan&) = default;
+};
 
 /// One file that a plan was made from.
 struct SourceDigest {
@@ -193,6 +331,7 @@ struct Plan {
     std::string arch;
     std::string host_summary; ///< "x86_64, TCG: KVM can't run cmpxchg16b"
     PlanDigests digests;
+    std::vector<NetworkPlan> networks;
     std::vector<VmPlan> vms; ///< in the order of the text
 
     friend bool operator==(const Plan&, const Plan&) = default;

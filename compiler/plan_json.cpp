@@ -16,8 +16,15 @@ constexpr Words<ReadyPlan::Kind, 7> ready_kinds{{{ReadyPlan::Kind::init, "init"}
                                                  {ReadyPlan::Kind::command, "command"},
                                                  {ReadyPlan::Kind::notify, "notify"},
                                                  {ReadyPlan::Kind::exit, "exit"}}};
-constexpr Words<RootPlan::Kind, 2> root_kinds{
-    {{RootPlan::Kind::initramfs, "initramfs"}, {RootPlan::Kind::share, "share"}}};
+constexpr Words<RootPlan::Kind, 7> root_kinds{{{RootPlan::Kind::initramfs, "initramfs"},
+                                               {RootPlan::Kind::share, "share"},
+                                               {RootPlan::Kind::image, "image"},
+                                               {RootPlan::Kind::dir, "dir"},
+                                               {RootPlan::Kind::tar, "tar"},
+                                               {RootPlan::Kind::oci, "oci"},
+                                               {RootPlan::Kind::store, "store"}}};
+constexpr Words<BalloonPlan::Mode, 3> balloon_modes{
+    {{BalloonPlan::Mode::off, "off"}, {BalloonPlan::Mode::on, "on"}, {BalloonPlan::Mode::automatic, "auto"}}};
 
 const auto origin_fields =
     std::tuple{field("file", &Origin::file), field("line", &Origin::line), field("column", &Origin::column)};
@@ -26,6 +33,8 @@ const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
                                       field("identity", &KernelPlan::identity),
                                       field("pin", &KernelPlan::pin),
                                       field("modules", &KernelPlan::modules),
+                                      sparse("config", &KernelPlan::config),
+                                      sparse("initrd", &KernelPlan::initrd),
                                       field("image", &KernelPlan::image),
                                       field("image-reason", &KernelPlan::image_reason),
                                       field("params", &KernelPlan::params)};
@@ -40,7 +49,12 @@ const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       field("mount-point", &VolumePlan::mount_point),
                                       field("mount-options", &VolumePlan::mount_options),
                                       field("read-only", &VolumePlan::read_only),
+                                      sparse("direct", &VolumePlan::direct),
+                                      sparse("cache", &VolumePlan::cache),
+                                      sparse("discard", &VolumePlan::discard),
                                       field("auto-create", &VolumePlan::auto_create),
+                                      sparse("mkfs-args", &VolumePlan::mkfs_args),
+                                      sparse("backing", &VolumePlan::backing),
                                       field("protect", &VolumePlan::protect)};
 const auto share_fields = std::tuple{field("name", &SharePlan::name),
                                      field("source", &SharePlan::source),
@@ -48,23 +62,77 @@ const auto share_fields = std::tuple{field("name", &SharePlan::name),
                                      field("tag", &SharePlan::tag),
                                      field("proto", &SharePlan::proto),
                                      field("security-model", &SharePlan::security_model),
-                                     field("read-only", &SharePlan::read_only)};
+                                     field("read-only", &SharePlan::read_only),
+                                     sparse("cache", &SharePlan::cache),
+                                     sparse("posix-acl", &SharePlan::posix_acl),
+                                     sparse("xattr", &SharePlan::xattr),
+                                     sparse("dax", &SharePlan::dax),
+                                     sparse("uid-map", &SharePlan::uid_map),
+                                     sparse("gid-map", &SharePlan::gid_map),
+                                     sparse("on-death", &SharePlan::on_death),
+                                     sparse("socket", &SharePlan::socket),
+                                     sparse("extra-args", &SharePlan::extra_args)};
 const auto forward_fields = std::tuple{field("name", &ForwardPlan::name),
+                                       sparse("from", &ForwardPlan::from),
                                        field("proto", &ForwardPlan::proto),
                                        field("host-address", &ForwardPlan::host_address),
                                        field("host-port", &ForwardPlan::host_port),
                                        field("guest-address", &ForwardPlan::guest_address),
                                        field("guest-port", &ForwardPlan::guest_port)};
-const auto interface_fields =
-    std::tuple{field("name", &InterfacePlan::name),        field("type", &InterfacePlan::type),
-               field("mac", &InterfacePlan::mac),          field("addresses", &InterfacePlan::addresses),
-               field("gateway", &InterfacePlan::gateway),  field("dns", &InterfacePlan::dns),
-               field("forwards", &InterfacePlan::forwards)};
+const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
+                                         field("type", &InterfacePlan::type),
+                                         sparse("network", &InterfacePlan::network),
+                                         sparse("bridge", &InterfacePlan::bridge),
+                                         sparse("link", &InterfacePlan::link),
+                                         sparse("id", &InterfacePlan::id),
+                                         field("mac", &InterfacePlan::mac),
+                                         field("addresses", &InterfacePlan::addresses),
+                                         field("gateway", &InterfacePlan::gateway),
+                                         field("dns", &InterfacePlan::dns),
+                                         sparse("mode", &InterfacePlan::mode),
+                                         sparse("vhost", &InterfacePlan::vhost),
+                                         sparse("queues", &InterfacePlan::queues),
+                                         sparse("mtu", &InterfacePlan::mtu),
+                                         sparse("rate-mib", &InterfacePlan::rate_mib),
+                                         sparse("managed", &InterfacePlan::managed),
+                                         sparse("allow-spoofing", &InterfacePlan::allow_spoofing),
+                                         field("forwards", &InterfacePlan::forwards)};
+const auto host_device_fields = std::tuple{field("name", &HostDevicePlan::name), field("bus", &HostDevicePlan::bus),
+                                           field("path", &HostDevicePlan::path)};
 const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind),       field("port", &ReadyPlan::port),
                                      field("path", &ReadyPlan::path),       field("text", &ReadyPlan::text),
                                      field("command", &ReadyPlan::command), field("status", &ReadyPlan::status)};
-const auto root_fields = std::tuple{field("kind", &RootPlan::kind), field("source", &RootPlan::source),
-                                    field("tag", &RootPlan::tag), field("overlay", &RootPlan::overlay)};
+const auto root_fields = std::tuple{field("kind", &RootPlan::kind),
+                                    field("source", &RootPlan::source),
+                                    field("tag", &RootPlan::tag),
+                                    field("overlay", &RootPlan::overlay),
+                                    sparse("fs-type", &RootPlan::fs_type),
+                                    sparse("format", &RootPlan::format),
+                                    sparse("partition", &RootPlan::partition),
+                                    sparse("read-only", &RootPlan::read_only)};
+const auto balloon_fields =
+    std::tuple{field("mode", &BalloonPlan::mode), sparse("floor-mib", &BalloonPlan::floor_mib),
+               sparse("initial-mib", &BalloonPlan::initial_mib), sparse("deflate-on-oom", &BalloonPlan::deflate_on_oom),
+               sparse("free-page-reporting", &BalloonPlan::free_page_reporting)};
+const auto cloud_init_fields =
+    std::tuple{sparse("user-data", &CloudInitPlan::user_data), sparse("meta-data", &CloudInitPlan::meta_data),
+               sparse("network-config", &CloudInitPlan::network_config)};
+const auto graphics_fields =
+    std::tuple{field("backend", &GraphicsPlan::backend), sparse("address", &GraphicsPlan::address),
+               sparse("port", &GraphicsPlan::port), sparse("socket", &GraphicsPlan::socket)};
+const auto credential_fields =
+    std::tuple{field("name", &CredentialPlan::name), sparse("file", &CredentialPlan::file),
+               sparse("env", &CredentialPlan::env), sparse("command", &CredentialPlan::command)};
+const auto restart_fields = std::tuple{field("policy", &RestartPlan::policy), field("delay-ms", &RestartPlan::delay_ms),
+                                       field("limit", &RestartPlan::limit)};
+const auto limits_fields = std::tuple{
+    sparse("cpu", &LimitsPlan::cpu), sparse("mem-mib", &LimitsPlan::mem_mib), sparse("pids", &LimitsPlan::pids),
+    sparse("io-read-mib", &LimitsPlan::io_read_mib), sparse("io-write-mib", &LimitsPlan::io_write_mib)};
+const auto network_fields = std::tuple{field("name", &NetworkPlan::name),       field("mode", &NetworkPlan::mode),
+                                       field("subnets", &NetworkPlan::subnets), field("bridge", &NetworkPlan::bridge),
+                                       field("managed", &NetworkPlan::managed), sparse("uplink", &NetworkPlan::uplink),
+                                       field("dhcp", &NetworkPlan::dhcp),       field("dns", &NetworkPlan::dns),
+                                       field("domain", &NetworkPlan::domain),   sparse("mtu", &NetworkPlan::mtu)};
 const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   field("enabled", &VmPlan::enabled),
                                   field("hypervisor", &VmPlan::hypervisor),
@@ -78,20 +146,41 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   field("extra-args", &VmPlan::extra_args),
                                   field("options", &VmPlan::options),
                                   field("arch", &VmPlan::arch),
+                                  sparse("cpu", &VmPlan::cpu),
                                   field("vcpu", &VmPlan::vcpu),
                                   field("mem-mib", &VmPlan::mem_mib),
+                                  sparse("mem-max-mib", &VmPlan::mem_max_mib),
+                                  sparse("hugepages", &VmPlan::hugepages),
+                                  sparse("balloon", &VmPlan::balloon),
                                   field("kernel", &VmPlan::kernel),
+                                  sparse("firmware", &VmPlan::firmware),
                                   field("root", &VmPlan::root),
+                                  sparse("cloud-init", &VmPlan::cloud_init),
+                                  sparse("init", &VmPlan::init),
                                   field("hostname", &VmPlan::hostname),
+                                  sparse("machine-id", &VmPlan::machine_id),
                                   field("command", &VmPlan::command),
                                   field("env", &VmPlan::env),
                                   field("workdir", &VmPlan::workdir),
                                   field("volumes", &VmPlan::volumes),
                                   field("shares", &VmPlan::shares),
                                   field("interfaces", &VmPlan::interfaces),
+                                  sparse("devices", &VmPlan::host_devices),
+                                  sparse("vsock-cid", &VmPlan::vsock_cid),
+                                  sparse("console", &VmPlan::console),
+                                  sparse("graphics", &VmPlan::graphics),
+                                  sparse("credentials", &VmPlan::credentials),
                                   field("ready", &VmPlan::ready),
+                                  sparse("depends-on", &VmPlan::depends_on),
+                                  sparse("restart", &VmPlan::restart),
+                                  sparse("autostart", &VmPlan::autostart),
                                   field("startup-timeout-ms", &VmPlan::startup_timeout_ms),
                                   field("shutdown-timeout-ms", &VmPlan::shutdown_timeout_ms),
+                                  sparse("limits", &VmPlan::limits),
+                                  sparse("vmm-user", &VmPlan::vmm_user),
+                                  sparse("pre-start", &VmPlan::pre_start),
+                                  sparse("post-stop", &VmPlan::post_stop),
+                                  sparse("in-place", &VmPlan::in_place),
                                   field("state-dir", &VmPlan::state_dir),
                                   field("runtime-dir", &VmPlan::runtime_dir),
                                   field("origins", &VmPlan::origins)};
@@ -107,6 +196,7 @@ const auto plan_fields = std::tuple{field("version", &Plan::version),
                                     field("arch", &Plan::arch),
                                     field("host-summary", &Plan::host_summary),
                                     field("digests", &Plan::digests),
+                                    sparse("networks", &Plan::networks),
                                     field("vms", &Plan::vms)};
 
 } // namespace
@@ -171,6 +261,60 @@ void to_json(nlohmann::json& json, const RootPlan& root) {
 void from_json(const nlohmann::json& json, RootPlan& root) {
     read_fields(json, root, root_fields);
 }
+void to_json(nlohmann::json& json, const BalloonPlan::Mode& kind) {
+    json = word_of(kind, balloon_modes);
+}
+void from_json(const nlohmann::json& json, BalloonPlan::Mode& kind) {
+    kind = from_word(json, balloon_modes);
+}
+void to_json(nlohmann::json& json, const HostDevicePlan& object) {
+    write_fields(json, object, host_device_fields);
+}
+void from_json(const nlohmann::json& json, HostDevicePlan& object) {
+    read_fields(json, object, host_device_fields);
+}
+void to_json(nlohmann::json& json, const BalloonPlan& object) {
+    write_fields(json, object, balloon_fields);
+}
+void from_json(const nlohmann::json& json, BalloonPlan& object) {
+    read_fields(json, object, balloon_fields);
+}
+void to_json(nlohmann::json& json, const CloudInitPlan& object) {
+    write_fields(json, object, cloud_init_fields);
+}
+void from_json(const nlohmann::json& json, CloudInitPlan& object) {
+    read_fields(json, object, cloud_init_fields);
+}
+void to_json(nlohmann::json& json, const GraphicsPlan& object) {
+    write_fields(json, object, graphics_fields);
+}
+void from_json(const nlohmann::json& json, GraphicsPlan& object) {
+    read_fields(json, object, graphics_fields);
+}
+void to_json(nlohmann::json& json, const CredentialPlan& object) {
+    write_fields(json, object, credential_fields);
+}
+void from_json(const nlohmann::json& json, CredentialPlan& object) {
+    read_fields(json, object, credential_fields);
+}
+void to_json(nlohmann::json& json, const RestartPlan& object) {
+    write_fields(json, object, restart_fields);
+}
+void from_json(const nlohmann::json& json, RestartPlan& object) {
+    read_fields(json, object, restart_fields);
+}
+void to_json(nlohmann::json& json, const LimitsPlan& object) {
+    write_fields(json, object, limits_fields);
+}
+void from_json(const nlohmann::json& json, LimitsPlan& object) {
+    read_fields(json, object, limits_fields);
+}
+void to_json(nlohmann::json& json, const NetworkPlan& object) {
+    write_fields(json, object, network_fields);
+}
+void from_json(const nlohmann::json& json, NetworkPlan& object) {
+    read_fields(json, object, network_fields);
+}
 void to_json(nlohmann::json& json, const SourceDigest& source) {
     write_fields(json, source, source_fields);
 }
@@ -232,6 +376,33 @@ void json_text(JsonText& out, const ReadyPlan& object) {
 }
 void json_text(JsonText& out, const RootPlan& object) {
     text_fields(out, object, root_fields);
+}
+void json_text(JsonText& out, const BalloonPlan::Mode& kind) {
+    out.string(word_of(kind, balloon_modes));
+}
+void json_text(JsonText& out, const HostDevicePlan& object) {
+    text_fields(out, object, host_device_fields);
+}
+void json_text(JsonText& out, const BalloonPlan& object) {
+    text_fields(out, object, balloon_fields);
+}
+void json_text(JsonText& out, const CloudInitPlan& object) {
+    text_fields(out, object, cloud_init_fields);
+}
+void json_text(JsonText& out, const GraphicsPlan& object) {
+    text_fields(out, object, graphics_fields);
+}
+void json_text(JsonText& out, const CredentialPlan& object) {
+    text_fields(out, object, credential_fields);
+}
+void json_text(JsonText& out, const RestartPlan& object) {
+    text_fields(out, object, restart_fields);
+}
+void json_text(JsonText& out, const LimitsPlan& object) {
+    text_fields(out, object, limits_fields);
+}
+void json_text(JsonText& out, const NetworkPlan& object) {
+    text_fields(out, object, network_fields);
 }
 void json_text(JsonText& out, const SourceDigest& object) {
     text_fields(out, object, source_fields);

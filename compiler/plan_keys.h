@@ -15,7 +15,7 @@ struct PlanKey {
     std::string element{};      ///< what it is a part of: "volumes.data"; empty: nothing
 };
 
-/// A volume, a share or an interface in one line.
+/// A volume, a share, an interface, a device or a credential in one line.
 struct PlanElement {
     std::string name; ///< "volumes.data"
     std::string text; ///< "64MiB ext4 on /data"
@@ -26,6 +26,10 @@ std::vector<PlanElement> plan_elements(const VmPlan& vm);
 /// All that tells one machine from another, in the order in which people read it.
 std::vector<PlanKey> plan_keys(const VmPlan& vm);
 
+/// "/, read-only, changes kept in memory"
+std::string root_text(const RootPlan& root);
+/// "nat  10.9.0.0/24  bridge mvbr1c0ffee0"
+std::string network_text(const NetworkPlan& network);
 /// "http :80/healthz"
 std::string ready_text(const ReadyPlan& ready);
 

@@ -1,4 +1,5 @@
 #include "compiler/digest.h"
+#include "compiler/named_paths.h"
 #include "compiler/resolve.h"
 
 #include <algorithm>
@@ -23,6 +24,10 @@ std::vector<std::string> paths_to_probe(const Config& config, std::string_view s
             if (hypervisor.program) { paths.insert(hypervisor.program->value); }
         }
         if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
+        for (const NamedPath& named : named_paths(vm)) { paths.insert(named.path->value); }
+        for (const VolumeConfig& volume : vm.volumes) {
+            if (volume.backing) { paths.insert(volume.backing->value); }
+        }
     }
     return {paths.begin(), paths.end()};
 }

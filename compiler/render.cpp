@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <sstream>
 #include <unordered_map>
@@ -67,15 +68,21 @@ std::vector<Row> description(const VmPlan& vm) {
     }
     if (!vm.machine.empty()) { rows.push_back({"machine", vm.machine, {}, vm.machine_reason}); }
     rows.push_back({"accel", vm.accel, at("accel"), vm.accel_reason});
-    rows.push_back({"vcpu", std::to_string(vm.vcpu), at("vcpu"), {}});
-    rows.push_back({"mem", format_size(vm.mem_mib), at("mem"), {}});
+    const std::vector<PlanKey> keys = plan_keys(vm);
+    const auto add = [&](std::initializer_list<std::string_view> names) {
+        for (const std::string_view name : names) {
+            const auto key = std::ranges::find(keys, name, &PlanKey::key);
+            const std::string head(name.substr(0, name.find('.')));
+            if (key != keys.end()) { rows.push_back({key->key, key->text, at(head), {}}); }
+        }
+    };
+    add({"cpu", "vcpu", "mem", "mem-max", "hugepages", "balloon"});
     rows.push_back(
         {"kernel", printable(vm.kernel.source), at("kernel"),
          fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage", vm.kernel.image_reason)});
-    if (vm.root.kind == RootPlan::Kind::share) {
-        rows.push_back({"root", fmt::format("{}, read-only", printable(vm.root.source)), at("root"),
-                        vm.root.overlay ? "changes are kept in memory" : ""});
-    }
+    add({"kernel-config", "initrd", "firmware"});
+    if (vm.root.kind != RootPlan::Kind::initramfs) { add({"root"}); }
+    add({"cloud-init.user-data", "cloud-init.meta-data", "cloud-init.network-config", "init", "machine-id"});
     if (!vm.command.empty()) { rows.push_back({"command", shell_quoted(vm.command), at("command"), {}}); }
     for (const PlanElement& element : plan_elements(vm)) {
         rows.push_back({element.name, element.text, at(element.name), element.more});
@@ -86,9 +93,8 @@ std::vector<Row> description(const VmPlan& vm) {
                 {"forward-ports." + forward.name, forward_text(forward), at("forward-ports." + forward.name), {}});
         }
     }
-    const auto keys = plan_keys(vm);
-    const auto ready = std::find_if(keys.begin(), keys.end(), [](const PlanKey& key) { return key.key == "ready"; });
-    if (ready != keys.end()) { rows.push_back({"ready", ready->text, at("ready"), {}}); }
+    add({"vsock.cid", "console", "graphics", "ready", "depends-on", "restart", "autostart", "limits.cpu", "limits.mem",
+         "limits.pids", "limits.io-read", "limits.io-write", "vmm-user"});
     return rows;
 }
 
@@ -183,6 +189,7 @@ std::string render_vm(const VmChange& change, const std::vector<std::string_view
     const Look look = look_of(change.kind);
     const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
     std::string head = fmt::format("{} {}  {}", look.symbol, fmt::join(names, " "), change.summary);
+    if (change.kind == ChangeKind::restart && names.size() > 1) { head += ", one by one, each awaited ready"; }
     if (!origin.empty()) { head += "  " + origin; }
     // A new machine has no changes of keys: all of it is new.
     const bool fresh = change.kind == ChangeKind::create || (change.kind == ChangeKind::update && change.keys.empty());
@@ -193,7 +200,7 @@ std::string render_vm(const VmChange& change, const std::vector<std::string_view
 
 // What the plan runs on the host that isn't the hypervisor found on PATH.
 std::string host_text(const Plan& plan, const Changes& changes) {
-    std::string text;
+    std::vector<std::array<std::string, 3>> rows; // machine, what, argv
     std::unordered_set<std::string_view> concerned;
     for (const VmChange& change : changes.vms) {
         if (change.kind != ChangeKind::none) { concerned.insert(change.vm); }
@@ -201,14 +208,42 @@ std::string host_text(const Plan& plan, const Changes& changes) {
     for (const VmPlan& vm : plan.vms) {
         if (!concerned.contains(vm.name)) { continue; }
         const auto program = vm.origins.find("program");
-        if (program != vm.origins.end()) {
-            text += fmt::format("    {}  program     {}\n", vm.name, printable(vm.program));
+        if (program != vm.origins.end()) { rows.push_back({vm.name, "program", printable(vm.program)}); }
+        const auto add = [&](std::string what, const std::vector<std::string>& argv) {
+            if (!argv.empty()) { rows.push_back({vm.name, std::move(what), shell_quoted(argv)}); }
+        };
+        add("extra-args", vm.extra_args);
+        for (const SharePlan& share : vm.shares) {
+            add(fmt::format("shares.{}.extra-args", share.name), share.extra_args);
         }
-        if (!vm.extra_args.empty()) {
-            text += fmt::format("    {}  extra-args  {}\n", vm.name, shell_quoted(vm.extra_args));
-        }
+        for (const CredentialPlan& each : vm.credentials) { add("credentials." + each.name, each.command); }
+        for (const auto& argv : vm.pre_start) { add("pre-start", argv); }
+        for (const auto& argv : vm.post_stop) { add("post-stop", argv); }
     }
-    return text.empty() ? text : "On this host, as the file says:\n" + text + "\n";
+    if (rows.empty()) { return {}; }
+    std::size_t names = 0;
+    std::size_t kinds = 0;
+    for (const auto& row : rows) {
+        names = std::max(names, display_width(row[0]));
+        kinds = std::max(kinds, display_width(row[1]));
+    }
+    std::string text = "On this host, as the file says:\n";
+    for (const auto& row : rows) {
+        text += fmt::format("    {}  {}  {}\n", padded(row[0], names), padded(row[1], kinds), row[2]);
+    }
+    return text + "\n";
+}
+
+// The networks that machines of the plan join.
+std::string networks_text(const Plan& plan, const Changes& changes) {
+    if (plan.networks.empty() || changes.empty()) { return {}; }
+    std::size_t names = 0;
+    for (const NetworkPlan& network : plan.networks) { names = std::max(names, network.name.size()); }
+    std::string text = "Networks:\n";
+    for (const NetworkPlan& network : plan.networks) {
+        text += fmt::format("    {}  {}\n", padded(network.name, names), network_text(network));
+    }
+    return text + "\n";
 }
 
 std::string counts(const Changes& changes) {
@@ -244,6 +279,7 @@ std::string render_text(const Plan& plan, const Changes& changes, bool colour, u
         const auto vm = plans.find(change.vm);
         out += render_vm(change, names, vm == plans.end() ? nullptr : vm->second, colour, width);
     }
+    out += networks_text(plan, changes);
     out += host_text(plan, changes);
     out += changes.empty() ? "Nothing to do.\n" : fmt::format("Plan: {}. No data deleted.\n", counts(changes));
     return out;

@@ -2,7 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
-#include "compiler/schema.h"
+#include "compiler/named_paths.h"
 #include "compiler/text.h"
 #include "compiler/values.h"
 
@@ -31,14 +31,6 @@ const PathFacts* path_facts(const HostFacts& facts, const std::string& path) {
 namespace {
 
 using resolving::origin;
-
-/// Keys of the language that nothing acts upon yet are refused, never ignored.
-void refuse_unbuilt(const Inputs& in, std::span<const Unbuilt> unbuilt) {
-    for (const Unbuilt& each : unbuilt) {
-        in.diagnostics.error(codes::not_built, each.span, fmt::format("`{}` is not built yet", each.key->name)).help =
-            std::string(each.key->unbuilt);
-    }
-}
 
 bool is_hostname(std::string_view text) {
     return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
@@ -82,32 +74,221 @@ ReadyPlan ready(const Inputs& in, const VmConfig& config) {
     return plan;
 }
 
-RootPlan root(const Inputs& in, const VmConfig& config) {
+RootPlan root(const VmConfig& config) {
     RootPlan plan;
     if (!config.root) { return plan; }
-    if (config.root->host && config.root->host->value) {
-        plan = {.kind = RootPlan::Kind::share, .source = "/", .tag = "microvmc-root", .overlay = true};
+    const RootConfig& said = *config.root;
+    const auto choose = [&plan](RootPlan::Kind kind, const std::string& source) {
+        plan.kind = kind;
+        plan.source = source;
+    };
+    if (said.host && said.host->value) { choose(RootPlan::Kind::share, "/"); }
+    if (said.image) { choose(RootPlan::Kind::image, said.image->value); }
+    if (said.dir) { choose(RootPlan::Kind::dir, said.dir->value); }
+    if (said.tar) { choose(RootPlan::Kind::tar, said.tar->value); }
+    if (said.oci) { choose(RootPlan::Kind::oci, said.oci->value); }
+    if (said.store) { choose(RootPlan::Kind::store, said.store->value); }
+    switch (plan.kind) {
+    case RootPlan::Kind::initramfs: return plan;
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store: plan.tag = "microvmc-root"; break;
+    case RootPlan::Kind::image:
+        plan.format = said.format ? said.format->value : "raw";
+        if (said.partition) { plan.partition = static_cast<std::uint32_t>(said.partition->value); }
+        plan.read_only = said.read_only.value;
+        break;
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci: plan.fs_type = said.fs_type.value; break;
     }
-    if (const auto& overlay = config.root->overlay) {
-        if (overlay->value == "none") {
-            plan.overlay = false;
-        } else if (overlay->value != "tmpfs") {
-            in.diagnostics.error(codes::not_built, overlay->span, "a volume as `overlay` is not built yet").help =
-                "it takes tmpfs or none";
+    plan.overlay = said.overlay ? said.overlay->value : plan.read_only ? "tmpfs" : "none";
+    return plan;
+}
+
+std::uint64_t size_of(const Opt<std::int64_t>& key) {
+    return key ? static_cast<std::uint64_t>(key->value) : 0;
+}
+
+BalloonPlan balloon(const VmConfig& config) {
+    BalloonPlan plan;
+    if (config.balloon.value == "false") { return plan; }
+    plan.mode = config.balloon.value == "auto" ? BalloonPlan::Mode::automatic : BalloonPlan::Mode::on;
+    plan.floor_mib = size_of(config.balloon_floor);
+    plan.initial_mib = size_of(config.initial_balloon_mem);
+    plan.deflate_on_oom = config.deflate_on_oom.value;
+    plan.free_page_reporting = config.free_page_reporting.value;
+    return plan;
+}
+
+std::string text_of(const Opt<std::string>& key) {
+    return key ? key->value : std::string();
+}
+
+std::vector<std::string> texts_of(const Strings& strings) {
+    std::vector<std::string> texts;
+    texts.reserve(strings.size());
+    for (const auto& each : strings) { texts.push_back(each.value); }
+    return texts;
+}
+
+std::vector<std::vector<std::string>> lists_of(const std::vector<Strings>& lists) {
+    std::vector<std::vector<std::string>> texts;
+    texts.reserve(lists.size());
+    for (const Strings& each : lists) { texts.push_back(texts_of(each)); }
+    return texts;
+}
+
+bool is_machine_id(std::string_view text) {
+    return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
+           text.find_first_not_of('0') != std::string_view::npos;
+}
+
+/// What surrounds the machine: what it is given, what it awaits, what it may use.
+void surroundings(const Inputs& in, Draft& draft) {
+    const VmConfig& config = *draft.config;
+    VmPlan& plan = draft.plan;
+    if (config.cloud_init) {
+        plan.cloud_init = {.user_data = text_of(config.cloud_init->user_data),
+                           .meta_data = text_of(config.cloud_init->meta_data),
+                           .network_config = text_of(config.cloud_init->network_config)};
+    }
+    if (config.graphics) {
+        const GraphicsConfig& said = *config.graphics;
+        plan.graphics = {.backend = said.backend ? said.backend->value : "default",
+                         .address = text_of(said.address),
+                         .port = said.port ? static_cast<std::uint16_t>(said.port->value) : std::uint16_t{0},
+                         .socket = text_of(said.socket)};
+    }
+    for (const CredentialConfig& each : config.credentials) {
+        plan.credentials.push_back({.name = each.name.value,
+                                    .file = text_of(each.file),
+                                    .env = text_of(each.env),
+                                    .command = texts_of(each.command)});
+    }
+    for (const DeviceConfig& each : config.devices) {
+        plan.host_devices.push_back({each.name.value, text_of(each.bus), text_of(each.path)});
+    }
+    if (config.machine_id) {
+        plan.machine_id = config.machine_id->value;
+        if (!is_machine_id(plan.machine_id)) {
+            in.diagnostics
+                .error(codes::bad_text, config.machine_id->span,
+                       fmt::format("`{}` is no machine-id", printable(plan.machine_id)))
+                .help = "it has 32 hexadecimal digits in lower case, not all of them 0";
         }
     }
-    return plan;
+    plan.depends_on = texts_of(config.depends_on);
+    plan.restart = {.policy = config.restart.value,
+                    .delay_ms = config.restart_delay.value,
+                    .limit = static_cast<std::uint32_t>(config.restart_limit.value)};
+    if (plan.restart.policy == "no") { plan.restart = {}; }
+    plan.autostart = config.autostart.value;
+    if (config.limits) {
+        plan.limits = {.cpu = config.limits->cpu ? config.limits->cpu->value : 0,
+                       .mem_mib = size_of(config.limits->mem),
+                       .pids = size_of(config.limits->pids),
+                       .io_read_mib = size_of(config.limits->io_read),
+                       .io_write_mib = size_of(config.limits->io_write)};
+    }
+    plan.vmm_user = text_of(config.vmm_user);
+    plan.pre_start = lists_of(config.pre_start);
+    plan.post_stop = lists_of(config.post_stop);
+}
+
+/// What the text names on the host must be there.
+void check_paths(const Inputs& in, const VmConfig& config) {
+    for (const auto& [path, kind, what] : named_paths(config)) {
+        const PathFacts* facts = resolving::path_facts(in.facts, path->value);
+        if (facts == nullptr) { continue; }
+        if (facts->kind == PathFacts::Kind::missing) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("there is no {} `{}`", what, printable(path->value)));
+        } else if ((facts->kind == PathFacts::Kind::directory) != (kind == PathFacts::Kind::directory)) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("`{}` is no {}", printable(path->value), what));
+        } else if (!facts->readable) {
+            in.diagnostics.error(codes::missing_path, path->span,
+                                 fmt::format("`{}` can't be read", printable(path->value)));
+        }
+    }
+}
+
+/// Where the keys were written that stand in the plan as they are.
+void origins(const Inputs& in, Draft& draft) {
+    const VmConfig& config = *draft.config;
+    const auto at = [&](const char* key, const auto& said) {
+        if constexpr (requires { said.span; }) {
+            origin(in, draft.plan, key, said.span);
+        } else if constexpr (requires { said->span; }) {
+            if (said) { origin(in, draft.plan, key, said->span); }
+        } else if constexpr (requires { said.front().span; }) {
+            if (!said.empty()) { origin(in, draft.plan, key, said.front().span); }
+        } else if constexpr (requires { said.front().first.span; }) {
+            if (!said.empty()) { origin(in, draft.plan, key, said.front().first.span); }
+        } else {
+            if (!said.empty() && !said.front().empty()) { origin(in, draft.plan, key, said.front().front().span); }
+        }
+    };
+    draft.plan.origins.emplace("", Origin{in.sources.files.at(config.span.file).path, config.span.begin.line});
+    at("enabled", config.enabled);
+    at("vcpu", config.vcpu);
+    at("mem", config.mem);
+    at("mem-max", config.mem_max);
+    at("hugepages", config.hugepages);
+    at("balloon", config.balloon);
+    at("cpu", config.cpu);
+    at("accel", config.accel);
+    at("hypervisor", config.hypervisor);
+    at("kernel", config.kernel);
+    at("kernel-config", config.kernel_config);
+    at("initrd", config.initrd);
+    at("kernel-params", config.kernel_params);
+    at("firmware", config.firmware);
+    at("root", config.root);
+    at("cloud-init", config.cloud_init);
+    at("init", config.init);
+    at("command", config.command);
+    at("env", config.env);
+    at("workdir", config.workdir);
+    at("hostname", config.hostname);
+    at("machine-id", config.machine_id);
+    at("vsock", config.vsock);
+    at("console", config.console);
+    at("graphics", config.graphics);
+    at("ready", config.ready);
+    at("depends-on", config.depends_on);
+    at("restart", config.restart);
+    at("autostart", config.autostart);
+    at("startup-timeout", config.startup_timeout);
+    at("shutdown-timeout", config.shutdown_timeout);
+    at("limits", config.limits);
+    at("vmm-user", config.vmm_user);
+    at("pre-start", config.pre_start);
+    at("post-stop", config.post_stop);
+    for (const DeviceConfig& each : config.devices) {
+        origin(in, draft.plan, "devices." + each.name.value, each.name.span);
+    }
+    for (const CredentialConfig& each : config.credentials) {
+        origin(in, draft.plan, "credentials." + each.name.value, each.name.span);
+    }
 }
 
 /// What is said of the machine alone, without the host.
 void basics(const Inputs& in, Draft& draft) {
     const VmConfig& config = *draft.config;
     VmPlan& plan = draft.plan;
-    refuse_unbuilt(in, config.unbuilt);
     plan.name = config.name.value;
     plan.enabled = config.enabled.value;
     plan.vcpu = static_cast<std::uint32_t>(config.vcpu.value);
     plan.mem_mib = static_cast<std::uint64_t>(config.mem.value);
+    plan.mem_max_mib = size_of(config.mem_max);
+    if (plan.mem_max_mib == plan.mem_mib) { plan.mem_max_mib = 0; }
+    plan.hugepages = config.hugepages.value == "false" ? "" : config.hugepages.value;
+    plan.balloon = balloon(config);
+    plan.cpu = text_of(config.cpu);
+    plan.firmware = text_of(config.firmware);
+    plan.init = text_of(config.init);
+    plan.console = config.console.value == "auto" ? "" : config.console.value;
     plan.arch = config.arch ? config.arch->value : in.facts.arch;
     plan.hostname = config.hostname ? config.hostname->value : config.name.value;
     if (!is_hostname(plan.hostname)) {
@@ -116,7 +297,7 @@ void basics(const Inputs& in, Draft& draft) {
                    fmt::format("`{}` is no host name", printable(plan.hostname)))
             .help = "it has at most 63 letters, digits, - and .";
     }
-    for (const auto& argument : config.command) { plan.command.push_back(argument.value); }
+    plan.command = texts_of(config.command);
     for (const auto& [name, value] : config.env) { plan.env.emplace(name.value, value.value); }
     if (config.workdir) { plan.workdir = config.workdir->value; }
     const auto written_here = [&](const Span& span) {
@@ -135,26 +316,13 @@ void basics(const Inputs& in, Draft& draft) {
     plan.startup_timeout_ms = config.startup_timeout.value;
     plan.shutdown_timeout_ms = config.shutdown_timeout.value;
     plan.ready = ready(in, config);
-    plan.root = root(in, config);
+    plan.root = root(config);
     plan.state_dir = fmt::format("{}/projects/{}/{}", in.facts.state_dir, in.project, plan.name);
     plan.runtime_dir = fmt::format("{}/{}/{}", in.facts.runtime_dir, in.project, plan.name);
 
-    plan.origins.emplace("", Origin{in.sources.files.at(config.span.file).path, config.span.begin.line});
-    origin(in, plan, "enabled", config.enabled.span);
-    origin(in, plan, "vcpu", config.vcpu.span);
-    origin(in, plan, "mem", config.mem.span);
-    origin(in, plan, "accel", config.accel.span);
-    if (!config.hypervisor.empty()) { origin(in, plan, "hypervisor", config.hypervisor.front().span); }
-    origin(in, plan, "kernel", config.kernel.span);
-    if (!config.kernel_params.empty()) { origin(in, plan, "kernel-params", config.kernel_params.front().span); }
-    if (config.root) { origin(in, plan, "root", config.root->span); }
-    if (!config.command.empty()) { origin(in, plan, "command", config.command.front().span); }
-    if (!config.env.empty()) { origin(in, plan, "env", config.env.front().first.span); }
-    if (config.workdir) { origin(in, plan, "workdir", config.workdir->span); }
-    if (config.hostname) { origin(in, plan, "hostname", config.hostname->span); }
-    if (config.ready) { origin(in, plan, "ready", config.ready->span); }
-    origin(in, plan, "startup-timeout", config.startup_timeout.span);
-    origin(in, plan, "shutdown-timeout", config.shutdown_timeout.span);
+    surroundings(in, draft);
+    check_paths(in, config);
+    origins(in, draft);
 }
 
 /// The backend's own word on the machine, when all else is known.
@@ -169,6 +337,20 @@ void machine(const Inputs& in, Draft& draft) {
         if (!each.options.empty()) { origin(in, plan, "options", each.options.front().first.span); }
     }
     MachineChoice choice = draft.traits->choose_machine(plan, in.facts);
+    if (!choice.problem.empty()) {
+        in.diagnostics.error(codes::too_many_devices, draft.config->name.span, choice.problem);
+    }
+    if (!choice.warning.empty()) {
+        const Span& mem = draft.config->mem.span;
+        in.diagnostics.warning(codes::odd_memory, mem.known() ? mem : draft.config->name.span, choice.warning).help =
+            "give it a little more or less";
+    }
+    const auto in_place = [&](const char* key, std::string_view capability, bool has_room) {
+        const Capability& has = draft.traits->capability(capability);
+        if (has_room && has.support != Support::unsupported) { plan.in_place.emplace(key, has.why); }
+    };
+    in_place("mem", "memory.hotplug", plan.mem_max_mib != 0);
+    in_place("volumes.size", "volume.grow", !plan.volumes.empty());
     plan.machine = std::move(choice.machine);
     plan.machine_reason = std::move(choice.machine_reason);
     plan.kernel.image = choice.kernel_image;
@@ -215,10 +397,11 @@ std::string project_name(const Config& config, const Sources& sources, const Res
 std::optional<Plan> resolve(const Config& config, const Sources& sources, std::span<const Traits> traits,
                             const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
                             Diagnostics& diagnostics) {
+    Plan plan;
     const Inputs in{config,     sources, traits, facts, observed, options, project_name(config, sources, options),
                     diagnostics};
-    refuse_unbuilt(in, config.unbuilt);
     resolving::check_text(in);
+    resolving::networks(in, plan);
     std::unordered_map<std::string_view, const ObservedVm*> known;
     for (const ObservedVm& vm : observed.vms) { known.emplace(vm.name, &vm); }
 
@@ -235,12 +418,12 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
         if (resolving::kernel(in, draft) && has_hypervisor) { machine(in, draft); }
     }
     resolving::host_ports(in, drafts);
+    resolving::host_names(in, plan, drafts);
     resolving::check(in, drafts);
     note_inheritance(in);
     diagnostics.sort();
     if (diagnostics.has_errors()) { return std::nullopt; }
 
-    Plan plan;
     plan.project = in.project;
     plan.project_state_dir = fmt::format("{}/projects/{}", facts.state_dir, in.project);
     plan.project_runtime_dir = fmt::format("{}/{}", facts.runtime_dir, in.project);

@@ -43,7 +43,7 @@ void within_one(const Inputs& in, const Draft& draft) {
     Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
     Unique tags(in.diagnostics, codes::duplicate_tag);
     Unique serials(in.diagnostics, codes::duplicate_serial);
-    if (plan.root.kind == RootPlan::Kind::share) {
+    if (!plan.root.tag.empty()) {
         tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }
     // Volumes and shares of the plan are those of the text, one by one.
@@ -163,6 +163,7 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
                 [&] { return fmt::format("two interfaces have the MAC {}", interface.mac); },
                 "leave `mac` out to have one derived");
             for (std::size_t j = 0; j < interface.forwards.size(); ++j) {
+                if (interface.forwards[j].from == "guest") { continue; } // the host's port is another's
                 const ForwardConfig* forward = written(interface.forwards, config.forward_ports, j);
                 ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }

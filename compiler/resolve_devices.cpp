@@ -22,6 +22,14 @@ std::size_t label_limit(std::string_view fs_type) {
 constexpr std::size_t serial_limit = 20; // virtio-blk's VIRTIO_BLK_ID_BYTES
 constexpr std::size_t tag_limit = 31;    // 9p's, the smaller; virtiofs takes 36
 
+void backing(const Inputs& in, VolumePlan& plan, const Located<std::string>& said) {
+    plan.backing = said.value;
+    const PathFacts* facts = path_facts(in.facts, plan.backing);
+    if (facts != nullptr && facts->kind != PathFacts::Kind::file && facts->kind != PathFacts::Kind::block_device) {
+        in.diagnostics.error(codes::missing_path, said.span, fmt::format("there is no image `{}`", plan.backing));
+    }
+}
+
 void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
     VolumePlan plan;
     plan.name = config.name.value;
@@ -31,6 +39,11 @@ void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
     plan.read_only = config.read_only.value;
     plan.auto_create = config.auto_create.value;
     plan.protect = config.protect.value;
+    plan.direct = config.direct.value;
+    plan.discard = config.discard.value;
+    if (config.cache) { plan.cache = config.cache->value; }
+    for (const auto& argument : config.mkfs_args) { plan.mkfs_args.push_back(argument.value); }
+    if (config.backing) { backing(in, plan, *config.backing); }
     plan.uuid = derived_uuid(in.project, draft.plan.name, plan.name);
     if (config.mount_point) { plan.mount_point = config.mount_point->value; }
     for (const auto& option : config.mount_options) { plan.mount_options.push_back(option.value); }
@@ -97,6 +110,15 @@ void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
         in.diagnostics.error(codes::out_of_range, config.tag->span, fmt::format("a tag has 1 to {} bytes", tag_limit));
     }
     if (config.security_model) { plan.security_model = config.security_model->value; }
+    if (config.cache) { plan.cache = config.cache->value; }
+    plan.posix_acl = config.posix_acl.value;
+    plan.xattr = config.xattr.value;
+    plan.dax = config.dax.value;
+    if (config.uid_map) { plan.uid_map = config.uid_map->value; }
+    if (config.gid_map) { plan.gid_map = config.gid_map->value; }
+    plan.on_death = config.on_death.value;
+    if (config.socket) { plan.socket = config.socket->value; }
+    for (const auto& argument : config.extra_args) { plan.extra_args.push_back(argument.value); }
     if (config.source) {
         plan.source = config.source->value;
         const PathFacts* facts = path_facts(in.facts, plan.source);
@@ -137,13 +159,20 @@ void interface(const Inputs& in, Draft& draft, const InterfaceConfig& config) {
                 : config.network || config.bridge ? "tap"
                                                   : "user";
     plan.mac = config.mac ? config.mac->value : derived_mac(in.project, draft.plan.name, plan.name);
-    if (config.type && plan.type != "user") {
-        in.diagnostics
-            .error(codes::not_built, config.type->span,
-                   fmt::format("interfaces of type {} are not built yet", plan.type))
-            .help = "use an interface of type user";
-    }
-    if (plan.type != "user") { return; }
+    if (config.network) { plan.network = config.network->value; }
+    if (config.bridge) { plan.bridge = config.bridge->value; }
+    if (config.link) { plan.link = config.link->value; }
+    if (config.id) { plan.id = config.id->value; }
+    for (const auto& address : config.address) { plan.addresses.push_back(address.value); }
+    if (config.gateway) { plan.gateway = config.gateway->value; }
+    for (const auto& server : config.dns) { plan.dns.push_back(server.value); }
+    if (config.mode) { plan.mode = config.mode->value; }
+    plan.vhost = config.vhost.value;
+    if (config.queues) { plan.queues = static_cast<std::uint32_t>(config.queues->value); }
+    if (config.mtu) { plan.mtu = static_cast<std::uint32_t>(config.mtu->value); }
+    if (config.rate) { plan.rate_mib = static_cast<std::uint64_t>(config.rate->value); }
+    plan.managed = config.managed.value;
+    plan.allow_spoofing = config.allow_spoofing.value;
     origin(in, draft.plan, "interfaces." + plan.name, config.name.span);
     draft.plan.interfaces.push_back(std::move(plan));
 }
@@ -152,10 +181,11 @@ void forward(const Inputs& in, Draft& draft, const ForwardConfig& config, Interf
     ForwardPlan plan;
     plan.name = config.name.value;
     plan.proto = config.proto.value;
-    if (config.from.value == "guest") {
-        in.diagnostics.error(codes::not_built, config.from.span, "forwards from the guest are not built yet").help =
-            "let the guest connect to its gateway, which is the host";
-        return;
+    plan.from = config.from.value;
+    if (plan.from == "guest" && !(config.host && config.host->port)) {
+        in.diagnostics
+            .error(codes::missing_key, config.name.span, fmt::format("forward `{}` has no host.port", plan.name))
+            .help = "say which port of the host the guest reaches: host.port = 5432";
     }
     if (config.host && config.host->address) { plan.host_address = config.host->address->value; }
     if (config.host && config.host->port) { plan.host_port = static_cast<std::uint16_t>(config.host->port->value); }
@@ -172,7 +202,8 @@ void forward(const Inputs& in, Draft& draft, const ForwardConfig& config, Interf
         in.diagnostics
             .error(codes::forward_without_interface, config.name.span,
                    fmt::format("forward `{}` has no interface to go through", plan.name))
-            .help = "ports are forwarded by interfaces of type user; add interfaces.user.type = \"user\"";
+            .help =
+            "ports are forwarded by interfaces of type user, or of a [network]; add interfaces.user.type = \"user\"";
         return;
     }
     origin(in, draft.plan, "forward-ports." + plan.name, config.name.span);
@@ -213,8 +244,11 @@ void devices(const Inputs& in, Draft& draft) {
         implied.mac = derived_mac(in.project, draft.plan.name, implied.name);
         draft.plan.interfaces.push_back(std::move(implied));
     }
-    const auto user = std::ranges::find(draft.plan.interfaces, "user", &InterfacePlan::type);
-    InterfacePlan* carrier = user == draft.plan.interfaces.end() ? nullptr : &*user;
+    const auto can_carry = [](const InterfacePlan& interface) {
+        return interface.type == "user" || !interface.network.empty();
+    };
+    const auto found = std::ranges::find_if(draft.plan.interfaces, can_carry);
+    InterfacePlan* carrier = found == draft.plan.interfaces.end() ? nullptr : &*found;
     for (const ForwardConfig& each : config.forward_ports) { forward(in, draft, each, carrier); }
 }
 
@@ -231,9 +265,12 @@ void finish_devices(const Inputs& in, Draft& draft) {
     }
     for (InterfacePlan& interface : draft.plan.interfaces) {
         if (interface.type != "user" || !traits.user_network) { continue; }
-        interface.addresses = {std::string(traits.user_network->address)};
-        interface.gateway = traits.user_network->gateway;
-        if (!traits.user_network->dns.empty()) { interface.dns = {std::string(traits.user_network->dns)}; }
+        const auto& network = *traits.user_network;
+        if (interface.addresses.empty() || interface.addresses == std::vector<std::string>{"dhcp"}) {
+            interface.addresses = {std::string(network.address)};
+        }
+        if (interface.gateway.empty()) { interface.gateway = network.gateway; }
+        if (interface.dns.empty() && !network.dns.empty()) { interface.dns = {std::string(network.dns)}; }
     }
 }
 
@@ -247,6 +284,7 @@ void host_ports(const Inputs& in, std::vector<Draft>& drafts) {
     for (Draft& draft : drafts) {
         for (InterfacePlan& interface : draft.plan.interfaces) {
             for (ForwardPlan& forward : interface.forwards) {
+                if (forward.from == "guest") { continue; }
                 if (forward.host_port != 0) {
                     taken.insert({forward.proto, forward.host_port});
                 } else {

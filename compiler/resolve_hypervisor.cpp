@@ -114,10 +114,14 @@ void check_needs(const Draft& draft, Candidate& candidate) {
         const Capability& capability = traits.capability(name);
         if (capability.support != Support::unsupported) { return; }
         const auto known = std::ranges::find(known_capabilities(), name, &CapabilityName::name);
-        std::string message =
-            fmt::format("not with {}: {}", traits.title, known == known_capabilities().end() ? name : known->doc);
-        if (!capability.why.empty()) { message += fmt::format(" ({})", capability.why); }
-        candidate.obstacles.push_back({codes::unsupported, span, std::move(message), std::string(capability.remedy)});
+        const std::string_view doc = known == known_capabilities().end() ? name : known->doc;
+        const std::string message = capability.name.empty()
+                                        ? fmt::format("microvmc doesn't do this yet: {}", doc)
+                                        : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
+        const std::string_view remedy = !capability.remedy.empty()            ? capability.remedy
+                                        : known == known_capabilities().end() ? std::string_view{}
+                                                                              : known->remedy;
+        candidate.obstacles.push_back({codes::unsupported, span, message, std::string(remedy)});
     };
     for (const Need& need : draft.config->needs) { refuse(need.capability, need.span); }
     for (const ShareConfig& share : draft.config->shares) {
@@ -134,7 +138,14 @@ void check_needs(const Draft& draft, Candidate& candidate) {
         const bool implied = said == draft.config->interfaces.end();
         refuse(find_capability("interface." + interface.type), implied ? draft.config->name.span : said->name.span);
     }
+    for (const InterfaceConfig& interface : draft.config->interfaces) {
+        if (!interface.managed.value) { refuse("interface.unmanaged", interface.managed.span); }
+        if (!interface.address.empty() && interface.address.front().value != "dhcp") {
+            refuse("interface.address", interface.address.front().span);
+        }
+    }
     for (const ForwardConfig& forward : draft.config->forward_ports) {
+        if (forward.from.value == "guest") { refuse("forward.guest", forward.from.span); }
         for (const auto* end : {&forward.host, &forward.guest}) {
             if (!*end || !(*end)->address || !is_ipv6((*end)->address->value)) { continue; }
             refuse("forward.ipv6", (*end)->address->span);
@@ -144,6 +155,10 @@ void check_needs(const Draft& draft, Candidate& candidate) {
     if (draft.plan.root.kind == RootPlan::Kind::share) {
         refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);
     }
+    if (const std::string& overlay = draft.plan.root.overlay; overlay != "tmpfs" && overlay != "none") {
+        refuse("root.overlay-volume", draft.config->root->overlay->span);
+    }
+    if (draft.config->balloon.value == "auto") { refuse("balloon.auto", draft.config->balloon.span); }
     if (draft.plan.vcpu > traits.max_vcpu) {
         candidate.obstacles.push_back({codes::too_many_vcpus,
                                        draft.config->vcpu.span,

@@ -81,11 +81,9 @@ struct KeySchema {
     std::int64_t min = 0;
     std::int64_t max = std::numeric_limits<std::int64_t>::max();
     const TableSchema* table = nullptr;
-    /// The capability that a value other than false, "none", "auto", "off" asks of the hypervisor; `*` is the value
-    /// itself, and then the default counts too.
+    /// The capability that a value asks for, when it is none of the default, false, "no", "none", "auto" and "off"; `*`
+    /// is the value itself, and then the default counts too.
     std::string_view needs = {};
-    /// Why the project doesn't act on it yet; empty: it does. What this says is the diagnostic's help.
-    std::string_view unbuilt = {};
     bool secret = false;     ///< never echoed
     std::uint8_t counts = 0; ///< rises by one for each instance of `count`
 };

@@ -21,7 +21,7 @@ enum class Support {
 struct Capability {
     std::string_view name; ///< "share.9p", "volume.raw", "interface.user", "accel.tcg"; the list is in traits.cpp
     Support support = Support::unsupported;
-    std::string_view why;
+    std::string_view why; ///< unsupported: why; else how, where that is worth a word
     std::string_view remedy;
 };
 
@@ -32,6 +32,8 @@ struct MachineChoice {
     KernelImage kernel_image = KernelImage::bzimage;
     std::string kernel_image_reason;
     std::vector<std::string> kernel_params; ///< that this machine needs: console, reboot, clock
+    std::string problem;                    ///< why no machine can be made of it; empty: none
+    std::string warning;                    ///< about an amount of memory that is known to do harm; empty: none
 };
 
 /// A hypervisor as the compiler sees it; the rest is in runtime/backend.h. One constant a backend.
@@ -65,7 +67,7 @@ struct Traits {
     };
     std::vector<Option> options{};
 
-    /// How it has the capability; one that the backend doesn't list is unsupported.
+    /// How it has the capability; one that the backend doesn't list comes without a name, unsupported.
     [[nodiscard]] const Capability& capability(std::string_view name) const;
 };
 
@@ -73,6 +75,7 @@ struct Traits {
 struct CapabilityName {
     std::string_view name;
     std::string_view doc;
+    std::string_view remedy = "leave the key out"; ///< when a backend names none of its own
 };
 /// All of them, in the order in which the table is printed.
 std::span<const CapabilityName> known_capabilities();

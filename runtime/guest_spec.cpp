@@ -1,5 +1,6 @@
 #include "runtime/guest_spec.h"
 
+#include "runtime/error.h"
 #include "runtime/guest/spec.h"
 
 #include <fmt/format.h>
@@ -65,9 +66,12 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     append_param(spec, "end", lowered.end);
     switch (vm.root.kind) {
     case RootPlan::Kind::initramfs: break;
-    case RootPlan::Kind::share:
-        append_record(spec, "root", {"share", vm.root.tag, vm.root.overlay ? "tmpfs" : "none"});
-        break;
+    case RootPlan::Kind::share: append_record(spec, "root", {"share", vm.root.tag, vm.root.overlay}); break;
+    case RootPlan::Kind::image:
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci:
+    case RootPlan::Kind::store: throw Error(fmt::format("{}: no hypervisor takes such a root yet", vm.name));
     }
     for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], i); }
     for (const SharePlan& share : vm.shares) {

@@ -1,7 +1,12 @@
 #include "tests/compiler/golden.h"
 
+#include "compiler/text.h"
+#include "runtime/action.h"
 #include "runtime/backend.h"
+#include "runtime/lower.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -67,13 +72,44 @@ std::string Outcome::errors() const {
     return render_text(diagnostics, sources, false);
 }
 
+std::vector<Traits> whole_traits() {
+    Traits traits = backend("qemu").traits;
+    traits.capabilities.clear();
+    for (const CapabilityName& known : known_capabilities()) {
+        const std::string_view how = known.name == "memory.hotplug" ? "virtio-mem"
+                                     : known.name == "volume.grow"  ? "grown online"
+                                                                    : "";
+        traits.capabilities.push_back({known.name, Support::native, how, {}});
+    }
+    return {traits};
+}
+
+std::string actions_text(const Outcome& outcome) {
+    std::string text;
+    for (const Action& action : lower(*outcome.plan, *outcome.changes, outcome.observed, outcome.facts)) {
+        text += describe(action) + "\n";
+        if (const auto* volume = std::get_if<CreateVolume>(&action)) {
+            text += "    " + shell_quoted(volume->mkfs) + "\n";
+        } else if (const auto* initramfs = std::get_if<BuildInitramfs>(&action)) {
+            text += fmt::format("    modules {}\n", fmt::join(initramfs->modules, " "));
+        } else if (const auto* start = std::get_if<StartMachine>(&action)) {
+            for (const Child& child : start->launch.children) {
+                text += fmt::format("    {}\n", child.role);
+                for (const std::string& argument : child.argv) { text += "        " + shell_quoted(argument) + "\n"; }
+            }
+        }
+    }
+    return text;
+}
+
 Outcome run(const Case& given) {
-    const std::vector<Traits> traits = all_traits();
+    const std::vector<Traits> traits = given.whole ? whole_traits() : all_traits();
     HostFacts host = facts(given.facts);
     Observed observed;
     if (!given.before.empty()) {
         Case earlier;
         earlier.text = given.before;
+        earlier.whole = given.whole;
         earlier.facts = given.before_facts.empty() ? given.facts : given.before_facts;
         const Outcome before = run(earlier);
         if (before.plan && !given.before_facts.empty()) {
@@ -110,6 +146,8 @@ Outcome run(const Case& given) {
     options.upgrade = given.upgrade;
     outcome.plan = resolve(*config, outcome.sources, traits, host, observed, options, outcome.diagnostics);
     if (outcome.plan) { outcome.changes = diff(*outcome.plan, observed, outcome.sources, outcome.diagnostics); }
+    outcome.observed = std::move(observed);
+    outcome.facts = std::move(host);
     return outcome;
 }
 

@@ -26,6 +26,7 @@ struct Case {
                               ///< {"data": 64}}}
     std::string before_facts; ///< a merge patch for when `before` was started; its kernel is pinned since
     bool upgrade = false;
+    bool whole = false; ///< with a hypervisor that can do all that the language has
 };
 
 /// How far it came.
@@ -34,12 +35,19 @@ struct Outcome {
     Diagnostics diagnostics;
     std::optional<Plan> plan;
     std::optional<Changes> changes;
+    Observed observed;
+    HostFacts facts;
 
     /// The diagnostics as a person reads them.
     [[nodiscard]] std::string errors() const;
 };
 
 Outcome run(const Case& given);
+
+/// What would be done, one line an action, and the command lines below; only of what QEMU does today.
+std::string actions_text(const Outcome& outcome);
+/// QEMU's traits, but with every capability.
+std::vector<Traits> whole_traits();
 
 HostFacts facts(const std::string& patch = {});
 std::string read(const std::string& path);

@@ -11,6 +11,7 @@
 #include <set>
 
 // tests/golden/plans: NAME.toml with what it comes to: NAME.plan.json and NAME.txt. NAME.over.toml is merged over it,
+// NAME.actions.txt says what would be done, but of whole-NAME, whose hypervisor can do all that the language has.
 // NAME.before.toml is what runs, NAME.observed.json and NAME.facts.json patch what is observed and the facts.
 // tests/golden/errors: *.cases, many a file; `=== title`, the text, optional parts, `---`, and the diagnostics
 // verbatim. MICROVMC_UPDATE_GOLDEN=1 rewrites what is expected; the difference is to be reviewed.
@@ -53,6 +54,7 @@ TEST_P(GoldenPlan, IsAsRecorded) {
     given.facts = read(path + ".facts.json");
     given.before_facts = read(path + ".before.facts.json");
     given.upgrade = GetParam().find("upgrade") != std::string::npos;
+    given.whole = GetParam().starts_with("whole");
     const Outcome outcome = run(given);
     ASSERT_TRUE(outcome.plan) << outcome.errors();
     ASSERT_FALSE(outcome.diagnostics.has_errors()) << outcome.errors();
@@ -66,6 +68,7 @@ TEST_P(GoldenPlan, IsAsRecorded) {
     shown.erase("digests"); // they would change with each comment
     expect_file(path + ".plan.json", shown.dump(2) + "\n");
     expect_file(path + ".txt", render_text(*outcome.plan, *outcome.changes, false, 120) + outcome.errors());
+    if (!given.whole) { expect_file(path + ".actions.txt", actions_text(outcome)); }
 }
 
 INSTANTIATE_TEST_SUITE_P(Plans, GoldenPlan, testing::ValuesIn(files("plans", ".toml")), test_name);
@@ -80,6 +83,8 @@ std::vector<Case> read_cases(const std::string& text, std::vector<std::string>& 
             cases.emplace_back().name = line.substr(4);
             expected.emplace_back();
             part = &cases.back().text;
+        } else if (line == "--- whole") {
+            cases.back().whole = true;
         } else if (line == "--- over") {
             part = &cases.back().over;
         } else if (line == "--- facts") {
@@ -102,6 +107,7 @@ std::string write_case(const Case& one, const std::string& expected) {
     const auto part = [&text](const char* name, const std::string& what) {
         if (!what.empty()) { text += std::string("--- ") + name + "\n" + what; }
     };
+    if (one.whole) { text += "--- whole\n"; }
     part("over", one.over);
     part("facts", one.facts);
     part("before", one.before);

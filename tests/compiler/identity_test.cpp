@@ -16,10 +16,13 @@ TEST(Digest, IsSha256) {
 TEST(Identity, OfAHundredThousandMachinesNoTwoAreTheSame) {
     std::unordered_set<std::string> macs;
     std::unordered_set<std::string> uuids;
+    std::unordered_set<std::string> taps;
     for (int i = 0; i < 100'000; ++i) {
         const std::string vm = fmt::format("web-{}", i);
         const std::string mac = derived_mac("shop", vm, "lan");
         ASSERT_TRUE(macs.insert(mac).second) << vm;
+        ASSERT_TRUE(taps.insert(derived_tap("shop", vm, "lan")).second) << vm;
+        ASSERT_LE(derived_tap("shop", vm, "lan").size(), 15U); // IFNAMSIZ, less its NUL
         ASSERT_TRUE(uuids.insert(derived_uuid("shop", vm, "data")).second) << vm;
         ASSERT_TRUE(std::string("26ae").find(mac[1]) != std::string::npos) << mac << ": locally administered, unicast";
     }

@@ -44,21 +44,6 @@ std::string option(const std::vector<std::string>& argv, const std::string& name
 
 } // namespace
 
-TEST(QemuTraits, DecideAboutEveryCapability) {
-    const Traits& traits = backend("qemu").traits;
-    for (const CapabilityName& name : known_capabilities()) {
-        const Capability& capability = traits.capability(name.name);
-        EXPECT_EQ(capability.name, name.name) << "not declared";
-        if (capability.support == Support::unsupported) {
-            EXPECT_FALSE(capability.why.empty()) << name.name;
-            EXPECT_FALSE(capability.remedy.empty()) << name.name;
-        }
-    }
-    for (const Capability& capability : traits.capabilities) {
-        EXPECT_FALSE(find_capability(capability.name).empty()) << capability.name << " is no capability";
-    }
-}
-
 TEST(QemuMachine, MicrovmGetsTheTscFrequencyUnderTcgOnly) {
     VmPlan vm = hello_vm();
     MachineChoice choice = choose(vm, sample_facts());

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "compiler/config.h"
+#include "compiler/facts.h"
+
+#include <string_view>
+#include <vector>
+
+namespace microvmc {
+
+/// A file or directory of the host that a machine's text names and that must exist when the plan is made.
+struct NamedPath {
+    const Located<std::string>* path = nullptr;
+    PathFacts::Kind kind = PathFacts::Kind::file; ///< file: a block device, too
+    std::string_view what;                        ///< "root image"
+};
+
+/// Those of a machine that are no more than looked at: root, initramfs, cloud-init and credentials. Volumes, shares,
+/// kernels and programs are resolved by their own rules.
+std::vector<NamedPath> named_paths(const VmConfig& vm);
+
+} // namespace microvmc

@@ -1,0 +1,95 @@
+#include "compiler/subnet.h"
+
+#include "compiler/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include <arpa/inet.h>
+
+namespace microvmc {
+
+namespace {
+
+/// The bits of byte `index` that belong to the network.
+std::uint8_t mask(unsigned prefix, std::size_t index) {
+    const auto before = static_cast<unsigned>(index) * 8;
+    if (prefix <= before) { return 0; }
+    const unsigned own = std::min(prefix - before, 8U);
+    return static_cast<std::uint8_t>(0xFF00U >> own);
+}
+
+/// Whether each bit of the host is what `bit` says.
+bool host_bits_are(const Subnet& address, bool bit) {
+    for (std::size_t i = 0; i < address.bits() / 8; ++i) {
+        const auto host = static_cast<std::uint8_t>(~mask(address.prefix, i));
+        if ((address.bytes[i] & host) != (bit ? host : 0)) { return false; }
+    }
+    return true;
+}
+
+} // namespace
+
+std::optional<Subnet> parse_subnet(std::string_view text) {
+    Subnet subnet;
+    const auto slash = text.find('/');
+    const std::string address(text.substr(0, slash));
+    if (address.size() >= INET6_ADDRSTRLEN) { return std::nullopt; }
+    subnet.v6 = address.find(':') != std::string::npos;
+    if (inet_pton(subnet.v6 ? AF_INET6 : AF_INET, address.c_str(), subnet.bytes.data()) != 1) { return std::nullopt; }
+    subnet.prefix = subnet.bits();
+    if (slash != std::string_view::npos) {
+        const auto prefix = parse_number(text.substr(slash + 1));
+        if (!prefix || *prefix > subnet.bits()) { return std::nullopt; }
+        subnet.prefix = static_cast<unsigned>(*prefix);
+    }
+    return subnet;
+}
+
+bool contains(const Subnet& network, const Subnet& address) {
+    if (network.v6 != address.v6) { return false; }
+    for (std::size_t i = 0; i < network.bits() / 8; ++i) {
+        if (((network.bytes[i] ^ address.bytes[i]) & mask(network.prefix, i)) != 0) { return false; }
+    }
+    return true;
+}
+
+bool overlap(const Subnet& a, const Subnet& b) {
+    return a.prefix <= b.prefix ? contains(a, b) : contains(b, a);
+}
+
+Subnet network_of(const Subnet& address) {
+    Subnet network = address;
+    for (std::size_t i = 0; i < network.bytes.size(); ++i) { network.bytes[i] &= mask(network.prefix, i); }
+    return network;
+}
+
+bool is_network_address(const Subnet& address) {
+    return address.prefix + 1 < address.bits() && host_bits_are(address, false);
+}
+
+bool is_broadcast(const Subnet& address) {
+    return !address.v6 && address.prefix + 1 < address.bits() && host_bits_are(address, true);
+}
+
+Subnet host_of(const Subnet& network, std::uint32_t number) {
+    Subnet host = network_of(network);
+    for (std::size_t i = host.bits() / 8; i-- > 0 && number != 0;) {
+        number += host.bytes[i];
+        host.bytes[i] = static_cast<std::uint8_t>(number & 0xFF);
+        number >>= 8;
+    }
+    return host;
+}
+
+std::string address_text(const Subnet& address) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    inet_ntop(address.v6 ? AF_INET6 : AF_INET, address.bytes.data(), text.data(), text.size());
+    return text.data();
+}
+
+std::string subnet_text(const Subnet& subnet) {
+    return fmt::format("{}/{}", address_text(subnet), subnet.prefix);
+}
+
+} // namespace microvmc
