@@ -2,6 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/prescan.h"
+#include "compiler/secret_lines.h"
 
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
@@ -117,6 +118,8 @@ void report(const toml::parse_error& error, std::uint32_t file, std::string_view
             }
         }
     }
+    const std::string_view line = text_at(text, {at.begin.line, 1});
+    message = SecretLines(text).message(at.begin.line, line.substr(0, line.find('\n')), message);
     diagnostics.error(codes::syntax, at, std::move(message)).help = std::move(help);
 }
 
