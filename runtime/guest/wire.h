@@ -214,6 +214,9 @@ public:
         if (partial()) { drop_magic(); }
     }
 
+    /// What was fed and is in no frame yet: feeding it to another decoder makes that go on from here.
+    [[nodiscard]] const std::string& unread() const { return buffer_; }
+
     [[nodiscard]] std::size_t skipped() const { return skipped_; }
 
 private:

@@ -30,6 +30,11 @@ public:
     void agent_written();
     /// From now on a slow client doesn't hold up the agent: it is let go.
     void stop_waiting();
+    /// Whether any runs.
+    [[nodiscard]] bool busy() const { return !running_.empty(); }
+    /// The stream of the next one. A guest may not have finished with those before.
+    [[nodiscard]] std::uint32_t next_id() const { return next_id_; }
+    void set_next_id(std::uint32_t id) { next_id_ = id; }
     /// The guest is gone: so are its commands. The clients get what is queued for them.
     void end_all();
 
