@@ -44,6 +44,7 @@ void AgentLink::connect() {
     open_stream();
     // The guest may have said hello before anybody listened, and QEMU drops what nobody takes.
     send(wire::Type::ping, 0, {});
+    if (on_connected) { on_connected(); }
 }
 
 void AgentLink::resume(const AgentHandover& handover) {

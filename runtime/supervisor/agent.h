@@ -19,6 +19,7 @@ public:
     AgentLink(asio::io_context& io, std::string socket);
 
     std::function<void(const wire::Frame&)> on_frame;
+    std::function<void()> on_connected;
     std::function<void()> on_written; ///< all that was sent is on its way
     std::function<void()> on_lost;    ///< the VMM closed it; connecting again
 

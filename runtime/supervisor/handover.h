@@ -72,6 +72,7 @@ struct Handover {
     std::uint32_t reboots = 0;
     std::string boot_id;
     bool agent_up = false;
+    int agent_version = 0;
     bool ready = false;
 
     friend bool operator==(const Handover&, const Handover&) = default;

@@ -60,6 +60,7 @@ void Supervisor::connect_parts() {
     console_.on_panic = [this](const std::string& line) { panicked(line); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
     agent_.on_written = [this] { execs_.agent_written(); };
+    agent_.on_connected = [this] { execs_.close_orphans(); };
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived

@@ -156,6 +156,7 @@ private:
     bool told_ = false; ///< on_started was told of success
     bool vmm_up_ = false;
     bool agent_up_ = false;
+    int agent_version_ = 0; ///< wire::protocol_version of the guest's
     bool ready_ = false;
     bool stopping_ = false;
     bool shutdown_sent_ = false;

@@ -38,7 +38,7 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         console_.attach(client, history, rest);
     } else if (op == "exec") {
         if (!agent_answers()) { throw Error("the guest's agent isn't up, so that nothing can be run in the guest"); }
-        execs_.start(request, client, rest);
+        execs_.start(request, client, rest, agent_version_ >= wire::window_version);
     } else {
         throw Error("unknown op \"" + op + "\"");
     }

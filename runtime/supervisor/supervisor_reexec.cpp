@@ -50,6 +50,7 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
     handover.reboots = reboots_;
     handover.boot_id = boot_id_;
     handover.agent_up = agent_up_;
+    handover.agent_version = agent_version_;
     handover.ready = ready_;
     return handover;
 }
@@ -61,7 +62,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
       agent_(io, launch_.agent.socket), execs_(agent_), control_(io, path(control_name), handover.control),
       signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), phase_(Phase::up), started_(handover.started),
       reboots_(handover.reboots), boot_id_(handover.boot_id), told_(true), vmm_up_(true), agent_up_(handover.agent_up),
-      ready_(handover.ready), upgrader_(control_.adopt(handover.client)) {
+      agent_version_(handover.agent_version), ready_(handover.ready), upgrader_(control_.adopt(handover.client)) {
     execs_.set_next_id(handover.next_exec);
     connect_parts();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
