@@ -61,13 +61,16 @@ void Execs::start(const nlohmann::json& request, const std::shared_ptr<Stream>& 
     exec->client = client;
     exec->windowed = windowed;
     running_[exec->id] = exec;
-    client->on_data = [this, exec](std::string_view bytes) {
-        exec->decoder.feed(bytes);
-        pump(exec);
+    // Not owned by its client's callbacks: each would keep the other.
+    client->on_data = [this, weak = std::weak_ptr(exec)](std::string_view bytes) {
+        const auto still = weak.lock();
+        if (!still) { return; }
+        still->decoder.feed(bytes);
+        pump(still);
     };
     client->on_end = [this, id = exec->id] { client_gone(id); };
-    client->on_written = [this, exec] {
-        grant(*exec);
+    client->on_written = [this, weak = std::weak_ptr(exec)] {
+        if (const auto still = weak.lock()) { grant(*still); }
         balance();
     };
     client->write("{\"ok\":true}\n");
