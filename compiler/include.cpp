@@ -14,6 +14,8 @@ namespace microvmc {
 namespace {
 
 constexpr std::size_t max_files = 256; // also the depth of the recursion
+constexpr std::size_t max_patterns = 1024;
+constexpr std::size_t max_read = 4 * max_source_bytes; // files that are named again and again are read again
 
 /// A file that a relative path in `from` named, as people know it who know `from` by its path: relative where that is.
 std::string shown_path(const std::string& path, const SourceFile& from) {
@@ -87,6 +89,7 @@ private:
                 is_inherited_marker(pattern)) {
                 continue; // so does it here
             }
+            if (!afford(pattern.span)) { return; }
             const std::string path = absolute_path(escaped(sources_.files[file].directory), *text);
             Included found = read_ ? read_(path) : Included{{}, "files can't be included here"};
             if (!found.problem.empty()) {
@@ -95,11 +98,25 @@ private:
                 continue;
             }
             for (SourceFile& each : found.files) {
+                read_bytes_ += each.text.size();
                 each.included = true;
                 if (!text->starts_with('/')) { each.path = shown_path(each.path, sources_.files[file]); }
                 add(std::move(each), pattern.span);
             }
         }
+    }
+
+    /// False: enough was read, or asked for.
+    bool afford(const Span& span) {
+        if (exhausted_) { return false; }
+        const bool many = ++patterns_ > max_patterns;
+        exhausted_ = many || read_bytes_ > max_read;
+        if (exhausted_) {
+            diagnostics_.error(many ? codes::too_many : codes::too_large, span,
+                               many ? fmt::format("`include` names more than {} files", max_patterns)
+                                    : "the files that are included, some of them again, have more than 32 MiB");
+        }
+        return !exhausted_;
     }
 
     void add(SourceFile source, const Span& span) {
@@ -129,6 +146,9 @@ private:
     std::vector<Document> documents_;
     std::unordered_map<std::string, State> seen_;
     std::size_t bytes_ = 0;
+    std::size_t read_bytes_ = 0;
+    std::size_t patterns_ = 0;
+    bool exhausted_ = false;
 };
 
 } // namespace

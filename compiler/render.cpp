@@ -60,8 +60,12 @@ const Origin& origin_at(const VmPlan& vm, const std::string& key) {
 std::vector<Row> description(const VmPlan& vm) {
     std::vector<Row> rows;
     const auto at = [&vm](const std::string& key) { return origin_text(origin_at(vm, key)); };
-    rows.push_back({"hypervisor", fmt::format("{} {}", vm.hypervisor, vm.program_version), at("hypervisor"),
-                    vm.hypervisor_reason});
+    rows.push_back({"hypervisor",
+                    vm.hypervisor + (vm.program_version.empty() ? ", version unknown" : " " + vm.program_version),
+                    at("hypervisor"), vm.hypervisor_reason});
+    if (vm.program_version.empty() && vm.origins.contains("program")) {
+        rows.back().reason += "; a plan doesn't run the file's program to ask it";
+    }
     if (!vm.machine.empty()) { rows.push_back({"machine", vm.machine, {}, vm.machine_reason}); }
     rows.push_back({"accel", vm.accel, at("accel"), vm.accel_reason});
     const std::vector<PlanKey> keys = plan_keys(vm);

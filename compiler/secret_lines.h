@@ -16,12 +16,16 @@ public:
 
     /// `line`, which is that line of the text, with a star for each code point of what is secret in it.
     [[nodiscard]] std::string masked(std::uint32_t number, std::string_view line) const;
+    /// A parser's message about that line, with stars for what it quotes of a secret.
+    [[nodiscard]] std::string message(std::uint32_t number, std::string_view line, std::string_view text) const;
 
 private:
     enum class Kind : std::uint8_t {
         other,
-        about,         ///< in a table of credentials, or making one
-        inside_secret, ///< begins within a string of several lines that is one's value
+        about,          ///< in a table of credentials, or making one
+        in_open,        ///< begins within brackets of such a line
+        in_open_secret, ///< and those are one's value
+        inside_secret,  ///< begins within a string of several lines that is one's value
     };
     std::vector<Kind> lines_; ///< empty: nothing in the text is about credentials
 };

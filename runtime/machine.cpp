@@ -95,6 +95,7 @@ std::optional<MachineStatus> machine_status(const std::string& runtime_dir) {
         json.at("started").get_to(status.started);
         json.at("agent").get_to(status.agent);
         json.at("reboots").get_to(status.reboots);
+        status.program = json.value("program", "");
         status.plan = json.at("plan");
     } catch (const nlohmann::json::exception& error) {
         throw Error(std::string("the supervisor's answer can't be understood: ") + error.what());

@@ -36,12 +36,23 @@ struct MachineStatus {
     std::int64_t started = 0; ///< unix seconds
     bool agent = false;       ///< the guest's agent answers
     std::uint32_t reboots = 0;
+    std::string program; ///< which one its supervisor executes (supervisor/program.h); empty: it doesn't say
     nlohmann::json plan; ///< Launch::plan
 };
 
 /// Of a machine that runs; nothing when none does (the lock is free). A machine whose supervisor was killed counts as
 /// running until its processes are dead, which is waited for. Throws TimeoutError when the supervisor doesn't answer.
 std::optional<MachineStatus> machine_status(const std::string& runtime_dir);
+
+struct UpgradeOutcome {
+    enum class Kind { not_running, current, upgraded, later } kind = Kind::not_running;
+    std::string why; ///< later: why not now
+};
+
+/// Has the supervisor of a machine that runs executed anew, in place, when `program` is not what it executes: the
+/// machine isn't disturbed. `later` when somebody is attached to it or it starts or ends: another call does it. Throws
+/// Error when `program` can't take over; the supervisor then goes on as it was.
+UpgradeOutcome upgrade_supervisor(const std::string& runtime_dir, const std::string& program);
 
 enum class Goal { vmm, agent, ready };
 

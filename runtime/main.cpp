@@ -1,5 +1,6 @@
 #include "runtime/commands/session.h"
 
+#include "compiler/text.h"
 #include "runtime/error.h"
 #include "runtime/terminal.h"
 
@@ -12,11 +13,25 @@ namespace microvmc {
 
 namespace {
 
+// A message may have several lines, and names that others gave: of files, of what a guest printed.
+std::string printable_lines(std::string_view text) {
+    std::string out;
+    for (;;) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        out += printable(text.substr(0, end));
+        if (end == text.size()) { return out; }
+        out += '\n';
+        text.remove_prefix(end + 1);
+    }
+}
+
 void report_error(const Session& session, const std::exception& error, const std::string& help) {
     const bool colour = colour_on_stderr(session);
-    complain(fmt::format("{}error:{} {}\n", colour ? "\x1b[1;31m" : "", colour ? "\x1b[0m" : "", error.what()));
+    complain(fmt::format("{}error:{} {}\n", colour ? "\x1b[1;31m" : "", colour ? "\x1b[0m" : "",
+                         printable_lines(error.what())));
     if (!help.empty()) {
-        complain(fmt::format("{}help:{} {}\n", colour ? "\x1b[1;36m" : "", colour ? "\x1b[0m" : "", help));
+        complain(
+            fmt::format("{}help:{} {}\n", colour ? "\x1b[1;36m" : "", colour ? "\x1b[0m" : "", printable_lines(help)));
     }
 }
 

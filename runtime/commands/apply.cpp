@@ -109,6 +109,14 @@ void apply(Session& session, const ApplyFlags& flags, Pipeline& pipeline, bool r
     }
 }
 
+// Those that ran before and run on.
+void upgrade_supervisors(const Pipeline& pipeline) {
+    for (const VmPlan& vm : pipeline.plan->vms) {
+        const ObservedVm* const before = pipeline.observed.find(vm.name);
+        if (before != nullptr && before->running) { upgrade_supervisor_of(vm.name, vm.runtime_dir); }
+    }
+}
+
 } // namespace
 
 void add_apply(CLI::App& app, Session& session) {
@@ -141,6 +149,7 @@ void add_apply(CLI::App& app, Session& session) {
             return;
         }
         apply(session, *flags, pipeline, saved.has_value());
+        upgrade_supervisors(pipeline);
     });
 }
 

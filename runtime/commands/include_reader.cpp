@@ -1,5 +1,6 @@
 #include "runtime/commands/include_reader.h"
 
+#include "compiler/document.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <dirent.h>
 #include <glob.h>
 #include <memory>
 #include <optional>
@@ -19,6 +21,7 @@ namespace {
 
 // More than are included (compiler/include.cpp), so that it says so and not this.
 constexpr std::size_t most_files = 300;
+constexpr std::size_t most_entries = 100'000;
 
 // The path that a pattern without wildcards stands for; nothing when there are some.
 std::optional<std::string> plain_path(const std::string& pattern) {
@@ -36,12 +39,30 @@ int is_problem(const char* /*path*/, int why) {
     return why == ENOENT || why == ENOTDIR ? 0 : why;
 }
 
+// glob has no bound of its own, and */*/*/* is soon said.
+thread_local std::size_t entries_seen = 0;
+
+dirent* next_entry(void* directory) {
+    if (++entries_seen > most_entries) { return nullptr; }
+    return ::readdir(static_cast<DIR*>(directory));
+}
+
 std::vector<std::string> matches(const std::string& pattern, std::string& problem) {
     glob_t found{};
+    found.gl_opendir = [](const char* path) -> void* { return ::opendir(path); };
+    found.gl_readdir = next_entry;
+    found.gl_closedir = [](void* directory) { ::closedir(static_cast<DIR*>(directory)); };
+    found.gl_lstat = ::lstat;
+    found.gl_stat = ::stat;
+    entries_seen = 0;
     // Sorted by bytes, since no locale is set.
-    const int status = ::glob(pattern.c_str(), 0, is_problem, &found);
+    const int status = ::glob(pattern.c_str(), GLOB_ALTDIRFUNC, is_problem, &found);
     const int why = errno;
     const std::unique_ptr<glob_t, void (*)(glob_t*)> freed(&found, ::globfree);
+    if (entries_seen > most_entries) {
+        problem = fmt::format("more than {} files would have to be looked at", most_entries);
+        return {};
+    }
     if (status == GLOB_NOMATCH) { return {}; }
     if (status != 0) {
         problem = status == GLOB_NOSPACE ? "no memory left" : std::strerror(why);
@@ -69,12 +90,15 @@ Included read_included(const std::string& pattern) {
     Included included;
     const std::optional<std::string> plain = plain_path(pattern);
     const std::vector<std::string> paths = plain ? std::vector{*plain} : matches(pattern, included.problem);
+    std::size_t bytes = 0;
     for (const std::string& path : paths) {
         std::string problem = misfit(path);
         if (problem.empty()) {
             try {
                 included.files.push_back(read_source(path));
-                continue;
+                bytes += included.files.back().text.size();
+                if (bytes <= max_source_bytes) { continue; }
+                problem = "with this file it is more than 8 MiB";
             } catch (const Error& error) { problem = error.what(); }
         }
         included.files.clear();

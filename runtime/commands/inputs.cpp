@@ -1,7 +1,9 @@
 #include "runtime/commands/inputs.h"
 
 #include "compiler/document.h"
+#include "compiler/include.h"
 #include "compiler/resolve.h"
+#include "runtime/commands/include_reader.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 
@@ -115,13 +117,15 @@ std::vector<std::string> source_paths(const Session& session) {
 std::string project_name(const Session& session) {
     if (!session.project.empty()) { return session.project; }
     Sources sources;
-    sources.files.push_back(read_source(source_paths(session).front()));
+    for (const std::string& path : source_paths(session)) { sources.files.push_back(read_source(path)); }
     // A file with mistakes in it still says which project is meant: nothing but its name matters here.
     Diagnostics ignored;
     Config config;
-    const std::optional<Document> document = parse(sources, 0, ignored);
-    const Member* name = document ? document->root.table()->find("name") : nullptr;
-    if (name != nullptr && name->value.string() != nullptr) { config.name = {*name->value.string(), name->value.span}; }
+    for (const Document& document : parse_all(sources, read_included, ignored)) { // the nearest last
+        const Member* name = document.root.table()->find("name");
+        if (name == nullptr || name->value.string() == nullptr) { continue; }
+        config.name = {*name->value.string(), name->value.span};
+    }
     return project_name(config, sources, {});
 }
 

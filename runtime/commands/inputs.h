@@ -32,7 +32,8 @@ SourceFile read_source(const std::string& path);
 /// The sources that a command works on, at least one; throws Error when none was named and none is found.
 std::vector<std::string> source_paths(const Session& session);
 
-/// The project's name without compiling: -p, MICROVMC_PROJECT, the first source's `name`, its directory's name.
+/// The project's name without compiling: -p, MICROVMC_PROJECT, the sources' `name`, the first one's
+/// directory's name.
 std::string project_name(const Session& session);
 
 } // namespace microvmc

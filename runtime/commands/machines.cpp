@@ -4,6 +4,7 @@
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/machine.h"
 #include "runtime/observe.h"
 #include "runtime/terminal.h"
 
@@ -58,6 +59,22 @@ FileLock lock_project(const Session& session, const Directories& directories, co
     const std::string path = project_state_dir(directories.state, project);
     make_directories(path, 0700);
     return {path + "/.lock", session.lock_timeout(), project};
+}
+
+void upgrade_supervisor_of(const std::string& vm, const std::string& runtime_dir) {
+    try {
+        const UpgradeOutcome outcome = upgrade_supervisor(runtime_dir, supervisor_path());
+        switch (outcome.kind) {
+        case UpgradeOutcome::Kind::not_running:
+        case UpgradeOutcome::Kind::current: return;
+        case UpgradeOutcome::Kind::upgraded: print(fmt::format("{}  supervisor upgraded\n", vm)); return;
+        case UpgradeOutcome::Kind::later:
+            complain(fmt::format("{}  its supervisor is not upgraded yet: {}\n", vm, outcome.why));
+            return;
+        }
+    } catch (const Error& error) {
+        complain(fmt::format("{}  its supervisor is not upgraded: {}\n", vm, error.what()));
+    }
 }
 
 std::string tail(const std::string& path, std::size_t lines) {

@@ -30,6 +30,10 @@ KnownMachine one_machine(const Session& session, const Directories& directories)
 /// Keeps every other command that changes the project out while it lives. Makes the project's state directory.
 FileLock lock_project(const Session& session, const Directories& directories, const std::string& project);
 
+/// Has the supervisor of a machine that runs executed anew when another program is installed; says that it was, or why
+/// it wasn't. A machine that can't have it goes on as it was: that is a note, not an error.
+void upgrade_supervisor_of(const std::string& vm, const std::string& runtime_dir);
+
 /// The last `lines` lines of a file; empty when it can't be read.
 std::string tail(const std::string& path, std::size_t lines);
 

@@ -24,6 +24,7 @@ void add_start(CLI::App& app, Session& session) {
             const ObservedVm* vm = observed.find(machine.name);
             if (vm != nullptr && vm->running) {
                 print(fmt::format("{}  runs already\n", machine.name));
+                upgrade_supervisor_of(machine.name, machine.runtime_dir);
                 continue;
             }
             if (vm == nullptr || !vm->plan) {

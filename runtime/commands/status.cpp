@@ -2,6 +2,7 @@
 #include "runtime/commands/session.h"
 
 #include "compiler/plan.h"
+#include "compiler/text.h"
 #include "runtime/files.h"
 #include "runtime/launch.h"
 #include "runtime/machine.h"
@@ -35,6 +36,21 @@ std::string forwards_text(const VmPlan& plan) {
     return fmt::format("{}", fmt::join(all, ", "));
 }
 
+// What no guest and no user means to happen.
+bool is_failure(const End& end) {
+    switch (end.kind) {
+    case End::Kind::panic:
+    case End::Kind::vmm_crash:
+    case End::Kind::start_failed: return true;
+    case End::Kind::exited:
+    case End::Kind::poweroff:
+    case End::Kind::reboot:
+    case End::Kind::killed:
+    case End::Kind::timed_out: return false;
+    }
+    return false;
+}
+
 // What one machine is, as JSON; the table is made from it.
 nlohmann::json machine_json(const KnownMachine& machine) {
     nlohmann::json json{{"name", machine.name}, {"state", "stopped"}};
@@ -47,7 +63,12 @@ nlohmann::json machine_json(const KnownMachine& machine) {
         json["plan"] = running->plan;
         return json;
     }
-    if (const auto ended = read_recorded_end(machine.state_dir + "/end.json")) { json["end"] = ended->end; }
+    const std::string end_file = machine.state_dir + "/end.json";
+    if (const auto ended = read_recorded_end(end_file)) {
+        if (is_failure(ended->end)) { json["state"] = "failed"; }
+        json["end"] = ended->end;
+        if (const auto written = file_identity(end_file)) { json["ended"] = written->mtime_ns / 1'000'000'000; }
+    }
     if (const auto record = read_file(machine.state_dir + "/plan.json")) {
         json["plan"] = nlohmann::json::parse(*record);
     }
@@ -56,19 +77,21 @@ nlohmann::json machine_json(const KnownMachine& machine) {
 
 std::vector<std::string> row(const nlohmann::json& machine) {
     std::string since;
-    if (machine.contains("started")) {
+    for (const char* moment : {"started", "ended"}) {
+        if (!machine.contains(moment)) { continue; }
         const auto now =
             std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
-        since = age(std::max<std::int64_t>(0, now.count() - machine["started"].get<std::int64_t>()));
+        since = age(std::max<std::int64_t>(0, now.count() - machine[moment].get<std::int64_t>()));
     }
-    std::vector<std::string> cells{machine["name"], machine["state"], since};
+    std::vector<std::string> cells{machine["name"], machine["state"], since, "", "", "", ""};
     if (machine.contains("plan")) {
         const VmPlan plan = machine["plan"].get<VmPlan>();
-        cells.push_back(fmt::format("{} {}", plan.hypervisor, plan.accel));
-        cells.push_back(fmt::format("{}", plan.vcpu));
-        cells.push_back(fmt::format("{}MiB", plan.mem_mib));
-        cells.push_back(machine.contains("end") ? describe(machine["end"].get<End>()) : forwards_text(plan));
+        cells[3] = fmt::format("{} {}", plan.hypervisor, plan.accel);
+        cells[4] = fmt::format("{}", plan.vcpu);
+        cells[5] = fmt::format("{}MiB", plan.mem_mib);
+        cells[6] = forwards_text(plan);
     }
+    if (machine.contains("end")) { cells[6] = printable(describe(machine["end"].get<End>())); }
     return cells;
 }
 

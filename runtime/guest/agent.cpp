@@ -134,6 +134,11 @@ void Agent::handle_frame(const wire::Frame& frame) {
     case wire::Type::close:
         if (stream != nullptr) { stream->abandon(); }
         break;
+    case wire::Type::grant:
+        if (stream != nullptr && fields.size() == 1) {
+            stream->grant(wire::parse_number<std::size_t>(fields[0]).value_or(0));
+        }
+        break;
     case wire::Type::hello:
     case wire::Type::ready:
     case wire::Type::end:

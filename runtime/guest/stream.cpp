@@ -53,6 +53,7 @@ std::size_t readable_bytes(int fd) {
 int Stream::start(std::uint32_t id, const wire::Exec& exec, const std::vector<std::string>& env) {
     id_ = id;
     tty_ = exec.tty;
+    window_ = credit_ = exec.window;
     Program program;
     program.argv = exec.argv;
     program.env = merge_environment(env, exec.env);
@@ -96,10 +97,19 @@ int Stream::start_on_pty(Program program, const wire::Exec& exec) {
 }
 
 void Stream::watch(const Poller& poller, bool congested) {
-    const std::uint32_t read = congested ? 0U : EPOLLIN;
+    const std::uint32_t read = congested || readable_now() == 0 ? 0U : EPOLLIN;
     out_.want(poller, Source::stream_out, id_, read);
     err_.want(poller, Source::stream_err, id_, read);
     in_.want(poller, Source::stream_in, id_, input_.empty() ? 0U : EPOLLOUT);
+}
+
+void Stream::grant(std::size_t bytes) {
+    credit_ += std::min(bytes, window_ - credit_);
+}
+
+std::size_t Stream::readable_now() const {
+    if (window_ == 0 || abandoned_) { return piece_bytes; }
+    return std::min(piece_bytes, credit_ - std::min(credit_, wire::header_size));
 }
 
 void Stream::add_input(std::string_view bytes) {
@@ -134,12 +144,14 @@ void Stream::read_output(Source source, Channel& channel) {
     const bool is_out = source == Source::stream_out;
     Watched& pipe = is_out ? out_ : err_;
     std::size_t& left = is_out ? out_left_ : err_left_;
-    if (!pipe.open() || channel.congested()) { return; }
+    const std::size_t most = readable_now();
+    if (!pipe.open() || channel.congested() || most == 0) { return; }
     char piece[piece_bytes];
     const bool bounded = status_ && !tty_;
-    const ssize_t got = ::read(pipe.get(), piece, bounded ? std::min(left, sizeof piece) : sizeof piece);
+    const ssize_t got = ::read(pipe.get(), piece, bounded ? std::min(left, most) : most);
     if (got < 0 && errno == EAGAIN) { return; }
     if (got > 0 && !abandoned_) {
+        if (window_ != 0) { credit_ -= wire::frame_size(static_cast<std::size_t>(got)); }
         channel.send(is_out ? wire::Type::output : wire::Type::error, id_, {piece, static_cast<std::size_t>(got)});
     }
     if (got > 0 && bounded) { left -= static_cast<std::size_t>(got); }

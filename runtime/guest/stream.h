@@ -24,6 +24,9 @@ public:
     /// Registers what is wanted now: output while the channel takes it, stdin while there is input.
     void watch(const Poller& poller, bool congested);
 
+    /// The host takes so many bytes more of what it says.
+    void grant(std::size_t bytes);
+
     /// Bytes from the host; none: end of file.
     void add_input(std::string_view bytes);
     [[nodiscard]] bool input_full() const { return input_.size() >= wire::input_window; }
@@ -51,10 +54,14 @@ public:
 private:
     int start_on_pipes(Program program);
     int start_on_pty(Program program, const wire::Exec& exec);
+    /// How much may be read of stdout or stderr now.
+    [[nodiscard]] std::size_t readable_now() const;
     void confirm(Channel& channel, std::size_t count) const;
 
     std::uint32_t id_ = 0;
     bool tty_ = false;
+    std::size_t window_ = 0; ///< 0: none
+    std::size_t credit_ = 0; ///< what is left of it
     bool abandoned_ = false;
     pid_t pid_ = -1;
     Watched in_; ///< stdin, or the pty

@@ -23,7 +23,13 @@
 // Neither side may be held up by one slow stream, and nothing is lost: the guest reads a process's output only while
 // the channel takes it, and the host keeps at most `input_window` bytes of a stream's input unconfirmed (`taken`
 // confirms them). When a host sends more, the guest stops reading the channel until the process has read, for all
-// streams.
+// streams. The other way, an `exec` may name a window: the guest sends at most so many bytes of the stream's `output`
+// and `error` frames, headers included (`frame_size`), and then leaves the rest in the process until the host grants
+// more (`grant`). So a host whose client takes nothing has no more than the window to keep, and goes on reading the
+// channel for the others.
+//
+// Versions: 1 had neither a window nor `grant`. A host names a window only to a guest whose `hello` says 2 or more; a
+// guest whose host names none is not bound, so that either may be the older one.
 
 namespace microvmc::wire {
 
@@ -31,8 +37,10 @@ inline constexpr std::uint32_t magic = 0x63'6d'76'6d; // "mvmc"
 inline constexpr std::size_t header_size = 20;
 inline constexpr std::size_t max_payload = 65'536;
 inline constexpr std::size_t input_window = 262'144;
-inline constexpr int frame_gap_ms = 500; ///< silence inside a frame, after which its sender counts as gone
-inline constexpr int protocol_version = 1;
+inline constexpr std::size_t output_window = 131'072; ///< that our host names
+inline constexpr int frame_gap_ms = 500;              ///< silence inside a frame, after which its sender counts as gone
+inline constexpr int protocol_version = 2;
+inline constexpr int window_version = 2; ///< the first with a window for output
 
 enum class Type : std::uint8_t {
     // guest to host
@@ -48,12 +56,19 @@ enum class Type : std::uint8_t {
     ping = 32,     ///< answered by hello, and by ready when that holds
     shutdown = 33, ///< KIND: poweroff, reboot; GRACE: ms between SIGTERM and SIGKILL, may be left out (2000).
                    ///< Terminates the processes, reports `end`, syncs, unmounts, ends
-    exec = 34,     ///< stream (not in use): FLAGS ("tty ROWS COLS" or ""), WORKDIR, number of ENV, ENV..., ARG...
+    exec = 34,     ///< stream (not in use): FLAGS (words: "tty ROWS COLS", "window BYTES", both or none), WORKDIR,
+                   ///< number of ENV, ENV..., ARG...
     input = 35,    ///< stream: bytes for stdin; none: end of file
     signal = 36,   ///< stream: NUMBER, to the process's group
     resize = 37,   ///< stream: ROWS, COLS
     close = 38,    ///< stream: nobody listens any more: SIGHUP to the process's group, its output is discarded, no exit
+    grant = 39,    ///< stream: BYTES more of output and error, up to the window
 };
+
+/// What a frame takes of a window.
+constexpr std::size_t frame_size(std::size_t payload) {
+    return header_size + payload;
+}
 
 struct Frame {
     Type type{};
@@ -138,6 +153,7 @@ struct Exec {
     bool tty = false;
     std::uint16_t rows = 0;
     std::uint16_t columns = 0;
+    std::uint32_t window = 0;      ///< 0: none
     std::string workdir;           ///< empty: "/"
     std::vector<std::string> env;  ///< NAME=VALUE, above the guest's own
     std::vector<std::string> argv; ///< the program is searched for on PATH
@@ -146,29 +162,51 @@ struct Exec {
 };
 
 inline std::string encode_exec(const Exec& exec) {
-    std::vector<std::string> fields{exec.tty ? "tty " + std::to_string(exec.rows) + " " + std::to_string(exec.columns)
-                                             : "",
-                                    exec.workdir, std::to_string(exec.env.size())};
+    std::string flags;
+    if (exec.tty) { flags = "tty " + std::to_string(exec.rows) + " " + std::to_string(exec.columns); }
+    if (exec.window != 0) { flags += (flags.empty() ? "window " : " window ") + std::to_string(exec.window); }
+    std::vector<std::string> fields{flags, exec.workdir, std::to_string(exec.env.size())};
     fields.insert(fields.end(), exec.env.begin(), exec.env.end());
     fields.insert(fields.end(), exec.argv.begin(), exec.argv.end());
     return join_fields(fields);
 }
 
+namespace detail {
+/// The text up to the next space, which are taken away.
+inline std::string_view take_word(std::string_view& text) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return word;
+}
+
+inline bool parse_flags(std::string_view flags, Exec& exec) {
+    while (!flags.empty()) {
+        const std::string_view word = take_word(flags);
+        if (word == "tty") {
+            const auto rows = parse_number<std::uint16_t>(take_word(flags));
+            const auto columns = parse_number<std::uint16_t>(take_word(flags));
+            if (!rows || !columns) { return false; }
+            exec.tty = true;
+            exec.rows = *rows;
+            exec.columns = *columns;
+        } else if (word == "window") {
+            const auto window = parse_number<std::uint32_t>(take_word(flags));
+            if (!window || *window <= header_size) { return false; } // nothing would ever fit
+            exec.window = *window;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+} // namespace detail
+
 inline std::optional<Exec> parse_exec(std::string_view payload) {
     const auto fields = split_fields(payload);
     if (fields.size() < 4) { return std::nullopt; }
     Exec exec;
-    if (!fields[0].empty()) {
-        constexpr std::string_view word = "tty ";
-        const std::size_t space = fields[0].find(' ', word.size());
-        if (fields[0].substr(0, word.size()) != word || space == std::string_view::npos) { return std::nullopt; }
-        const auto rows = parse_number<std::uint16_t>(fields[0].substr(word.size(), space - word.size()));
-        const auto columns = parse_number<std::uint16_t>(fields[0].substr(space + 1));
-        if (!rows || !columns) { return std::nullopt; }
-        exec.tty = true;
-        exec.rows = *rows;
-        exec.columns = *columns;
-    }
+    if (!detail::parse_flags(fields[0], exec)) { return std::nullopt; }
     exec.workdir = fields[1];
     const auto variables = parse_number<std::size_t>(fields[2]);
     if (!variables || *variables >= fields.size() - 3) { return std::nullopt; }
@@ -213,6 +251,9 @@ public:
     void give_up() {
         if (partial()) { drop_magic(); }
     }
+
+    /// What was fed and is in no frame yet: feeding it to another decoder makes that go on from here.
+    [[nodiscard]] const std::string& unread() const { return buffer_; }
 
     [[nodiscard]] std::size_t skipped() const { return skipped_; }
 

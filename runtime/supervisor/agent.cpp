@@ -41,14 +41,36 @@ void AgentLink::connect() {
         return;
     }
     stream_ = Stream::make(io_, fd);
+    open_stream();
+    // The guest may have said hello before anybody listened, and QEMU drops what nobody takes.
+    send(wire::Type::ping, 0, {});
+    if (on_connected) { on_connected(); }
+}
+
+void AgentLink::resume(const AgentHandover& handover) {
+    started_ = true;
+    if (handover.socket < 0) {
+        retry(quick);
+        return;
+    }
+    stream_ = Stream::resume(io_, handover.socket, handover.unsent.bytes);
+    decoder_.feed(handover.partial.bytes);
+    open_stream();
+    await_rest();
+}
+
+AgentHandover AgentLink::hand_over() const {
+    if (!stream_) { return {}; }
+    return {stream_->descriptor(), {std::string(stream_->unwritten())}, {decoder_.unread()}};
+}
+
+void AgentLink::open_stream() {
     stream_->on_data = [this](std::string_view bytes) { received(bytes); };
     stream_->on_end = [this] { lost(slow); };
     stream_->on_written = [this] {
         if (on_written) { on_written(); }
     };
     stream_->read(wanted_);
-    // The guest may have said hello before anybody listened, and QEMU drops what nobody takes.
-    send(wire::Type::ping, 0, {});
 }
 
 void AgentLink::retry(std::chrono::milliseconds after) {
@@ -82,10 +104,14 @@ void AgentLink::received(std::string_view bytes) {
         lost(punished);
         return;
     }
+    await_rest();
+}
+
+void AgentLink::await_rest() {
     gap_.cancel();
     if (!decoder_.partial()) { return; }
     gap_.expires_after(std::chrono::milliseconds(wire::frame_gap_ms));
-    gap_.async_wait([this, stream](boost::system::error_code error) {
+    gap_.async_wait([this, stream = stream_](boost::system::error_code error) {
         // Not while frames aren't wanted: then it is us who keep the rest waiting.
         if (error || stream_ != stream || !wanted_) { return; }
         decoder_.give_up();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runtime/guest/wire.h"
+#include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/stream.h"
 
 #include <boost/asio/steady_timer.hpp>
@@ -18,11 +19,15 @@ public:
     AgentLink(asio::io_context& io, std::string socket);
 
     std::function<void(const wire::Frame&)> on_frame;
+    std::function<void()> on_connected;
     std::function<void()> on_written; ///< all that was sent is on its way
     std::function<void()> on_lost;    ///< the VMM closed it; connecting again
 
     /// Connects, again and again until the VMM listens; then asks the agent for its hello.
     void start();
+    /// Goes on with the connection that an earlier program had, or connects.
+    void resume(const AgentHandover& handover);
+    [[nodiscard]] AgentHandover hand_over() const;
     /// Disconnects.
     void stop();
     void send(wire::Type type, std::uint32_t stream, std::string_view payload);
@@ -35,7 +40,9 @@ public:
 
 private:
     void connect();
+    void open_stream();
     void retry(std::chrono::milliseconds after);
+    void await_rest();
     void received(std::string_view bytes);
     void lost(std::chrono::milliseconds retry_after);
 

@@ -89,6 +89,14 @@ Cgroup::Cgroup(const std::string& name) {
     path_ = path;
 }
 
+std::unique_ptr<Cgroup> Cgroup::adopt(const std::string& path) {
+    std::unique_ptr<Cgroup> cgroup(new Cgroup);
+    if (path.empty()) { return cgroup; }
+    cgroup->fd_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    cgroup->path_ = path;
+    return cgroup;
+}
+
 void Cgroup::remove() {
     fd_.reset();
     if (!path_.empty()) { kill_cgroup(path_); }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <fcntl.h>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,6 +55,8 @@ class Cgroup {
 public:
     /// Kills what is left in one of that name.
     explicit Cgroup(const std::string& name);
+    /// The one that an earlier program of this process made; empty: there is none.
+    static std::unique_ptr<Cgroup> adopt(const std::string& path);
     ~Cgroup() { remove(); }
     Cgroup(const Cgroup&) = delete;
     Cgroup& operator=(const Cgroup&) = delete;
@@ -64,6 +67,8 @@ public:
     void remove();
 
 private:
+    Cgroup() = default;
+
     std::string path_;
     Fd fd_;
 };

@@ -58,6 +58,36 @@ Console::Console(asio::io_context& io, const std::string& log, std::string ready
     Fd master = open_master();
     slave_ = open_slave(master.get());
     master_ = Stream::make(io, master.release());
+    open_streams();
+}
+
+Console::Console(asio::io_context& io, const std::string& log, std::string ready_text, const ConsoleHandover& handover)
+    : slave_(handover.slave), master_(Stream::resume(io, handover.master, handover.typed.bytes)), log_(log),
+      history_(console_history), panic_(std::string(panic_text)), ready_(std::move(ready_text)),
+      panicking_(handover.panicking), panicked_(handover.panicked) {
+    history_.feed(handover.history.bytes);
+    panic_.feed(handover.panic_tail.bytes);
+    ready_.feed(handover.ready_tail.bytes);
+    full_ = master_->queued() >= input_queue;
+    open_streams();
+}
+
+ConsoleHandover Console::hand_over() const {
+    return {.master = master_->descriptor(),
+            .slave = slave_.get(),
+            .typed = {std::string(master_->unwritten())},
+            .history = {history_.text()},
+            .panic_tail = {panic_.tail()},
+            .ready_tail = {ready_.tail()},
+            .panicking = panicking_,
+            .panicked = panicked_};
+}
+
+bool Console::busy() const {
+    return std::ranges::any_of(clients_, [](const Client& client) { return client.stream->open(); });
+}
+
+void Console::open_streams() {
     master_->on_data = [this](std::string_view bytes) { output(bytes); };
     master_->on_written = [this] {
         full_ = false;

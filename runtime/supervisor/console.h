@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runtime/fd.h"
+#include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/log_file.h"
 #include "runtime/supervisor/stream.h"
 #include "runtime/supervisor/text.h"
@@ -19,6 +20,8 @@ class Console {
 public:
     /// `ready_text`: watched for when not empty. Throws Error when there is no pty or the log can't be opened.
     Console(asio::io_context& io, const std::string& log, std::string ready_text);
+    /// One that an earlier program had. Throws Error when the log can't be opened.
+    Console(asio::io_context& io, const std::string& log, std::string ready_text, const ConsoleHandover& handover);
 
     std::function<void()> on_ready_text;
     std::function<void(const std::string&)> on_panic; ///< the kernel's line; once until `reset`
@@ -32,6 +35,9 @@ public:
     void watch_for_panic();
     /// A new boot: what was typed for the last one and what was watched for is forgotten.
     void reset();
+    [[nodiscard]] ConsoleHandover hand_over() const;
+    /// Whether a client is attached.
+    [[nodiscard]] bool busy() const;
     /// No more output: the clients get the rest of theirs, and the end.
     void finish();
 
@@ -40,6 +46,7 @@ private:
         std::shared_ptr<Stream> stream;
         std::size_t skipped = 0; ///< bytes that it was too slow for so far
     };
+    void open_streams();
     void output(std::string_view bytes);
     static void send(Client& client, std::string_view bytes);
     void catch_up();

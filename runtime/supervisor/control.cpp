@@ -6,6 +6,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <sys/socket.h>
@@ -36,8 +37,10 @@ struct ControlServer::Pending {
     asio::steady_timer timer;
 };
 
-ControlServer::ControlServer(asio::io_context& io, std::string path)
-    : io_(io), path_(std::move(path)), listener_(io, listen_unix(path_)), pause_(io) {
+ControlServer::ControlServer(asio::io_context& io, std::string path) : ControlServer(io, path, listen_unix(path)) {}
+
+ControlServer::ControlServer(asio::io_context& io, std::string path, int listener)
+    : io_(io), path_(std::move(path)), listener_(io, listener), pause_(io) {
     arm();
 }
 
@@ -114,9 +117,13 @@ void ControlServer::stop() {
     ::unlink(path_.c_str());
 }
 
-bool ControlServer::busy() {
+bool ControlServer::busy(const std::shared_ptr<Stream>& except) {
     clients_.remove_if([](const auto& client) { return !client->open(); });
-    return !clients_.empty();
+    return std::ranges::any_of(clients_, [&except](const auto& client) { return client != except; });
+}
+
+std::shared_ptr<Stream> ControlServer::adopt(int fd) {
+    return clients_.emplace_back(Stream::make(io_, fd));
 }
 
 } // namespace microvmc::supervisor

@@ -21,6 +21,8 @@ class ControlServer {
 public:
     /// Throws Error.
     ControlServer(asio::io_context& io, std::string path);
+    /// With the socket that an earlier program listened on.
+    ControlServer(asio::io_context& io, std::string path, int listener);
 
     /// A request (a JSON object with a string "op") and what came after its line. The connection is the callee's from
     /// now on. What it throws is answered.
@@ -28,8 +30,11 @@ public:
 
     /// Removes the socket; connections stay.
     void stop();
-    /// Whether a connection is open.
-    [[nodiscard]] bool busy();
+    /// Whether a connection is open, other than `except`.
+    [[nodiscard]] bool busy(const std::shared_ptr<Stream>& except = nullptr);
+    [[nodiscard]] int descriptor() { return listener_.native_handle(); }
+    /// Takes over a connection that an earlier program accepted.
+    std::shared_ptr<Stream> adopt(int fd);
 
 private:
     struct Pending;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t client_queue = std::size_t{256} * 1024; ///< above this a client holds up the agent
 constexpr std::size_t agent_queue = std::size_t{256} * 1024;  ///< above this the agent holds up the clients
+constexpr std::size_t grant_step = wire::output_window / 4;   ///< so that not each piece has its grant
+constexpr std::size_t max_orphans = 1024;
 constexpr std::uint32_t client_stream = 1;
 
 const std::string& text_of(const nlohmann::json& json) {
@@ -46,21 +48,31 @@ wire::Exec exec_of(const nlohmann::json& request) {
 
 Execs::Execs(AgentLink& agent) : agent_(agent) {}
 
-void Execs::start(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest) {
-    const std::string payload = wire::encode_exec(exec_of(request));
+void Execs::start(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest,
+                  bool windowed) {
+    wire::Exec wanted = exec_of(request);
+    if (windowed) { wanted.window = wire::output_window; }
+    const std::string payload = wire::encode_exec(wanted);
     if (payload.size() > wire::max_payload) {
         throw Error("command and environment are longer than " + std::to_string(wire::max_payload) + " bytes");
     }
     auto exec = std::make_shared<Exec>();
     exec->id = next_id_++;
     exec->client = client;
+    exec->windowed = windowed;
     running_[exec->id] = exec;
-    client->on_data = [this, exec](std::string_view bytes) {
-        exec->decoder.feed(bytes);
-        pump(exec);
+    // Not owned by its client's callbacks: each would keep the other.
+    client->on_data = [this, weak = std::weak_ptr(exec)](std::string_view bytes) {
+        const auto still = weak.lock();
+        if (!still) { return; }
+        still->decoder.feed(bytes);
+        pump(still);
     };
     client->on_end = [this, id = exec->id] { client_gone(id); };
-    client->on_written = [this] { balance(); };
+    client->on_written = [this, weak = std::weak_ptr(exec)] {
+        if (const auto still = weak.lock()) { grant(*still); }
+        balance();
+    };
     client->write("{\"ok\":true}\n");
     agent_.send(wire::Type::exec, exec->id, payload);
     exec->decoder.feed(rest);
@@ -99,7 +111,8 @@ bool Execs::forward(Exec& exec, wire::Frame& frame) {
     case wire::Type::ping:
     case wire::Type::shutdown:
     case wire::Type::exec:
-    case wire::Type::close: return true; // not a client's to send
+    case wire::Type::close:
+    case wire::Type::grant: return true; // not a client's to send
     }
     agent_.send(frame.type, exec.id, frame.payload);
     return true;
@@ -109,6 +122,9 @@ void Execs::handle(const wire::Frame& frame) {
     const auto found = running_.find(frame.stream);
     if (found == running_.end()) { return; }
     const auto exec = found->second;
+    if (frame.type == wire::Type::output || frame.type == wire::Type::error) {
+        exec->received += wire::frame_size(frame.payload.size());
+    }
     exec->client->write(wire::encode(frame.type, client_stream, frame.payload));
     if (frame.type == wire::Type::exit) {
         running_.erase(frame.stream);
@@ -121,6 +137,16 @@ void Execs::handle(const wire::Frame& frame) {
         pump(exec);
     }
     balance();
+}
+
+void Execs::grant(Exec& exec) {
+    if (!exec.windowed || exec.received < grant_step || !running_.contains(exec.id)) { return; }
+    agent_.send(wire::Type::grant, exec.id, std::to_string(exec.received));
+    exec.received = 0;
+}
+
+void Execs::close_orphans() {
+    for (const std::uint32_t id : std::exchange(orphans_, {})) { agent_.send(wire::Type::close, id, {}); }
 }
 
 void Execs::client_gone(std::uint32_t id) {
@@ -141,6 +167,7 @@ void Execs::balance() {
             if (!slow(entry)) { continue; }
             entry.second->client->close();
             running_.erase(entry.first);
+            agent_.send(wire::Type::close, entry.first, {});
         }
     }
     agent_.read(std::ranges::none_of(running_, slow));
@@ -154,6 +181,7 @@ void Execs::stop_waiting() {
 void Execs::end_all() {
     const Running running = std::exchange(running_, {});
     for (const auto& [id, exec] : running) {
+        if (orphans_.size() < max_orphans) { orphans_.push_back(id); }
         exec->client->on_end = nullptr;
         exec->client->finish();
     }

@@ -1,6 +1,8 @@
 // microvmc-supervisor: one process a machine (protocol.h).
 #include "runtime/error.h"
+#include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/protocol.h"
+#include "runtime/supervisor/reexec.h"
 #include "runtime/supervisor/supervisor.h"
 
 #include <array>
@@ -27,14 +29,21 @@ struct Arguments {
     std::string runtime_dir;
     int notify = -1;
     int lock = -1;
+    int resume = -1; ///< the handover
+    bool trial = false;
 };
 
 std::optional<Arguments> parse(int argc, char** argv) {
     Arguments arguments;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
+        if (word == "--trial") {
+            arguments.trial = true;
+            continue;
+        }
         int* const descriptor = word == "--notify-fd" ? &arguments.notify
                                 : word == "--lock-fd" ? &arguments.lock
+                                : word == "--resume"  ? &arguments.resume
                                                       : nullptr;
         if (descriptor == nullptr) {
             if (!word.starts_with('/') || !arguments.runtime_dir.empty()) { return std::nullopt; }
@@ -46,7 +55,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
         const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), *descriptor);
         if (error != std::errc() || end != number.data() + number.size() || *descriptor < 3) { return std::nullopt; }
     }
-    if (arguments.runtime_dir.empty()) { return std::nullopt; }
+    if (arguments.runtime_dir.empty() || (arguments.trial && arguments.resume < 0)) { return std::nullopt; }
     return arguments;
 }
 
@@ -109,6 +118,10 @@ void detach(const Arguments& arguments) {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);                // descendants of children stay ours
 }
 
+void name_process(const Launch& launch) {
+    ::prctl(PR_SET_NAME, ("vm:" + launch.vm).substr(0, 15).c_str());
+}
+
 /// The lock, held from now on by us and by whoever inherits it; -1 when somebody else has it.
 int take_lock(const Arguments& arguments) {
     const std::string path = arguments.runtime_dir + "/" + lock_name;
@@ -135,7 +148,7 @@ int supervise(const Arguments& arguments, int& notify) {
     if (launch.runtime_dir != arguments.runtime_dir) {
         throw Error(arguments.runtime_dir + "/" + launch_name + " is for " + launch.runtime_dir);
     }
-    ::prctl(PR_SET_NAME, ("vm:" + launch.vm).substr(0, 15).c_str());
+    name_process(launch);
     const std::string log_path = launch.vmm_log;
     asio::io_context io(1);
     Supervisor supervisor(io, std::move(launch), lock);
@@ -153,6 +166,29 @@ int supervise(const Arguments& arguments, int& notify) {
     return supervisor.start_failed() ? exit_failed : 0;
 }
 
+/// Goes on with a machine that an earlier program of this process started (reexec.h).
+int resume(const Arguments& arguments) {
+    ::fcntl(arguments.resume, F_SETFD, FD_CLOEXEC);
+    const Handover handover = read_handover(arguments.resume);
+    if (handover.launch.runtime_dir != arguments.runtime_dir) {
+        throw Error("the handover is for " + handover.launch.runtime_dir);
+    }
+    asio::io_context io(1);
+    Supervisor supervisor(io, handover);
+    if (arguments.trial) {
+        say(1, takes_over);
+        ::_exit(0); // nothing may be undone: it is the other one's
+    }
+    ::close(arguments.resume);
+    name_process(handover.launch);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    supervisor.go_on(handover);
+    io.run();
+    return 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -160,6 +196,14 @@ int main(int argc, char** argv) {
     if (!arguments) {
         say(2, "usage: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]\n");
         return exit_usage;
+    }
+    if (arguments->resume >= 0) {
+        try {
+            return resume(*arguments);
+        } catch (const std::exception& error) {
+            say(2, error.what() + std::string("\n"));
+            return exit_failed;
+        }
     }
     detach(*arguments);
     int notify = arguments->notify;

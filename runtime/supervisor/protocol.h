@@ -7,7 +7,7 @@
 //
 //   {"op":"status"}              -> {"vm":..,"state":"starting|running|ready|stopping","pid":<VMM, 0: none>,
 //                                    "supervisor":<pid>,"started":<unix seconds>,"agent":<bool>,"reboots":N,
-//                                    "plan":{...}}
+//                                    "program":<program_identity>,"plan":{...}}
 //   {"op":"await","for":"vmm|agent|ready","timeout_ms":N}
 //                                -> {"state":"..."} as soon as it holds; {"end":{...}} when the machine ended instead
 //                                   (both when an end was what ready meant); {"timeout":true,"waiting_for":"in words"}
@@ -23,15 +23,21 @@
 //   {"op":"exec","argv":[..],"env":{..},"workdir":"..","tty":{"rows":R,"columns":C}|null}
 //                                -> {"ok":true}, then wire.h frames both ways (output, error, exit, taken / input,
 //                                   signal, resize) with stream 1
+//   {"op":"reexec","program":<absolute path>}
+//                                -> {"supervisor":<the same pid>,"program":<program_identity>} from that program, which
+//                                   has taken over the machine; {"later":"why"} while the machine starts or ends or any
+//                                   other client is connected; an error when the program can't take over: then the one
+//                                   that runs goes on
 //
 // Files in runtime_dir: `lock` (flock held by the supervisor and inherited by its children, so that it is free only
 // when all are dead), `machine.json` (Launch), `control.sock`, the VMM's sockets, `cgroup` (the path of the children's
 // cgroup). When a machine has ended, `lock` and `end.json` (RecordedEnd, the same as Launch::end_file) are left.
 //
-// The program: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]. N of --lock-fd has the lock already (who
-// starts a supervisor writes machine.json under it). One line is written to --notify-fd, {"supervisor":PID,"vmm":PID}
-// when the children are started or {"error":"..."}. Exit status: 0 the machine ended and that was recorded; 1 it could
-// not be started; 3 the lock is held; 64 bad arguments.
+// The program: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]; RUNTIME_DIR --resume N [--trial] only by
+// a supervisor that hands over to it (reexec.h). N of --lock-fd has the lock already (who starts a supervisor writes
+// machine.json under it). One line is written to --notify-fd, {"supervisor":PID,"vmm":PID} when the children are
+// started or {"error":"..."}. Exit status: 0 the machine ended and that was recorded; 1 it could not be started; 3 the
+// lock is held; 64 bad arguments.
 
 namespace microvmc::supervisor {
 

@@ -13,6 +13,13 @@ std::shared_ptr<Stream> Stream::make(asio::io_context& io, int fd) {
     return std::shared_ptr<Stream>(new Stream(io, fd));
 }
 
+std::shared_ptr<Stream> Stream::resume(asio::io_context& io, int fd, std::string unwritten) {
+    auto stream = make(io, fd);
+    stream->queue_ = std::move(unwritten);
+    if (stream->queued() > 0) { stream->arm_write(); }
+    return stream;
+}
+
 Stream::Stream(asio::io_context& io, int fd) : fd_(io, fd) {
     fd_.native_non_blocking(true);
 }

@@ -19,6 +19,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
 public:
     /// Owns `fd` from now on, and makes it non-blocking.
     static std::shared_ptr<Stream> make(asio::io_context& io, int fd);
+    /// One that an earlier program had, with what it had not written yet.
+    static std::shared_ptr<Stream> resume(asio::io_context& io, int fd, std::string unwritten);
 
     std::function<void(std::string_view)> on_data; ///< some bytes came
     std::function<void()> on_end;                  ///< the peer is gone; called once, not after `close`
@@ -30,7 +32,10 @@ public:
     void drain();
     void write(std::string_view bytes);
     [[nodiscard]] std::size_t queued() const { return queue_.size() - queue_begin_; }
+    [[nodiscard]] std::string_view unwritten() const { return std::string_view(queue_).substr(queue_begin_); }
     [[nodiscard]] bool open() const { return open_; }
+    /// -1 when it is closed.
+    [[nodiscard]] int descriptor() { return open_ ? fd_.native_handle() : -1; }
     /// Closes once the queue is written.
     void finish();
     void close();

@@ -51,12 +51,16 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
     remove_recorded_cgroup(path(cgroup_name), cgroup);
     cgroup_ = std::make_unique<Cgroup>(cgroup);
     if (!cgroup_->path().empty()) { write_private_file(path(cgroup_name), cgroup_->path(), false); }
+    connect_parts();
+}
 
+void Supervisor::connect_parts() {
     evidence_.has_agent = launch_.agent.kind == AgentChannel::Kind::unix_stream;
     console_.on_ready_text = [this] { guest_is_ready(); };
     console_.on_panic = [this](const std::string& line) { panicked(line); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
     agent_.on_written = [this] { execs_.agent_written(); };
+    agent_.on_connected = [this] { execs_.close_orphans(); };
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived
@@ -112,7 +116,12 @@ void Supervisor::start_child(const Child& child) {
     running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
     running.err = err;
     running_.push_back(std::move(running));
-    err->on_data = [this, index = running_.size() - 1](std::string_view bytes) {
+    watch_words(running_.size() - 1);
+}
+
+void Supervisor::watch_words(std::size_t index) {
+    const auto& err = running_[index].err;
+    err->on_data = [this, index](std::string_view bytes) {
         log_.write(bytes);
         if (index < running_.size()) { running_[index].words.feed(bytes); }
     };
@@ -178,8 +187,10 @@ void Supervisor::reap() {
 void Supervisor::child_ended(Running& running, int wait_status) {
     running.alive = false;
     running.wait_status = wait_status;
-    running.err->drain();
-    running.err->close();
+    if (running.err) {
+        running.err->drain();
+        running.err->close();
+    }
     const std::string words = last_lines(running.words.text(), 3);
     const bool is_vmm = running.child == &launch_.children.back();
     log_.line(running.child->role + " " + describe_wait_status(wait_status));

@@ -8,7 +8,9 @@
 #include "runtime/supervisor/control.h"
 #include "runtime/supervisor/end.h"
 #include "runtime/supervisor/execs.h"
+#include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/log_file.h"
+#include "runtime/supervisor/program.h"
 
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -38,6 +40,13 @@ public:
     std::function<void(const nlohmann::json&)> on_started;
 
     void start();
+
+    /// A machine that an earlier program of this process started, as it was handed over. Changes nothing but this
+    /// process's memory until it is told to `go_on`. Throws Error.
+    Supervisor(asio::io_context& io, const Handover& handover);
+    /// From now on the machine is this object's, and ends with it: answers who asked for the new program, and takes
+    /// notice of what happened meanwhile.
+    void go_on(const Handover& handover);
     /// Whether it ended before all children were started.
     [[nodiscard]] bool start_failed() const { return !told_; }
 
@@ -51,7 +60,7 @@ private:
         pid_t pid = 0;
         bool alive = true;
         int wait_status = 0;
-        std::shared_ptr<Stream> err; ///< its stderr, or all of its output when it hasn't the console
+        std::shared_ptr<Stream> err; ///< its stderr, or all of its output when it hasn't the console; may be null
         Tail words{4096};
     };
     struct Waiter {
@@ -64,6 +73,8 @@ private:
         Clock::time_point since;
     };
 
+    void connect_parts();
+    void watch_words(std::size_t index);
     // starting
     void start_children();
     void start_next();
@@ -98,6 +109,10 @@ private:
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_reexec(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    /// Why the program can't be replaced now; empty: it can.
+    [[nodiscard]] std::string occupied_but_for(const std::shared_ptr<Stream>& client);
+    [[nodiscard]] Handover hand_over(const std::shared_ptr<Stream>& client);
     [[nodiscard]] nlohmann::json status() const;
     [[nodiscard]] MachineState state() const;
     /// Whether the agent said hello and can be spoken to.
@@ -114,6 +129,8 @@ private:
 
     asio::io_context& io_;
     Launch launch_;
+    /// The identity of the program that runs; of the file as it was when it was executed.
+    std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;
     LogFile log_;
     Fd null_;
@@ -139,6 +156,7 @@ private:
     bool told_ = false; ///< on_started was told of success
     bool vmm_up_ = false;
     bool agent_up_ = false;
+    int agent_version_ = 0; ///< wire::protocol_version of the guest's
     bool ready_ = false;
     bool stopping_ = false;
     bool shutdown_sent_ = false;
@@ -146,6 +164,7 @@ private:
     bool hello_since_panic_ = false;
     std::list<Waiter> waiters_;
     std::list<Stopper> stoppers_;
+    std::shared_ptr<Stream> upgrader_; ///< who asked for this program, until it is answered
 };
 
 } // namespace microvmc::supervisor

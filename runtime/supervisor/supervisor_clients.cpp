@@ -30,13 +30,15 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_await(request, client);
     } else if (op == "stop") {
         handle_stop(request, client);
+    } else if (op == "reexec") {
+        handle_reexec(request, client);
     } else if (op == "console") {
         const bool history = request.value("history", true);
         client->write("{\"ok\":true}\n");
         console_.attach(client, history, rest);
     } else if (op == "exec") {
         if (!agent_answers()) { throw Error("the guest's agent isn't up, so that nothing can be run in the guest"); }
-        execs_.start(request, client, rest);
+        execs_.start(request, client, rest, agent_version_ >= wire::window_version);
     } else {
         throw Error("unknown op \"" + op + "\"");
     }
@@ -80,7 +82,7 @@ nlohmann::json Supervisor::status() const {
     const bool vmm_runs = running_.size() == launch_.children.size() && running_.back().alive;
     return {{"vm", launch_.vm},         {"state", to_string(state())}, {"pid", vmm_runs ? running_.back().pid : 0},
             {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_answers()},
-            {"reboots", reboots_},      {"plan", launch_.plan}};
+            {"reboots", reboots_},      {"program", program_},         {"plan", launch_.plan}};
 }
 
 bool Supervisor::reached(const std::string& goal) const {

@@ -25,6 +25,7 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     switch (frame.type) {
     case wire::Type::hello: {
         const auto fields = wire::split_fields(frame.payload);
+        agent_version_ = fields.empty() ? 0 : wire::parse_number<int>(fields[0]).value_or(0);
         guest_hello(std::string(fields.size() > 1 ? fields[1].substr(0, 64) : std::string_view()));
         return;
     }
@@ -49,7 +50,8 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::input:
     case wire::Type::signal:
     case wire::Type::resize:
-    case wire::Type::close: return; // ours to send
+    case wire::Type::close:
+    case wire::Type::grant: return; // ours to send
     }
 }
 

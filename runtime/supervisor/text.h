@@ -16,6 +16,8 @@ public:
     /// Whether the text ends in, or is in, these bytes.
     bool feed(std::string_view bytes);
     void reset() { tail_.clear(); }
+    /// What it remembers of the stream: feeding this to another one makes it go on from here.
+    [[nodiscard]] const std::string& tail() const { return tail_; }
 
 private:
     std::string text_;

@@ -99,8 +99,8 @@ qemu.extra-args = ["-S"]
     EXPECT_EQ(render_toml({made.tables.front(), made.tables.at(1), made.tables.back()}, false),
               R"(name = "shop"  # microvm.toml:1
 
-[network.lan]               # microvm.toml:2
-subnet = ["10.9.0.0/24"]    # microvm.toml:3
+[network.lan]             # microvm.toml:2
+subnet = ["10.9.0.0/24"]  # microvm.toml:3
 
 [vm.web-2]                                                  # over.toml:1
 kernel-params = [

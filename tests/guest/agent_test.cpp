@@ -87,7 +87,21 @@ public:
     }
 
     void execute(std::uint32_t stream, const std::vector<std::string>& argv, const std::vector<std::string>& env = {}) {
-        send(Type::exec, stream, wire::encode_exec({false, 0, 0, "/tmp", env, argv}));
+        send(Type::exec, stream, wire::encode_exec({false, 0, 0, 0, "/tmp", env, argv}));
+    }
+
+    void execute_in_window(std::uint32_t stream, std::uint32_t window, const std::vector<std::string>& argv) {
+        send(Type::exec, stream, wire::encode_exec({false, 0, 0, window, "/tmp", {}, argv}));
+    }
+
+    /// The bytes of a stream's frames of output and errors that have come so far, headers included.
+    [[nodiscard]] std::size_t size_of_output(std::uint32_t stream) const {
+        std::size_t sum = 0;
+        for (const auto& frame : frames_) {
+            const bool counts = frame.type == Type::output || frame.type == Type::error;
+            if (counts && frame.stream == stream) { sum += wire::frame_size(frame.payload.size()); }
+        }
+        return sum;
     }
 
     /// The payloads of a stream's frames of one type that have come so far, joined; they are taken away.
@@ -273,6 +287,46 @@ TEST(Agent, OutputThatNobodyTakesStaysInTheProcess) {
     EXPECT_EQ(agent.await_exit(2), 0);
 }
 
+TEST(Agent, OutputBeyondTheWindowWaitsForAGrantAndHoldsUpNobody) {
+    constexpr std::uint32_t window = 10'000;
+    AgentProcess agent({});
+    // Small pieces, to both: the headers count. It has ended long before all of it is granted.
+    agent.execute_in_window(
+        1, window, {"sh", "-c", "for i in 1 2 3 4; do head -c 5000 /dev/zero; echo e >&2; sleep 0.02; done; exit 5"});
+    std::size_t granted = window;
+    for (const std::size_t more : {std::size_t{0}, std::size_t{3'000}, std::size_t{21}}) {
+        if (more != 0) { agent.send(Type::grant, 1, std::to_string(more)); }
+        granted += more;
+        agent.receive(0);
+        for (int i = 0; i < 30; ++i) { agent.receive(10); }
+        EXPECT_LE(agent.size_of_output(1), granted);
+        EXPECT_GT(agent.size_of_output(1) + wire::frame_size(1), granted);
+        agent.execute(2, {"echo", "alive"});
+        EXPECT_EQ(agent.await_exit(2), 0);
+        EXPECT_EQ(agent.take(Type::output, 2), "alive\n");
+        EXPECT_FALSE(agent.has(Type::exit, 1));
+    }
+    agent.send(Type::grant, 1, "10000");
+    EXPECT_EQ(agent.await_exit(1), 5);
+    EXPECT_TRUE(agent.take(Type::output, 1) == std::string(20'000, '\0'));
+    EXPECT_EQ(agent.take(Type::error, 1), "e\ne\ne\ne\n");
+}
+
+TEST(Agent, AGrantIsNoMoreThanTheWindow) {
+    AgentProcess agent({});
+    agent.execute_in_window(1, 1'000, {"sh", "-c", "head -c 100000 /dev/zero; exit 1"});
+    for (const char* wrong :
+         {"", "-1", "x", "99999999999999999999999", "18446744073709551615", "18446744073709551615"}) {
+        agent.send(Type::grant, 1, wrong);
+    }
+    agent.send(Type::grant, 7, "1000");
+    for (int i = 0; i < 20; ++i) { agent.receive(10); }
+    EXPECT_LE(agent.size_of_output(1), 3'000U); // the two large ones may have found it used up
+    agent.send(Type::close, 1, "");             // what nobody wants needs no grant
+    agent.execute(2, {"true"});
+    EXPECT_EQ(agent.await_exit(2), 0);
+}
+
 TEST(Agent, ABackgroundProcessDoesNotDelayTheExit) {
     AgentProcess agent({});
     agent.execute(1, {"sh", "-c", "sleep 5 & echo started"});
@@ -284,8 +338,9 @@ TEST(Agent, ABackgroundProcessDoesNotDelayTheExit) {
 
 TEST(Agent, Terminal) {
     AgentProcess agent({});
-    agent.send(Type::exec, 1,
-               wire::encode_exec({true, 33, 77, "", {}, {"sh", "-c", "tty; stty size; read x; stty size; sleep 100"}}));
+    agent.send(
+        Type::exec, 1,
+        wire::encode_exec({true, 33, 77, 0, "", {}, {"sh", "-c", "tty; stty size; read x; stty size; sleep 100"}}));
     const std::int64_t deadline = now_ms() + 10'000;
     std::string output;
     while (output.find("33 77") == std::string::npos && now_ms() < deadline) {

@@ -165,10 +165,12 @@ TEST(Wire, Numbers) {
 }
 
 TEST(Wire, ExecRoundTrip) {
-    const Exec exec{true, 33, 77, "/tmp", {"A=1", "B="}, {"sh", "-c", "echo \"x y\"", ""}};
+    const Exec exec{true, 33, 77, 4096, "/tmp", {"A=1", "B="}, {"sh", "-c", "echo \"x y\"", ""}};
     EXPECT_EQ(parse_exec(encode_exec(exec)), exec);
-    const Exec plain{false, 0, 0, "", {}, {"ls"}};
-    EXPECT_EQ(parse_exec(encode_exec(plain)), plain);
+    for (const std::uint32_t window : {0U, 21U, 0xffff'ffffU}) {
+        const Exec plain{false, 0, 0, window, "", {}, {"ls"}};
+        EXPECT_EQ(parse_exec(encode_exec(plain)), plain);
+    }
 }
 
 TEST(Wire, MalformedExecIsRefused) {
@@ -184,8 +186,12 @@ TEST(Wire, MalformedExecIsRefused) {
     EXPECT_TRUE(refused({"tty 1", "", "0", "ls"}));   // no columns
     EXPECT_TRUE(refused({"tty 1 x", "", "0", "ls"})); // not a number
     EXPECT_TRUE(refused({"pty 1 2", "", "0", "ls"})); // unknown word
+    for (const char* flags : {"window", "window ", "window x", "window -1", "window 20", "window 99999999999",
+                              "tty 1 2 window", "window 50 tty", "window 50 50"}) {
+        EXPECT_TRUE(refused({flags, "", "0", "ls"})) << flags;
+    }
     std::mt19937 random(4);
-    const std::string good = encode_exec({true, 1, 2, "/", {"A=1"}, {"ls", "-l"}});
+    const std::string good = encode_exec({true, 1, 2, 99, "/", {"A=1"}, {"ls", "-l"}});
     for (std::size_t size = 0; size < good.size(); ++size) { parse_exec(std::string_view(good).substr(0, size)); }
     for (int round = 0; round < 2'000; ++round) {
         std::string bad = good;

@@ -11,6 +11,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <elf.h>
 #include <functional>
 #include <random>
@@ -180,6 +184,30 @@ TEST(Kernel, ListsNewestFirstWithTheirModules) {
     EXPECT_EQ(kernels[1].modules, directory / "modules/6.1.0-10-test");
     EXPECT_EQ(kernels[2].release, "6.1.0-9-test");
     EXPECT_EQ(kernels[2].modules, "");
+}
+
+// Some distributions make kernels root's alone; one that asks for "the host's kernel" is told of them.
+TEST(Kernel, WhatMayNotBeReadIsListedAsSuch) {
+    if (::geteuid() != 0) { GTEST_SKIP() << "only root can become another user"; }
+    const TemporaryDirectory directory;
+    ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
+    make_directories(directory / "boot", 0755);
+    make_directories(directory / "modules/6.1.0-10-test", 0755);
+    write_whole(directory / "modules/6.1.0-10-test/modules.dep", "", 0644);
+    write_whole(directory / "boot/vmlinuz-6.1.0-10-test", bzimage(small_vmlinux(), Compression::zstd, "6.1.0-10-test"),
+                0600);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::setuid(65534) != 0) { ::_exit(1); }
+        const auto kernels = host_kernels(directory / "boot", {directory / "modules"});
+        if (kernels.size() != 1) { ::_exit(2); }
+        const bool as_expected = !kernels[0].readable && kernels[0].image == KernelImage::unknown &&
+                                 kernels[0].release == "6.1.0-10-test" && kernels[0].identity.size != 0;
+        ::_exit(as_expected ? 0 : 3);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
 }
 
 } // namespace

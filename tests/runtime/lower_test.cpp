@@ -117,6 +117,34 @@ TEST(Lower, VolumesThatTheUserMadeAreNeitherCreatedNorDeleted) {
     EXPECT_TRUE(of_kind<DeleteVolume>(lower_destroy(observed.vms.front(), {"web", "/s", "/r"}, true)).empty());
 }
 
+// Its machine was destroyed, so no record says how big it is; the image does.
+TEST(Lower, AVolumeThatWasKeptGrows) {
+    Plan plan = hello_plan();
+    VolumePlan& volume = plan.vms.front().volumes.front();
+    volume.size_mib = 128;
+    HostFacts facts = sample_facts();
+    facts.paths[volume.image] = {.kind = PathFacts::Kind::file, .readable = true, .writable = true, .size = 64U << 20U};
+    auto actions = lower(plan, one_change(ChangeKind::create), {}, facts);
+    ASSERT_EQ(of_kind<GrowVolume>(actions).size(), 1U);
+    EXPECT_EQ(of_kind<GrowVolume>(actions).front(), (GrowVolume{volume.image, 128}));
+    EXPECT_TRUE(of_kind<CreateVolume>(actions).empty());
+    facts.paths[volume.image].size = 128U << 20U;
+    actions = lower(plan, one_change(ChangeKind::create), {}, facts);
+    EXPECT_TRUE(of_kind<GrowVolume>(actions).empty());
+    facts.paths[volume.image] = {};
+    actions = lower(plan, one_change(ChangeKind::create), {}, facts);
+    EXPECT_EQ(of_kind<CreateVolume>(actions).size(), 1U);
+}
+
+TEST(Lower, DestroyRemovesEachLogAndTheOneBeforeIt) {
+    const auto actions = lower_destroy(running(hello_vm()).vms.front(), {"web", "/s/web", "/r/p/web"}, false);
+    std::vector<std::string> files;
+    for (const RemoveFile& file : of_kind<RemoveFile>(actions)) { files.push_back(file.path); }
+    const std::vector<std::string> expected{"/s/web/console.log", "/s/web/console.log.1", "/s/web/vmm.log",
+                                            "/s/web/vmm.log.1",   "/s/web/end.json",      "/s/web/plan.json"};
+    EXPECT_EQ(files, expected);
+}
+
 // What is destroyed frees its port before another machine takes it.
 TEST(Lower, WhatIsDestroyedComesFirst) {
     Observed observed = running(hello_vm());

@@ -130,22 +130,53 @@ TEST_F(Exec, InputThatTheCommandDoesntReadIsHeldBack) {
     EXPECT_EQ(run({{"status", "4"}, {}, {}, false}).status, 4); // others aren't held up
 }
 
+// Which guest there is: one that keeps to the window, one that doesn't though it says so, one that knows of none.
+using Guest = std::vector<std::string>;
+const Guest keeps_to_it{"serve"};
+const Guest exceeds_it{"greedy", "serve"};
+const Guest knows_none{"version", "1", "serve"};
+
 TEST_F(Exec, AClientThatDoesntReadLosesNothingAndHoldsUpNoStatus) {
-    const Started started = start_up(fake({"serve"}));
+    for (const Guest& guest : {keeps_to_it, exceeds_it, knows_none}) {
+        const Started started = start_up(fake(guest));
+        const long before = peak_memory(started.supervisor);
+        const Fd client = connect("{\"op\":\"exec\",\"argv\":[\"flood\",\"5000000\"]}\n");
+        std::this_thread::sleep_for(300ms);
+        EXPECT_TRUE(machine_status(run_));
+        EXPECT_LT(peak_memory(started.supervisor) - before, bounded_growth);
+        const std::string all = read_until(client.get(), "", 20s);
+        EXPECT_EQ(std::ranges::count(all, 'x'), 5'000'000);
+        stop_machine(run_, 0s, StopKind::kill);
+    }
+}
+
+TEST_F(Exec, ClientsThatDontReadHoldUpNoOther) {
+    const Started started = start_up(fake(keeps_to_it));
     const long before = peak_memory(started.supervisor);
-    const Fd client = connect("{\"op\":\"exec\",\"argv\":[\"flood\",\"5000000\"]}\n");
-    std::this_thread::sleep_for(300ms);
-    EXPECT_TRUE(machine_status(run_));
+    std::vector<Fd> clients;
+    for (int i = 0; i < 5; ++i) {
+        clients.push_back(connect("{\"op\":\"exec\",\"argv\":[\"flood\",\"3000000\"]}\n"));
+        ASSERT_EQ(read_until(clients.back().get(), "\n").substr(0, 12), "{\"ok\":true}\n");
+    }
+    std::this_thread::sleep_for(200ms);
+    EXPECT_EQ(run({{"status", "4"}, {}, {}, false}).status, 4);
+    const std::string text(500'000, 'c'); // more than a window
+    EXPECT_TRUE(run({{"cat"}, {}, {}, false}, text).out == text);
     EXPECT_LT(peak_memory(started.supervisor) - before, bounded_growth);
-    const std::string all = read_until(client.get(), "", 20s);
-    EXPECT_EQ(std::ranges::count(all, 'x'), 5'000'000);
+    EXPECT_EQ(run({{"flood", "1000000"}, {}, {}, false}).out.size(), 1'000'000U);
+    EXPECT_GT(std::ranges::count(read_until(clients[2].get(), "", 20s), 'x'), 2'900'000);
+    clients[3].reset();
+    EXPECT_TRUE(eventually([this] { return console_log() == "closed flood\n"; })) << console_log();
+    EXPECT_EQ(stop_machine(run_, 5s).kind, StopOutcome::Kind::graceful);
 }
 
 TEST_F(Exec, AClientThatDoesntReadDoesntHoldUpAStop) {
-    start_up(fake({"serve"}));
-    const Fd client = connect("{\"op\":\"exec\",\"argv\":[\"flood\",\"5000000\"]}\n");
-    std::this_thread::sleep_for(200ms);
-    EXPECT_EQ(stop_machine(run_, 5s).kind, StopOutcome::Kind::graceful);
+    for (const Guest& guest : {keeps_to_it, exceeds_it, knows_none}) {
+        start_up(fake(guest));
+        const Fd client = connect("{\"op\":\"exec\",\"argv\":[\"flood\",\"5000000\"]}\n");
+        std::this_thread::sleep_for(200ms);
+        EXPECT_EQ(stop_machine(run_, 5s).kind, StopOutcome::Kind::graceful);
+    }
 }
 
 TEST_F(Exec, AClientThatGoesIsToldToTheGuest) {

@@ -11,11 +11,14 @@
 //   serve            answers ping and exec; shutdown: reports poweroff and exits 0
 //   deaf             the same, but shutdown is ignored
 //   hang             reads nothing
+//   version N        of the wire that it speaks from now on; 1 has no window for output
+//   greedy           from now on it says that it keeps to the window, and doesn't
 //   print TEXT | complain TEXT | sleep MS | exit STATUS | abort
 //   first FILE STEP... then STEP...    the steps before `then` when FILE isn't there (it is made), else those after it
 
 #include "runtime/guest/wire.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -57,12 +60,47 @@ void send(wire::Type type, std::uint32_t stream, std::string_view payload) {
     write_all(channel, wire::encode(type, stream, payload));
 }
 
-void send_output(std::uint32_t stream, std::string_view bytes) {
-    while (!bytes.empty()) {
-        const auto piece = bytes.substr(0, 30'000);
-        send(wire::Type::output, stream, piece);
-        bytes.remove_prefix(piece.size());
+// A command by its name; the real one is the guest's business.
+struct Command {
+    std::string name;
+    std::string output; ///< that the window has no room for
+    std::string status; ///< not empty: it has ended, which is said after its output
+    bool windowed = false;
+    std::size_t credit = 0;
+};
+std::map<std::uint32_t, Command> commands;
+int version = wire::protocol_version;
+bool greedy = false;
+
+void pump(std::uint32_t stream) {
+    const auto found = commands.find(stream);
+    if (found == commands.end()) { return; }
+    Command& command = found->second;
+    std::size_t sent = 0;
+    while (sent < command.output.size()) {
+        std::size_t size = std::min<std::size_t>(command.output.size() - sent, 30'000);
+        if (command.windowed) {
+            size = std::min(size, command.credit - std::min(command.credit, wire::header_size));
+            if (size == 0) { break; }
+            command.credit -= wire::frame_size(size);
+        }
+        send(wire::Type::output, stream, std::string_view(command.output).substr(sent, size));
+        sent += size;
     }
+    command.output.erase(0, sent);
+    if (!command.output.empty() || command.status.empty()) { return; }
+    send(wire::Type::exit, stream, command.status);
+    commands.erase(found);
+}
+
+void send_output(std::uint32_t stream, std::string_view bytes) {
+    commands[stream].output.append(bytes);
+    pump(stream);
+}
+
+void end_command(std::uint32_t stream, const std::string& status) {
+    commands[stream].status = status;
+    pump(stream);
 }
 
 void listen_on(const std::string& path) {
@@ -75,35 +113,34 @@ void listen_on(const std::string& path) {
     }
 }
 
-// A command by its name; the real one is the guest's business.
-std::map<std::uint32_t, std::string> commands;
+void say_hello() {
+    send(wire::Type::hello, 0, wire::join_fields({std::to_string(version), boot_id}));
+}
 
 void exec(std::uint32_t stream, const wire::Exec& request) {
     const std::string& name = request.argv[0];
+    commands[stream] = {name, {}, {}, request.window != 0 && !greedy, request.window};
     const auto arg = [&request](std::size_t i) { return request.argv.size() > i ? request.argv[i] : std::string(); };
     if (name == "status") {
-        send(wire::Type::exit, stream, arg(1));
+        end_command(stream, arg(1));
     } else if (name == "flood") {
         send_output(stream, std::string(std::strtoul(arg(1).c_str(), nullptr, 10), 'x'));
-        send(wire::Type::exit, stream, "0");
+        end_command(stream, "0");
     } else if (name == "show") {
         std::string text = "workdir=" + request.workdir + (request.tty ? " tty" : "");
         for (const auto& variable : request.env) { text.append(" ").append(variable); }
         for (const auto& word : request.argv) { text.append(" [").append(word).append("]"); }
         send_output(stream, text);
         send(wire::Type::error, stream, "an error");
-        send(wire::Type::exit, stream, "0");
-    } else {
-        commands[stream] = name; // "cat", "size", "signals", "never"
-        if (request.tty) {
-            send_output(stream, std::to_string(request.rows) + "x" + std::to_string(request.columns) + "\n");
-        }
+        end_command(stream, "0");
+    } else if (request.tty) { // "cat", "size", "signals", "never"
+        send_output(stream, std::to_string(request.rows) + "x" + std::to_string(request.columns) + "\n");
     }
 }
 
 void handle(const wire::Frame& frame, bool deaf) {
     switch (frame.type) {
-    case wire::Type::ping: send(wire::Type::hello, 0, wire::join_fields({"1", boot_id})); return;
+    case wire::Type::ping: say_hello(); return;
     case wire::Type::shutdown:
         if (deaf) { return; }
         send(wire::Type::end, 0, wire::join_fields({"poweroff", "0"}));
@@ -112,19 +149,18 @@ void handle(const wire::Frame& frame, bool deaf) {
         if (const auto request = wire::parse_exec(frame.payload)) { exec(frame.stream, *request); }
         return;
     case wire::Type::input:
-        if (commands.count(frame.stream) == 0 || commands[frame.stream] == "never") { return; }
+        if (commands.count(frame.stream) == 0 || commands[frame.stream].name == "never") { return; }
         if (frame.payload.empty()) {
-            commands.erase(frame.stream);
-            send(wire::Type::exit, frame.stream, "0");
+            end_command(frame.stream, "0");
             return;
         }
-        if (commands[frame.stream] == "cat") { send_output(frame.stream, frame.payload); }
+        if (commands[frame.stream].name == "cat") { send_output(frame.stream, frame.payload); }
         send(wire::Type::taken, frame.stream, std::to_string(frame.payload.size()));
         return;
     case wire::Type::signal: {
         const auto number = wire::parse_number<int>(wire::split_fields(frame.payload).at(0)).value_or(0);
         send_output(frame.stream, "signal " + std::to_string(number));
-        send(wire::Type::exit, frame.stream, std::to_string(128 + number));
+        end_command(frame.stream, std::to_string(128 + number));
         return;
     }
     case wire::Type::resize: {
@@ -133,8 +169,14 @@ void handle(const wire::Frame& frame, bool deaf) {
         return;
     }
     case wire::Type::close:
-        write_all(1, "closed " + commands[frame.stream] + "\n");
+        write_all(1, "closed " + commands[frame.stream].name + "\n");
         commands.erase(frame.stream);
+        return;
+    case wire::Type::grant:
+        if (const auto found = commands.find(frame.stream); found != commands.end()) {
+            found->second.credit += wire::parse_number<std::size_t>(frame.payload).value_or(0);
+            pump(frame.stream);
+        }
         return;
     case wire::Type::hello:
     case wire::Type::ready:
@@ -186,7 +228,7 @@ int main(int argc, char** argv) {
             decoder = {};
         } else if (step == "hello") {
             boot_id = next();
-            send(wire::Type::hello, 0, wire::join_fields({"1", boot_id}));
+            say_hello();
         } else if (step == "ready") {
             send(wire::Type::ready, 0, {});
         } else if (step == "end") {
@@ -209,6 +251,10 @@ int main(int argc, char** argv) {
             send_output(7, std::string(std::strtoul(next().c_str(), nullptr, 10), 'y'));
         } else if (step == "serve" || step == "deaf") {
             serve(step == "deaf");
+        } else if (step == "version") {
+            version = std::atoi(next().c_str());
+        } else if (step == "greedy") {
+            greedy = true;
         } else if (step == "hang") {
             for (;;) { ::pause(); }
         } else if (step == "print") {
