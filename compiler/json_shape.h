@@ -23,7 +23,7 @@ class JsonShapes {
 public:
     using Json = nlohmann::ordered_json;
 
-    /// All members are there but sparse ones, and no other. Gives a reference to it, called `name`.
+    /// All members are there, but for sparse ones, and no other. Gives a reference to it, called `name`.
     template <typename Class, typename... Fields>
     Json object(const std::string& name, const std::tuple<Fields...>& fields);
     /// One of an enumeration's words.
@@ -43,11 +43,11 @@ private:
 inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const std::string* /*type*/) {
     return {{"type", "string"}};
 }
-inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const double* /*type*/) {
-    return {{"type", "number"}};
-}
 inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const bool* /*type*/) {
     return {{"type", "boolean"}};
+}
+inline JsonShapes::Json json_shape(JsonShapes& /*shapes*/, const double* /*type*/) {
+    return {{"type", "number"}};
 }
 template <typename Number>
 requires(std::is_integral_v<Number> && !std::is_same_v<Number, bool>) JsonShapes::Json

@@ -435,6 +435,9 @@ Shape json_shape(JsonShapes& /*shapes*/, const ReadyPlan::Kind* /*type*/) {
 Shape json_shape(JsonShapes& /*shapes*/, const RootPlan::Kind* /*type*/) {
     return JsonShapes::words(root_kinds);
 }
+Shape json_shape(JsonShapes& /*shapes*/, const BalloonPlan::Mode* /*type*/) {
+    return JsonShapes::words(balloon_modes);
+}
 Shape json_shape(JsonShapes& shapes, const Origin* /*type*/) {
     return shapes.object<Origin>("origin", origin_fields);
 }
@@ -458,9 +461,6 @@ Shape json_shape(JsonShapes& shapes, const ReadyPlan* /*type*/) {
 }
 Shape json_shape(JsonShapes& shapes, const RootPlan* /*type*/) {
     return shapes.object<RootPlan>("root", root_fields);
-}
-Shape json_shape(JsonShapes& /*shapes*/, const BalloonPlan::Mode* /*type*/) {
-    return JsonShapes::words(balloon_modes);
 }
 Shape json_shape(JsonShapes& shapes, const HostDevicePlan* /*type*/) {
     return shapes.object<HostDevicePlan>("device", host_device_fields);
