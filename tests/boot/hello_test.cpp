@@ -117,6 +117,22 @@ TEST_F(Hello, AChangedFileRestartsAfterSayingSo) {
     EXPECT_EQ(status_of(cli).at("state"), "ready") << "a refused change touches nothing";
 }
 
+// More devices than QEMU's microvm machine has slots: the other machine, over PCI.
+TEST_F(Hello, ManyVolumesGetAPciMachine) {
+    std::string volumes;
+    for (int i = 1; i <= 22; ++i) {
+        volumes +=
+            "volumes.v" + std::to_string(i) + " = { size = 16, mount-point = \"/v" + std::to_string(i) + "\" }\n";
+    }
+    cli.write("microvm.toml", hello(volumes));
+    apply();
+    EXPECT_EQ(status_of(cli).at("plan").at("machine"), "q35");
+    EXPECT_EQ(http_get(port_of(cli), "/"), "hello from the host\n");
+    const Ran ran = cli.run({"stop", "microvm.toml"});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_NE(ran.out.find("powered off"), std::string::npos) << ran.out;
+}
+
 TEST_F(Hello, ASavedPlanIsAppliedAndAStaleOneRefused) {
     ASSERT_EQ(cli.run({"plan", "--out", "saved.json", "microvm.toml"}).status, 0);
     cli.write("microvm.toml", hello("# changed\n"));
