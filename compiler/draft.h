@@ -21,6 +21,8 @@ struct Draft {
     const VmConfig* config = nullptr;
     const ObservedVm* observed = nullptr; ///< null: not known yet
     const Traits* traits = nullptr;       ///< of the hypervisor that was chosen
+    MachineChoice choice;                 ///< and what it makes of the machine
+    bool has_kernel = false;
     VmPlan plan;
 };
 
@@ -55,8 +57,13 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts);
 /// Gives each open host port a number: the one that it had, else by its names.
 void host_ports(const Inputs& in, std::vector<Draft>& drafts);
 
-/// Hypervisor, program and accelerator; false: none, and it was reported.
+/// What the machine's own text says, without the host's tools: all but its kernel and its hypervisor.
+void basics(const Inputs& in, Draft& draft);
+
+/// Hypervisor, program and accelerator; false: none, and it was reported. The kernel is known by then.
 bool hypervisor(const Inputs& in, Draft& draft);
+/// Each hypervisor there is, as one for this machine.
+std::vector<HypervisorChoice> hypervisor_choices(const Inputs& in, Draft& draft);
 /// The kernel's file and pin; false: none, and it was reported.
 bool kernel(const Inputs& in, Draft& draft);
 

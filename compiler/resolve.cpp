@@ -273,7 +273,10 @@ void origins(const Inputs& in, Draft& draft) {
     }
 }
 
-/// What is said of the machine alone, without the host.
+} // namespace
+
+namespace resolving {
+
 void basics(const Inputs& in, Draft& draft) {
     const VmConfig& config = *draft.config;
     VmPlan& plan = draft.plan;
@@ -325,6 +328,10 @@ void basics(const Inputs& in, Draft& draft) {
     origins(in, draft);
 }
 
+} // namespace resolving
+
+namespace {
+
 /// The backend's own word on the machine, when all else is known.
 void machine(const Inputs& in, Draft& draft) {
     VmPlan& plan = draft.plan;
@@ -336,10 +343,7 @@ void machine(const Inputs& in, Draft& draft) {
         if (!each.extra_args.empty()) { origin(in, plan, "extra-args", each.extra_args.front().span); }
         if (!each.options.empty()) { origin(in, plan, "options", each.options.front().first.span); }
     }
-    MachineChoice choice = draft.traits->choose_machine(plan, in.facts);
-    if (!choice.problem.empty()) {
-        in.diagnostics.error(codes::too_many_devices, draft.config->name.span, choice.problem);
-    }
+    MachineChoice& choice = draft.choice;
     if (!choice.warning.empty()) {
         const Span& mem = draft.config->mem.span;
         in.diagnostics.warning(codes::odd_memory, mem.known() ? mem : draft.config->name.span, choice.warning).help =
@@ -394,6 +398,20 @@ std::string project_name(const Config& config, const Sources& sources, const Res
     return "default";
 }
 
+std::vector<HypervisorChoice> hypervisor_choices(const VmConfig& vm, const Config& config, const Sources& sources,
+                                                 std::span<const Traits> traits, const HostFacts& facts,
+                                                 const Observed& observed, const ResolveOptions& options) {
+    Diagnostics unseen; // what is wrong with the text, `check` says
+    const Inputs in{config, sources, traits, facts, observed, options, project_name(config, sources, options), unseen};
+    Draft draft;
+    draft.config = &vm;
+    draft.observed = observed.find(vm.name.value);
+    resolving::basics(in, draft);
+    resolving::devices(in, draft);
+    draft.has_kernel = resolving::kernel(in, draft);
+    return resolving::hypervisor_choices(in, draft);
+}
+
 std::optional<Plan> resolve(const Config& config, const Sources& sources, std::span<const Traits> traits,
                             const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
                             Diagnostics& diagnostics) {
@@ -411,11 +429,12 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
         draft.config = &config.vms[i];
         const auto seen = known.find(draft.config->name.value);
         draft.observed = seen == known.end() ? nullptr : seen->second;
-        basics(in, draft);
+        resolving::basics(in, draft);
         resolving::devices(in, draft);
-        const bool has_hypervisor = resolving::hypervisor(in, draft);
-        if (has_hypervisor) { resolving::finish_devices(in, draft); }
-        if (resolving::kernel(in, draft) && has_hypervisor) { machine(in, draft); }
+        draft.has_kernel = resolving::kernel(in, draft);
+        if (!resolving::hypervisor(in, draft)) { continue; }
+        resolving::finish_devices(in, draft);
+        if (draft.has_kernel) { machine(in, draft); }
     }
     resolving::host_ports(in, drafts);
     resolving::host_names(in, plan, drafts);

@@ -26,6 +26,24 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
                             const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
                             Diagnostics& diagnostics);
 
+/// A hypervisor, as one for a machine.
+struct HypervisorChoice {
+    std::string name;
+    std::string program; ///< absolute path; empty: not installed
+    std::string version;
+    std::string accel; ///< "kvm", "tcg"; empty: none works
+    std::string accel_reason;
+    bool allowed = false;             ///< the machine's `hypervisor` lets it be chosen
+    bool chosen = false;              ///< the first of those that can do it all
+    std::vector<std::string> reasons; ///< all that keeps it from running the machine; none: it can
+};
+
+/// The table behind the choice of `vm`'s hypervisor: those that are allowed, in the order of preference, then the
+/// others. `vm` is in `config`. Pure.
+std::vector<HypervisorChoice> hypervisor_choices(const VmConfig& vm, const Config& config, const Sources& sources,
+                                                 std::span<const Traits> traits, const HostFacts& facts,
+                                                 const Observed& observed, const ResolveOptions& options);
+
 /// The project's name: the option, the file's `name`, the directory's name made fit.
 std::string project_name(const Config& config, const Sources& sources, const ResolveOptions& options);
 

@@ -24,6 +24,7 @@ struct Candidate {
     std::string version;
     std::string accel;
     std::string accel_reason;
+    MachineChoice choice;
     std::vector<Obstacle> obstacles;
 };
 
@@ -167,29 +168,46 @@ void check_needs(const Draft& draft, Candidate& candidate) {
     }
 }
 
-Candidate examine(const Inputs& in, const Draft& draft, const Traits& traits, const Span& said) {
-    Candidate candidate{
-        .traits = &traits, .program = {}, .version = {}, .accel = {}, .accel_reason = {}, .obstacles = {}};
+/// What the hypervisor's own code says of the machine.
+void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
+    if (!draft.has_kernel || !candidate.obstacles.empty()) { return; }
+    draft.plan.hypervisor = candidate.traits->name;
+    draft.plan.accel = candidate.accel;
+    candidate.choice = candidate.traits->choose_machine(draft.plan, in.facts);
+    if (candidate.choice.problem.empty()) { return; }
+    candidate.obstacles.push_back({codes::too_many_devices, draft.config->name.span, candidate.choice.problem, {}});
+}
+
+Candidate examine(const Inputs& in, Draft& draft, const Traits& traits, const Span& said) {
+    Candidate candidate;
+    candidate.traits = &traits;
     find_program(in, draft, said, candidate);
     find_accel(in, draft, candidate);
     check_needs(draft, candidate);
+    choose_machine(in, draft, candidate);
     return candidate;
+}
+
+/// Those that the machine's `hypervisor` lets be chosen, in the order of preference, and where it says so.
+std::vector<std::pair<const Traits*, Span>> allowed_by(const Inputs& in, const VmConfig& config) {
+    std::vector<std::pair<const Traits*, Span>> allowed;
+    for (const auto& name : config.hypervisor) {
+        for (const Traits& traits : in.traits) {
+            const bool listed = std::ranges::any_of(allowed, [&](const auto& each) { return each.first == &traits; });
+            if (!listed && (name.value == "auto" || name.value == traits.name)) {
+                allowed.emplace_back(&traits, name.span.known() ? name.span : config.name.span);
+            }
+        }
+    }
+    return allowed;
 }
 
 } // namespace
 
 bool hypervisor(const Inputs& in, Draft& draft) {
-    std::vector<std::pair<const Traits*, Span>> allowed;
-    bool automatic = false;
-    for (const auto& name : draft.config->hypervisor) {
-        for (const Traits& traits : in.traits) {
-            const bool listed = std::ranges::any_of(allowed, [&](const auto& each) { return each.first == &traits; });
-            if (!listed && (name.value == "auto" || name.value == traits.name)) {
-                allowed.emplace_back(&traits, name.span.known() ? name.span : draft.config->name.span);
-            }
-        }
-        automatic = automatic || name.value == "auto";
-    }
+    const auto allowed = allowed_by(in, *draft.config);
+    const bool automatic = std::ranges::find(draft.config->hypervisor, "auto", &Located<std::string>::value) !=
+                           draft.config->hypervisor.end();
     std::vector<Candidate> refused;
     for (const auto& [traits, said] : allowed) {
         Candidate candidate = examine(in, draft, *traits, said);
@@ -199,6 +217,7 @@ bool hypervisor(const Inputs& in, Draft& draft) {
         }
         VmPlan& plan = draft.plan;
         draft.traits = traits;
+        draft.choice = std::move(candidate.choice);
         plan.hypervisor = traits->name;
         plan.program = candidate.program;
         plan.program_version = candidate.version;
@@ -226,6 +245,32 @@ bool hypervisor(const Inputs& in, Draft& draft) {
         }
     }
     return false;
+}
+
+std::vector<HypervisorChoice> hypervisor_choices(const Inputs& in, Draft& draft) {
+    const auto allowed = allowed_by(in, *draft.config);
+    std::vector<HypervisorChoice> choices;
+    const auto add = [&](const Traits& traits, const Span& said, bool is_allowed) {
+        const Candidate candidate = examine(in, draft, traits, said);
+        HypervisorChoice& choice = choices.emplace_back();
+        choice.name = traits.name;
+        choice.program = candidate.program;
+        choice.version = candidate.version;
+        choice.accel = candidate.accel;
+        choice.accel_reason = candidate.accel_reason;
+        choice.allowed = is_allowed;
+        for (const Obstacle& obstacle : candidate.obstacles) { choice.reasons.push_back(obstacle.message); }
+        if (!is_allowed) { choice.reasons.emplace_back("`hypervisor` doesn't allow it"); }
+        choice.chosen = choice.reasons.empty() &&
+                        std::ranges::none_of(choices, [](const HypervisorChoice& each) { return each.chosen; });
+    };
+    for (const auto& [traits, said] : allowed) { add(*traits, said, true); }
+    for (const Traits& traits : in.traits) {
+        if (std::ranges::find(allowed, &traits, &std::pair<const Traits*, Span>::first) == allowed.end()) {
+            add(traits, draft.config->name.span, false);
+        }
+    }
+    return choices;
 }
 
 } // namespace microvmc::resolving

@@ -1,13 +1,17 @@
+#include "runtime/commands/pipeline.h"
 #include "runtime/commands/session.h"
 
 #include "compiler/diagnostic_codes.h"
+#include "compiler/resolve.h"
 #include "compiler/text.h"
+#include "runtime/backend.h"
 #include "runtime/error.h"
 #include "runtime/terminal.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace microvmc {
@@ -59,20 +63,74 @@ void explain_code(const std::string& code, const Session& session) {
                       wrapped(info->explanation, width)));
 }
 
+nlohmann::json json_of(const HypervisorChoice& choice) {
+    return {{"hypervisor", choice.name}, {"program", choice.program}, {"version", choice.version},
+            {"accel", choice.accel},     {"allowed", choice.allowed}, {"chosen", choice.chosen},
+            {"reasons", choice.reasons}};
+}
+
+/// One row a hypervisor, and a line for each reason but the first.
+std::string choices_table(const std::vector<HypervisorChoice>& choices, bool colour) {
+    std::vector<std::vector<std::string>> rows{{"HYPERVISOR", "VERSION", "ACCEL", "", "WHY"}};
+    for (const HypervisorChoice& choice : choices) {
+        const std::string verdict = choice.chosen ? "chosen" : choice.reasons.empty() ? "could" : "can't";
+        std::string why = choice.chosen ? "the first that can do it all" : "another comes first";
+        if (choice.chosen && choice.accel == "tcg") { why += "; emulated: " + choice.accel_reason; }
+        if (!choice.reasons.empty()) { why = choice.reasons.front(); }
+        rows.push_back({choice.name, choice.version, choice.accel, verdict, std::move(why)});
+        for (std::size_t i = 1; i < choice.reasons.size(); ++i) { rows.push_back({"", "", "", "", choice.reasons[i]}); }
+    }
+    return render_table(rows, colour);
+}
+
+void explain_vm(const std::string& name, Session& session) {
+    session.targets.clear();
+    Pipeline pipeline = load_sources(session);
+    if (!pipeline.config) {
+        report(pipeline, session);
+        session.status = exit_failure;
+        return;
+    }
+    const auto vm = std::ranges::find_if(pipeline.config->vms, [&](const VmConfig& each) {
+        return each.name.value == name || each.group == name; // the instances of a `count` are alike
+    });
+    if (vm == pipeline.config->vms.end()) {
+        std::vector<std::string_view> known;
+        for (const VmConfig& each : pipeline.config->vms) { known.push_back(each.name.value); }
+        const std::string_view meant = nearest(name, known);
+        throw Error(fmt::format("`{}` is no machine of this project, and no code of a message", printable(name)),
+                    meant.empty() ? "a code is E or W and four digits, as it stands in the message: E0201"
+                                  : fmt::format("did you mean `{}`?", meant));
+    }
+    const ResolveOptions options{session.project, false};
+    gather(pipeline, session, {});
+    const auto choices = hypervisor_choices(*vm, *pipeline.config, pipeline.sources, all_traits(), pipeline.facts,
+                                            pipeline.observed, options);
+    if (session.json) {
+        nlohmann::json json = nlohmann::json::array();
+        for (const HypervisorChoice& choice : choices) { json.push_back(json_of(choice)); }
+        print(nlohmann::json{{"vm", vm->name.value}, {"hypervisors", json}}.dump(2) + "\n");
+    } else {
+        print(choices_table(choices, colour_on_stdout(session)));
+    }
+}
+
 } // namespace
 
 void add_explain(CLI::App& app, Session& session) {
     auto what = std::make_shared<std::string>();
-    CLI::App* command = app.add_subcommand("explain", "Explain the code of a message, such as E0201");
-    command->add_option("code", *what, "The code of an error or a warning")->required()->type_name("CODE");
-    command->add_flag("--no-color", session.no_color, "Never colour the output");
+    CLI::App* command = add_command(app, session, "explain",
+                                    "Explain the code of a message (E0201), or the choice of a machine's hypervisor");
+    command->add_option("what", *what, "A code, or the name of a machine")->required()->type_name("CODE|VM");
+    command->add_flag("--json", session.json, "Print the choice as JSON");
+    command->add_option("--facts", session.facts_file, "Of the host whose facts these are (doctor --json)")
+        ->type_name("FILE");
     command->callback([&session, what] {
         if (const std::string code = as_code(*what); !code.empty()) {
             explain_code(code, session);
-            return;
+        } else {
+            explain_vm(*what, session);
         }
-        throw Error(fmt::format("`{}` is no code of a message", printable(*what)),
-                    "a code is E or W and four digits, as it stands in the message: E0201");
     });
 }
 

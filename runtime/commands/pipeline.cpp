@@ -82,8 +82,7 @@ Pipeline load_sources(const Session& session) {
     return load_sources(std::move(sources));
 }
 
-void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options) {
-    if (!pipeline.config) { return; }
+void gather(Pipeline& pipeline, const Session& session, const PipelineOptions& options) {
     const ResolveOptions resolve_options{session.project, options.upgrade};
     pipeline.project = project_name(*pipeline.config, pipeline.sources, resolve_options);
     pipeline.facts = facts_for(pipeline, session);
@@ -93,6 +92,12 @@ void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& 
         const Directories where = directories();
         pipeline.observed = observe(where.state, where.runtime, pipeline.project);
     }
+}
+
+void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options) {
+    if (!pipeline.config) { return; }
+    gather(pipeline, session, options);
+    const ResolveOptions resolve_options{session.project, options.upgrade};
     pipeline.plan = resolve(*pipeline.config, pipeline.sources, all_traits(), pipeline.facts, pipeline.observed,
                             resolve_options, pipeline.diagnostics);
     if (!pipeline.plan) { return; }

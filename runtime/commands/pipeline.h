@@ -35,6 +35,9 @@ Pipeline load_sources(const Session& session);
 /// The same of sources that were read already.
 Pipeline load_sources(Sources sources);
 
+/// The host's facts and what is observed, for sources that were decoded.
+void gather(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
+
 /// All the pure phases, with the host's facts and what is observed between them: parse, decode, resolve, diff.
 Pipeline compile(const Session& session, const PipelineOptions& options);
 /// The rest of them, for what load_sources gave.
