@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compiler/boxed.h"
 #include "compiler/source.h"
 
 #include <cstdint>
@@ -218,9 +219,9 @@ struct VmConfig {
     Opt<std::string> modules;
     Opt<std::string> initrd;
     Strings kernel_params;
-    std::optional<RootConfig> root;
+    Boxed<RootConfig> root;
     Opt<std::string> firmware;
-    std::optional<CloudInitConfig> cloud_init;
+    Boxed<CloudInitConfig> cloud_init;
     Opt<std::string> init;
     Strings command;
     StringTable env;
@@ -232,11 +233,11 @@ struct VmConfig {
     std::vector<InterfaceConfig> interfaces;
     std::vector<ForwardConfig> forward_ports;
     std::vector<DeviceConfig> devices;
-    std::optional<VsockConfig> vsock;
+    Boxed<VsockConfig> vsock;
     Located<std::string> console;
-    std::optional<GraphicsConfig> graphics;
+    Boxed<GraphicsConfig> graphics;
     std::vector<CredentialConfig> credentials;
-    std::optional<ReadyConfig> ready;
+    Boxed<ReadyConfig> ready;
     Strings depends_on;
     Located<std::string> restart;
     Located<std::int64_t> restart_delay;
@@ -244,7 +245,7 @@ struct VmConfig {
     Located<bool> autostart;
     Located<std::int64_t> startup_timeout;
     Located<std::int64_t> shutdown_timeout;
-    std::optional<LimitsConfig> limits;
+    Boxed<LimitsConfig> limits;
     Opt<std::string> vmm_user;
     std::vector<Strings> pre_start;
     std::vector<Strings> post_stop;

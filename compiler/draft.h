@@ -18,12 +18,12 @@
 namespace microvmc {
 
 struct Draft {
-    const VmConfig* config = nullptr;
-    const ObservedVm* observed = nullptr; ///< null: not known yet
-    const Traits* traits = nullptr;       ///< of the hypervisor that was chosen
-    MachineChoice choice;                 ///< and what it makes of the machine
+    const VmConfig* config;
+    const ObservedVm* observed; ///< null: not known yet
+    VmPlan& plan;
     bool has_kernel = false;
-    VmPlan plan;
+    const Traits* traits = nullptr; ///< of the hypervisor that was chosen
+    MachineChoice choice{};         ///< and what it makes of the machine
 };
 
 /// What all steps read.
@@ -36,6 +36,7 @@ struct Inputs {
     const ResolveOptions& options;
     std::string project;
     Diagnostics& diagnostics;
+    std::vector<KernelPlan> host_kernels; ///< facts.kernels as a plan has them, made once for all machines
 };
 
 namespace resolving {
@@ -64,6 +65,9 @@ void basics(const Inputs& in, Draft& draft);
 bool hypervisor(const Inputs& in, Draft& draft);
 /// Each hypervisor there is, as one for this machine.
 std::vector<HypervisorChoice> hypervisor_choices(const Inputs& in, Draft& draft);
+/// A kernel as a plan has it, but for what the hypervisor decides.
+KernelPlan planned_kernel(const HostFacts& facts, const KernelFacts& kernel);
+std::vector<KernelPlan> planned_kernels(const HostFacts& facts);
 /// The kernel's file and pin; false: none, and it was reported.
 bool kernel(const Inputs& in, Draft& draft);
 

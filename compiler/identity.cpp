@@ -50,8 +50,8 @@ std::uint16_t derived_port(std::string_view project, std::string_view vm, std::s
     return static_cast<std::uint16_t>(20000 + number % 10000);
 }
 
-std::string derived_tap(std::string_view project, std::string_view vm, std::string_view interface) {
-    std::string name = "mv" + derived_mac(project, vm, interface);
+std::string derived_tap(std::string_view derived_mac) {
+    std::string name = "mv" + std::string(derived_mac);
     std::erase(name, ':');
     return name;
 }

@@ -19,8 +19,8 @@ std::string derived_tag(std::string_view name, std::size_t most);
 /// The first port to try, 20000 to 29999.
 std::uint16_t derived_port(std::string_view project, std::string_view vm, std::string_view forward,
                            std::string_view proto);
-/// The name of a tap on the host: "mv" and the digits of the derived MAC.
-std::string derived_tap(std::string_view project, std::string_view vm, std::string_view interface);
+/// The name of a tap on the host: "mv" and the digits of the interface's derived MAC.
+std::string derived_tap(std::string_view derived_mac);
 /// The name of a network's bridge on the host: "mvbr" and 8 hexadecimal digits.
 std::string derived_bridge(std::string_view project, std::string_view network);
 /// The first subnet to try: 10.X.Y.0/24, X from 64 to 127, away from what homes and clouds usually have.

@@ -11,19 +11,19 @@
 namespace microvmc {
 
 template <typename Class, typename Member> struct Field {
-    const char* key;
+    std::string_view key;
     Member Class::*member;
     bool sparse = false; ///< left out when it has the struct's own default
 };
 
 template <typename Class, typename Member>
-constexpr Field<Class, Member> field(const char* key, Member Class::*member) {
+constexpr Field<Class, Member> field(std::string_view key, Member Class::*member) {
     return {key, member};
 }
 
 /// One that most objects don't have: it is left out when it has the struct's own default.
 template <typename Class, typename Member>
-constexpr Field<Class, Member> sparse(const char* key, Member Class::*member) {
+constexpr Field<Class, Member> sparse(std::string_view key, Member Class::*member) {
     return {key, member, true};
 }
 

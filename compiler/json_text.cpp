@@ -2,6 +2,8 @@
 
 #include "compiler/prescan.h"
 
+#include <array>
+
 namespace microvmc {
 
 void JsonText::number(double value) {
@@ -50,11 +52,16 @@ void JsonText::element() {
 
 void JsonText::string(std::string_view text) {
     constexpr std::string_view digits = "0123456789abcdef";
+    constexpr auto needs_no_escape = [] {
+        std::array<bool, 256> table{};
+        for (std::size_t c = 0x20; c < 0x80; ++c) { table[c] = c != '"' && c != '\\'; }
+        return table;
+    }();
     out_ += '"';
     std::size_t plain = 0; // where what needs no escape begins
     for (std::size_t i = 0; i < text.size();) {
         const auto byte = static_cast<unsigned char>(text[i]);
-        if (byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\') {
+        if (needs_no_escape[byte]) {
             ++i;
             continue;
         }

@@ -5,7 +5,13 @@
 #include "compiler/json_fields.h"
 #include "compiler/json_shape.h"
 #include "compiler/json_text.h"
+#include "compiler/text.h"
+
+#include <array>
+#include <charconv>
+
 #include "compiler/plan_schema.h"
+#include <limits>
 
 namespace microvmc {
 
@@ -28,8 +34,16 @@ constexpr Words<RootPlan::Kind, 7> root_kinds{{{RootPlan::Kind::initramfs, "init
 constexpr Words<BalloonPlan::Mode, 3> balloon_modes{
     {{BalloonPlan::Mode::off, "off"}, {BalloonPlan::Mode::on, "on"}, {BalloonPlan::Mode::automatic, "auto"}}};
 
-const auto origin_fields =
-    std::tuple{field("file", &Origin::file), field("line", &Origin::line), field("column", &Origin::column)};
+std::string origin_text(const Origin& origin) {
+    std::string text = origin.file; // by hand: there are a dozen for each machine
+    for (const std::uint32_t number : {origin.line, origin.column}) {
+        std::array<char, 16> digits{};
+        text += ':';
+        text.append(digits.data(), std::to_chars(digits.begin(), digits.end(), number).ptr);
+    }
+    return text;
+}
+
 const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
                                       field("release", &KernelPlan::release),
                                       field("identity", &KernelPlan::identity),
@@ -44,27 +58,27 @@ const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       field("image", &VolumePlan::image),
                                       field("size-mib", &VolumePlan::size_mib),
                                       field("fs-type", &VolumePlan::fs_type),
-                                      field("format", &VolumePlan::format),
+                                      sparse("format", &VolumePlan::format),
                                       field("label", &VolumePlan::label),
                                       field("serial", &VolumePlan::serial),
                                       field("uuid", &VolumePlan::uuid),
-                                      field("mount-point", &VolumePlan::mount_point),
-                                      field("mount-options", &VolumePlan::mount_options),
-                                      field("read-only", &VolumePlan::read_only),
+                                      sparse("mount-point", &VolumePlan::mount_point),
+                                      sparse("mount-options", &VolumePlan::mount_options),
+                                      sparse("read-only", &VolumePlan::read_only),
                                       sparse("direct", &VolumePlan::direct),
                                       sparse("cache", &VolumePlan::cache),
                                       sparse("discard", &VolumePlan::discard),
-                                      field("auto-create", &VolumePlan::auto_create),
+                                      sparse("auto-create", &VolumePlan::auto_create),
                                       sparse("mkfs-args", &VolumePlan::mkfs_args),
                                       sparse("backing", &VolumePlan::backing),
-                                      field("protect", &VolumePlan::protect)};
+                                      sparse("protect", &VolumePlan::protect)};
 const auto share_fields = std::tuple{field("name", &SharePlan::name),
                                      field("source", &SharePlan::source),
                                      field("mount-point", &SharePlan::mount_point),
                                      field("tag", &SharePlan::tag),
                                      field("proto", &SharePlan::proto),
-                                     field("security-model", &SharePlan::security_model),
-                                     field("read-only", &SharePlan::read_only),
+                                     sparse("security-model", &SharePlan::security_model),
+                                     sparse("read-only", &SharePlan::read_only),
                                      sparse("cache", &SharePlan::cache),
                                      sparse("posix-acl", &SharePlan::posix_acl),
                                      sparse("xattr", &SharePlan::xattr),
@@ -79,7 +93,7 @@ const auto forward_fields = std::tuple{field("name", &ForwardPlan::name),
                                        field("proto", &ForwardPlan::proto),
                                        field("host-address", &ForwardPlan::host_address),
                                        field("host-port", &ForwardPlan::host_port),
-                                       field("guest-address", &ForwardPlan::guest_address),
+                                       sparse("guest-address", &ForwardPlan::guest_address),
                                        field("guest-port", &ForwardPlan::guest_port)};
 const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
                                          field("type", &InterfacePlan::type),
@@ -89,8 +103,8 @@ const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
                                          sparse("id", &InterfacePlan::id),
                                          field("mac", &InterfacePlan::mac),
                                          field("addresses", &InterfacePlan::addresses),
-                                         field("gateway", &InterfacePlan::gateway),
-                                         field("dns", &InterfacePlan::dns),
+                                         sparse("gateway", &InterfacePlan::gateway),
+                                         sparse("dns", &InterfacePlan::dns),
                                          sparse("mode", &InterfacePlan::mode),
                                          sparse("vhost", &InterfacePlan::vhost),
                                          sparse("queues", &InterfacePlan::queues),
@@ -98,12 +112,12 @@ const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
                                          sparse("rate-mib", &InterfacePlan::rate_mib),
                                          sparse("managed", &InterfacePlan::managed),
                                          sparse("allow-spoofing", &InterfacePlan::allow_spoofing),
-                                         field("forwards", &InterfacePlan::forwards)};
+                                         sparse("forwards", &InterfacePlan::forwards)};
 const auto host_device_fields = std::tuple{field("name", &HostDevicePlan::name), field("bus", &HostDevicePlan::bus),
                                            field("path", &HostDevicePlan::path)};
-const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind),       field("port", &ReadyPlan::port),
-                                     field("path", &ReadyPlan::path),       field("text", &ReadyPlan::text),
-                                     field("command", &ReadyPlan::command), field("status", &ReadyPlan::status)};
+const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind),        sparse("port", &ReadyPlan::port),
+                                     sparse("path", &ReadyPlan::path),       sparse("text", &ReadyPlan::text),
+                                     sparse("command", &ReadyPlan::command), sparse("status", &ReadyPlan::status)};
 const auto root_fields = std::tuple{field("kind", &RootPlan::kind),
                                     field("source", &RootPlan::source),
                                     field("tag", &RootPlan::tag),
@@ -142,11 +156,11 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   field("program", &VmPlan::program),
                                   field("program-version", &VmPlan::program_version),
                                   field("machine", &VmPlan::machine),
-                                  field("machine-reason", &VmPlan::machine_reason),
+                                  sparse("machine-reason", &VmPlan::machine_reason),
                                   field("accel", &VmPlan::accel),
-                                  field("accel-reason", &VmPlan::accel_reason),
-                                  field("extra-args", &VmPlan::extra_args),
-                                  field("options", &VmPlan::options),
+                                  sparse("accel-reason", &VmPlan::accel_reason),
+                                  sparse("extra-args", &VmPlan::extra_args),
+                                  sparse("options", &VmPlan::options),
                                   field("arch", &VmPlan::arch),
                                   sparse("cpu", &VmPlan::cpu),
                                   field("vcpu", &VmPlan::vcpu),
@@ -161,12 +175,12 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   sparse("init", &VmPlan::init),
                                   field("hostname", &VmPlan::hostname),
                                   sparse("machine-id", &VmPlan::machine_id),
-                                  field("command", &VmPlan::command),
-                                  field("env", &VmPlan::env),
-                                  field("workdir", &VmPlan::workdir),
-                                  field("volumes", &VmPlan::volumes),
-                                  field("shares", &VmPlan::shares),
-                                  field("interfaces", &VmPlan::interfaces),
+                                  sparse("command", &VmPlan::command),
+                                  sparse("env", &VmPlan::env),
+                                  sparse("workdir", &VmPlan::workdir),
+                                  sparse("volumes", &VmPlan::volumes),
+                                  sparse("shares", &VmPlan::shares),
+                                  sparse("interfaces", &VmPlan::interfaces),
                                   sparse("devices", &VmPlan::host_devices),
                                   sparse("vsock-cid", &VmPlan::vsock_cid),
                                   sparse("console", &VmPlan::console),
@@ -185,7 +199,7 @@ const auto vm_fields = std::tuple{field("name", &VmPlan::name),
                                   sparse("in-place", &VmPlan::in_place),
                                   field("state-dir", &VmPlan::state_dir),
                                   field("runtime-dir", &VmPlan::runtime_dir),
-                                  field("origins", &VmPlan::origins)};
+                                  sparse("origins", &VmPlan::origins)};
 const auto source_fields = std::tuple{field("path", &SourceDigest::path), field("digest", &SourceDigest::digest),
                                       field("included", &SourceDigest::included)};
 const auto digest_fields = std::tuple{field("sources", &PlanDigests::sources), field("facts", &PlanDigests::facts),
@@ -216,10 +230,21 @@ void from_json(const nlohmann::json& json, RootPlan::Kind& kind) {
     kind = from_word(json, root_kinds);
 }
 void to_json(nlohmann::json& json, const Origin& origin) {
-    write_fields(json, origin, origin_fields);
+    json = origin_text(origin);
 }
 void from_json(const nlohmann::json& json, Origin& origin) {
-    read_fields(json, origin, origin_fields);
+    const auto& text = json.get_ref<const std::string&>();
+    const auto column = text.rfind(':');
+    const auto line = column == std::string::npos || column == 0 ? column : text.rfind(':', column - 1);
+    const auto number = [&](std::size_t from, std::size_t to) {
+        const auto value = parse_number(std::string_view(text).substr(from, to - from));
+        if (!value || *value > std::numeric_limits<std::uint32_t>::max()) {
+            throw nlohmann::json::other_error::create(505, "no FILE:LINE:COLUMN: " + text, &json);
+        }
+        return static_cast<std::uint32_t>(*value);
+    };
+    if (line == std::string::npos || column == 0) { static_cast<void>(number(0, 0)); }
+    origin = {text.substr(0, line), number(line + 1, column), number(column + 1, text.size())};
 }
 void to_json(nlohmann::json& json, const KernelPlan& kernel) {
     write_fields(json, kernel, kernel_fields);
@@ -356,7 +381,7 @@ void json_text(JsonText& out, const RootPlan::Kind& kind) {
     out.string(word_of(kind, root_kinds));
 }
 void json_text(JsonText& out, const Origin& object) {
-    text_fields(out, object, origin_fields);
+    out.string(origin_text(object));
 }
 void json_text(JsonText& out, const KernelPlan& object) {
     text_fields(out, object, kernel_fields);
@@ -438,8 +463,8 @@ Shape json_shape(JsonShapes& /*shapes*/, const RootPlan::Kind* /*type*/) {
 Shape json_shape(JsonShapes& /*shapes*/, const BalloonPlan::Mode* /*type*/) {
     return JsonShapes::words(balloon_modes);
 }
-Shape json_shape(JsonShapes& shapes, const Origin* /*type*/) {
-    return shapes.object<Origin>("origin", origin_fields);
+Shape json_shape(JsonShapes& /*shapes*/, const Origin* /*type*/) {
+    return {{"type", "string"}, {"pattern", ":[0-9]+:[0-9]+$"}, {"description", "FILE:LINE:COLUMN"}};
 }
 Shape json_shape(JsonShapes& shapes, const KernelPlan* /*type*/) {
     return shapes.object<KernelPlan>("kernel", kernel_fields);

@@ -402,10 +402,17 @@ std::vector<HypervisorChoice> hypervisor_choices(const VmConfig& vm, const Confi
                                                  std::span<const Traits> traits, const HostFacts& facts,
                                                  const Observed& observed, const ResolveOptions& options) {
     Diagnostics unseen; // what is wrong with the text, `check` says
-    const Inputs in{config, sources, traits, facts, observed, options, project_name(config, sources, options), unseen};
-    Draft draft;
-    draft.config = &vm;
-    draft.observed = observed.find(vm.name.value);
+    const Inputs in{config,
+                    sources,
+                    traits,
+                    facts,
+                    observed,
+                    options,
+                    project_name(config, sources, options),
+                    unseen,
+                    resolving::planned_kernels(facts)};
+    VmPlan plan;
+    Draft draft{&vm, observed.find(vm.name.value), plan};
     resolving::basics(in, draft);
     resolving::devices(in, draft);
     draft.has_kernel = resolving::kernel(in, draft);
@@ -416,19 +423,27 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
                             const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
                             Diagnostics& diagnostics) {
     Plan plan;
-    const Inputs in{config,     sources, traits, facts, observed, options, project_name(config, sources, options),
-                    diagnostics};
+    const Inputs in{config,
+                    sources,
+                    traits,
+                    facts,
+                    observed,
+                    options,
+                    project_name(config, sources, options),
+                    diagnostics,
+                    resolving::planned_kernels(facts)};
     resolving::check_text(in);
     resolving::networks(in, plan);
     std::unordered_map<std::string_view, const ObservedVm*> known;
     for (const ObservedVm& vm : observed.vms) { known.emplace(vm.name, &vm); }
 
-    std::vector<Draft> drafts(config.vms.size());
-    for (std::size_t i = 0; i < drafts.size(); ++i) {
-        Draft& draft = drafts[i];
-        draft.config = &config.vms[i];
-        const auto seen = known.find(draft.config->name.value);
-        draft.observed = seen == known.end() ? nullptr : seen->second;
+    plan.vms.resize(config.vms.size());
+    std::vector<Draft> drafts;
+    drafts.reserve(config.vms.size());
+    for (std::size_t i = 0; i < config.vms.size(); ++i) {
+        const auto seen = known.find(config.vms[i].name.value);
+        Draft& draft =
+            drafts.emplace_back(Draft{&config.vms[i], seen == known.end() ? nullptr : seen->second, plan.vms[i]});
         resolving::basics(in, draft);
         resolving::devices(in, draft);
         draft.has_kernel = resolving::kernel(in, draft);
@@ -450,8 +465,6 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
     plan.arch = facts.arch;
     plan.host_summary = host_summary(facts);
     plan.digests = digests(sources, facts, observed);
-    plan.vms.reserve(drafts.size());
-    for (Draft& draft : drafts) { plan.vms.push_back(std::move(draft.plan)); }
     return plan;
 }
 

@@ -37,12 +37,32 @@ const typename Configs::value_type* written(const Plans& plans, const Configs& c
     return plans.size() == configs.size() ? &configs[index] : nullptr;
 }
 
+/// The same for the few things of one machine, by search.
+class UniqueWithin {
+public:
+    UniqueWithin(Diagnostics& diagnostics, const char* code) : diagnostics_(diagnostics), code_(code) {}
+
+    template <typename Message> void add(std::string_view key, const Span& span, Message message) {
+        const auto first = std::ranges::find(first_, key, &std::pair<std::string_view, Span>::first);
+        if (first == first_.end()) {
+            first_.emplace_back(key, span);
+            return;
+        }
+        diagnostics_.error(code_, span, message()).notes.push_back({first->second, "the other is here"});
+    }
+
+private:
+    Diagnostics& diagnostics_;
+    const char* code_;
+    std::vector<std::pair<std::string_view, Span>> first_;
+};
+
 void within_one(const Inputs& in, const Draft& draft) {
     const VmConfig& config = *draft.config;
     const VmPlan& plan = draft.plan;
-    Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
-    Unique tags(in.diagnostics, codes::duplicate_tag);
-    Unique serials(in.diagnostics, codes::duplicate_serial);
+    UniqueWithin mount_points(in.diagnostics, codes::duplicate_mount_point);
+    UniqueWithin tags(in.diagnostics, codes::duplicate_tag);
+    UniqueWithin serials(in.diagnostics, codes::duplicate_serial);
     if (!plan.root.tag.empty()) {
         tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }

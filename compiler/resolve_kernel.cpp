@@ -9,16 +9,6 @@ namespace microvmc::resolving {
 
 namespace {
 
-KernelPlan planned(const Inputs& in, const KernelFacts& kernel) {
-    KernelPlan plan;
-    plan.source = kernel.path;
-    plan.release = kernel.release;
-    plan.identity = kernel.identity;
-    plan.pin = fmt::format("{}/kernels/{}", in.facts.state_dir, pin_name(kernel));
-    plan.modules = kernel.modules;
-    return plan;
-}
-
 /// Whether `plan` was made by kernel = "host" and its pin is still there.
 bool is_pinned_host_kernel(const Inputs& in, const KernelPlan& plan) {
     if (!plan.source.starts_with("/boot/vmlinuz")) { return false; }
@@ -50,7 +40,7 @@ bool host_kernel(const Inputs& in, Draft& draft) {
         if (!kernel.readable) { // what it is, nobody knows
             if (unreadable == nullptr) { unreadable = &kernel; }
         } else if (kernel.image != KernelImage::unknown) {
-            draft.plan.kernel = planned(in, kernel);
+            draft.plan.kernel = in.host_kernels[static_cast<std::size_t>(&kernel - in.facts.kernels.data())];
             return true;
         }
     }
@@ -87,11 +77,28 @@ bool named_kernel(const Inputs& in, Draft& draft) {
             "a kernel is a bzImage or an ELF vmlinux";
         return false;
     }
-    draft.plan.kernel = planned(in, known->second);
+    draft.plan.kernel = planned_kernel(in.facts, known->second);
     return true;
 }
 
 } // namespace
+
+KernelPlan planned_kernel(const HostFacts& facts, const KernelFacts& kernel) {
+    KernelPlan plan;
+    plan.source = kernel.path;
+    plan.release = kernel.release;
+    plan.identity = kernel.identity;
+    plan.pin = fmt::format("{}/kernels/{}", facts.state_dir, pin_name(kernel));
+    plan.modules = kernel.modules;
+    return plan;
+}
+
+std::vector<KernelPlan> planned_kernels(const HostFacts& facts) {
+    std::vector<KernelPlan> plans;
+    plans.reserve(facts.kernels.size());
+    for (const KernelFacts& kernel : facts.kernels) { plans.push_back(planned_kernel(facts, kernel)); }
+    return plans;
+}
 
 bool kernel(const Inputs& in, Draft& draft) {
     const std::string& said = draft.config->kernel.value;

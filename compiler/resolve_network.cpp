@@ -61,9 +61,12 @@ std::string open_subnet(const Inputs& in, std::string_view network, const std::v
 
 /// Names of things on the host, said or derived; a derived one gives way.
 std::string open_name(const std::unordered_set<std::string>& taken, const std::string& project, std::string_view vm,
-                      const std::string& interface) {
-    std::string name = derived_tap(project, vm, interface);
-    for (int i = 2; taken.contains(name); ++i) { name = derived_tap(project, vm, fmt::format("{}#{}", interface, i)); }
+                      const InterfaceConfig& said, const InterfacePlan& plan) {
+    const std::string mac = said.mac ? derived_mac(project, vm, plan.name) : plan.mac;
+    std::string name = derived_tap(mac);
+    for (int i = 2; taken.contains(name); ++i) {
+        name = derived_tap(derived_mac(project, vm, fmt::format("{}#{}", plan.name, i)));
+    }
     return name;
 }
 
@@ -272,7 +275,7 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) 
             });
             const Written written{*said, interface};
             if (interface.id.empty()) {
-                interface.id = open_name(names, in.project, draft.plan.name, interface.name);
+                interface.id = open_name(names, in.project, draft.plan.name, *said, interface);
                 names.insert(interface.id);
             }
             if (interface.type == "macvtap" && interface.link.empty()) {

@@ -82,7 +82,7 @@ constexpr KernelVersion first_with_tsc_early_khz{5, 8};
 // Random numbers, the agent's port, and one for each device and a shared root.
 std::size_t virtio_devices(const VmPlan& vm) {
     const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
-    return 2 + root + vm.devices().size();
+    return 2 + root + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() + vm.host_devices.size();
 }
 
 // Why `microvm` is not safe; empty when it is.

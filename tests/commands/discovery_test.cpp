@@ -103,6 +103,30 @@ TEST(Explain, AnUnknownCodeGetsTheNearest) {
     EXPECT_EQ(ran.err.find('\x1b'), std::string::npos) << "control characters never reach the terminal";
 }
 
+TEST(Explain, SaysWhatIsBehindTheChoiceOfAHypervisor) {
+    const Cli cli;
+    cli.write("microvm.toml", R"([vm.fits]
+[vm.web]
+count = 2
+balloon = true
+volumes.data = { size = 16, fs-type = "xfs" }
+)");
+    Ran ran = cli.run({"explain", "fits"});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_NE(ran.out.find("chosen  the first that can do it all"), std::string::npos) << ran.out;
+    ran = cli.run({"explain", "web", "--json"});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    const nlohmann::json said = nlohmann::json::parse(ran.out);
+    EXPECT_EQ(said.at("vm"), "web-1");
+    const nlohmann::json& qemu = said.at("hypervisors").at(0);
+    EXPECT_EQ(qemu.at("hypervisor"), "qemu");
+    EXPECT_FALSE(qemu.at("chosen"));
+    EXPECT_EQ(qemu.at("reasons").size(), 2U) << "each, not only the first: " << ran.out;
+    ran = cli.run({"explain", "fit"});
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_NE(ran.err.find("did you mean `fits`?"), std::string::npos) << ran.err;
+}
+
 TEST(Hypervisors, ShowsEachCapability) {
     const Cli cli;
     const Ran table = cli.run({"hypervisors"});

@@ -126,7 +126,7 @@ TEST(PlanSchema, HasEveryMember) {
     for (const nlohmann::json& key : definitions.at("vm").at("required")) {
         EXPECT_TRUE(plan.at("vms").at(0).contains(key.get<std::string>())) << key;
     }
-    EXPECT_GE(definitions.at("vm").at("required").size(), 25U);
+    EXPECT_GE(definitions.at("vm").at("required").size(), 15U);
     EXPECT_EQ(definitions.at("forward").at("properties").at("host-port").at("maximum"), 65535);
     EXPECT_EQ(definitions.at("plan").at("properties").at("version").at("enum"), nlohmann::json({plan_version}));
 }

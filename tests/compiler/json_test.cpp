@@ -60,7 +60,7 @@ TEST(JsonText, IsJsonWhateverTheText) {
     plan.vms[0].volumes.clear();
     const nlohmann::json json = nlohmann::json::parse(to_json_text(plan));
     EXPECT_EQ(json["vms"][0]["command"], nlohmann::json({"\"\\\n\x01\x7f", "h\xc3\xa4t", "\xef\xbf\xbd broken", ""}));
-    EXPECT_EQ(json["vms"][0]["volumes"], nlohmann::json::array());
+    EXPECT_FALSE(json["vms"][0].contains("volumes")) << "what a machine has none of is left out";
 }
 
 TEST(FactsJson, ComeBackAsTheyWere) {
