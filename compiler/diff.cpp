@@ -318,4 +318,21 @@ std::string to_json_text(const Changes& changes) {
     return out.take() + "\n";
 }
 
+std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against) {
+    JsonText out;
+    out.begin('{');
+    out.key("version");
+    json_text(out, plan_version);
+    out.key("plan");
+    json_text(out, plan);
+    out.key("changes");
+    json_text(out, changes.vms);
+    if (!against.empty()) {
+        out.key("against");
+        out.string(against);
+    }
+    out.end('}');
+    return out.take() + "\n";
+}
+
 } // namespace microvmc

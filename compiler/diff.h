@@ -56,5 +56,8 @@ void take_in_place(VmPlan& running, const VmPlan& recorded);
 void to_json(nlohmann::json& json, const Changes& changes);
 /// The same as text, indented by two, with a newline at its end.
 std::string to_json_text(const Changes& changes);
+/// What `plan --json` prints: {"version", "plan", "changes"} as text, and "against" (what was compared with) when it
+/// isn't empty.
+std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against);
 
 } // namespace microvmc

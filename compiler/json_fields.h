@@ -2,8 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 // A struct's JSON form as one list of its members, used for both directions, so that neither can forget one.
@@ -46,6 +49,19 @@ void write_fields(nlohmann::json& json, const Class& object, const std::tuple<Fi
     std::apply([&](const auto&... each) { (write(each), ...); }, fields);
 }
 
+/// As json.get_to(value), but a number must be one that the member can hold: the library's own conversion cuts off.
+template <typename T> void read_value(const nlohmann::json& json, T& value) {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+        if (!json.is_number_integer()) {
+            throw nlohmann::json::type_error::create(302, std::string("not an integer but ") + json.type_name(), &json);
+        }
+        const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                                    : std::in_range<T>(json.get<std::int64_t>());
+        if (!fits) { throw nlohmann::json::out_of_range::create(406, "the number is too great or too small", &json); }
+    }
+    json.get_to(value);
+}
+
 /// Every key must be there but for sparse ones, and no other. Throws nlohmann::json::exception that names the key.
 template <typename Class, typename... Fields>
 void read_fields(const nlohmann::json& json, Class& object, const std::tuple<Fields...>& fields) {
@@ -55,7 +71,7 @@ void read_fields(const nlohmann::json& json, Class& object, const std::tuple<Fie
             object.*each.member = default_of<Class>().*each.member;
             return;
         }
-        json.at(each.key).get_to(object.*each.member);
+        read_value(json.at(each.key), object.*each.member);
         ++read;
     };
     std::apply([&](const auto&... each) { (read_one(each), ...); }, fields);

@@ -340,6 +340,8 @@ struct Plan {
 void to_json(nlohmann::json& json, const Plan& plan);
 /// Throws nlohmann::json::exception; unknown keys and another version are errors.
 void from_json(const nlohmann::json& json, Plan& plan);
+class JsonText;
+void json_text(JsonText& out, const Plan& plan);
 /// The same JSON as text, indented by two, with the members in the structs' order and a newline at its end.
 std::string to_json_text(const Plan& plan);
 void to_json(nlohmann::json& json, const VmPlan& vm);

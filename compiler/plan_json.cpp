@@ -365,7 +365,8 @@ void to_json(nlohmann::json& json, const Plan& plan) {
 }
 
 void from_json(const nlohmann::json& json, Plan& plan) {
-    const int version = json.at("version").get<int>();
+    int version = 0;
+    read_value(json.at("version"), version);
     if (version != plan_version) {
         throw nlohmann::json::other_error::create(
             504, "a plan of version " + std::to_string(version) + ", this program has " + std::to_string(plan_version),

@@ -137,6 +137,8 @@ void check_needs(const Draft& draft, Candidate& candidate) {
         const auto said = std::ranges::find_if(
             draft.config->interfaces, [&](const InterfaceConfig& each) { return each.name.value == interface.name; });
         const bool implied = said == draft.config->interfaces.end();
+        // What it joins has asked for the type already.
+        if (!implied && !said->type && (said->network || said->bridge || said->link)) { continue; }
         refuse(find_capability("interface." + interface.type), implied ? draft.config->name.span : said->name.span);
     }
     for (const InterfaceConfig& interface : draft.config->interfaces) {

@@ -11,7 +11,6 @@
 #include "runtime/terminal.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <memory>
 #include <unistd.h>
@@ -36,12 +35,6 @@ std::string commands_text(const Pipeline& pipeline) {
         }
     }
     return text;
-}
-
-nlohmann::json plan_json(const Pipeline& pipeline, const std::string& against) {
-    nlohmann::json json{{"version", plan_version}, {"plan", *pipeline.plan}, {"changes", *pipeline.changes}};
-    if (!against.empty()) { json["against"] = against; }
-    return json;
 }
 
 std::string plan_text(const Session& session, const Pipeline& pipeline, const std::string& against) {
@@ -93,12 +86,12 @@ void add_plan(CLI::App& app, Session& session) {
             return;
         }
         if (!flags->out.empty()) {
-            write_whole(absolute_path(flags->out), nlohmann::json(*pipeline.plan).dump(2) + "\n", 0600);
+            write_whole(absolute_path(flags->out), to_json_text(*pipeline.plan), 0600);
         }
         if (flags->commands) {
             print(commands_text(pipeline));
         } else if (session.json) {
-            print(plan_json(pipeline, flags->against).dump(2) + "\n");
+            print(to_json_text(*pipeline.plan, *pipeline.changes, flags->against));
         } else {
             print(plan_text(session, pipeline, flags->against));
         }

@@ -63,6 +63,19 @@ TEST(JsonText, IsJsonWhateverTheText) {
     EXPECT_FALSE(json["vms"][0].contains("volumes")) << "what a machine has none of is left out";
 }
 
+TEST(PlanJson, NumbersThatDontFitAreRefused) {
+    const nlohmann::json json = plan_json();
+    for (const nlohmann::json& wrong : {nlohmann::json(1.5), nlohmann::json(1e46), nlohmann::json(-1),
+                                        nlohmann::json(std::uint64_t{1} << 40), nlohmann::json(true)}) {
+        nlohmann::json other = json;
+        other["vms"][0]["vcpu"] = wrong;
+        EXPECT_THROW(other.get<Plan>(), nlohmann::json::exception) << wrong;
+        other = json;
+        other["version"] = wrong;
+        EXPECT_THROW(other.get<Plan>(), nlohmann::json::exception) << wrong;
+    }
+}
+
 TEST(FactsJson, ComeBackAsTheyWere) {
     const HostFacts facts = golden::facts();
     const nlohmann::json json = facts;
