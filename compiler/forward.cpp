@@ -1,12 +1,11 @@
 #include "compiler/forward.h"
 
+#include "compiler/address.h"
 #include "compiler/config.h"
 #include "compiler/schema.h"
 #include "compiler/text.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
-#include <array>
 #include <fmt/format.h>
 
 namespace microvmc {
@@ -18,16 +17,6 @@ constexpr std::string_view form = "a forward is written \"[ADDR:]HOST:GUEST[/udp
 std::optional<std::int64_t> port(std::string_view text) {
     const auto number = parse_number(text);
     return number && *number >= 1 && *number <= 65535 ? number : std::nullopt;
-}
-
-/// Adds to a big-endian number; false: it ran over.
-bool add(std::span<std::uint8_t> bytes, std::uint64_t by) {
-    for (std::size_t i = bytes.size(); i-- > 0 && by != 0;) {
-        by += bytes[i];
-        bytes[i] = static_cast<std::uint8_t>(by & 0xFF);
-        by >>= 8;
-    }
-    return by == 0;
 }
 
 } // namespace
@@ -81,63 +70,6 @@ std::string forward_name(std::string_view text) {
     if (name.ends_with("/tcp")) { name.resize(name.size() - 4); }
     std::ranges::replace(name, '/', '-');
     return name;
-}
-
-bool is_ipv6(std::string_view text) {
-    std::array<std::uint8_t, 16> bytes{};
-    return text.size() < INET6_ADDRSTRLEN && inet_pton(AF_INET6, std::string(text).c_str(), bytes.data()) == 1;
-}
-
-bool is_address(std::string_view text) {
-    std::array<std::uint8_t, 4> bytes{};
-    return is_ipv6(text) ||
-           (text.size() < INET_ADDRSTRLEN && inet_pton(AF_INET, std::string(text).c_str(), bytes.data()) == 1);
-}
-
-std::string next_address(std::string_view text, std::uint64_t by) {
-    const auto slash = text.find('/');
-    const std::string address(text.substr(0, slash));
-    const std::string_view suffix = slash == std::string_view::npos ? std::string_view{} : text.substr(slash);
-    std::array<std::uint8_t, 16> bytes{};
-    const bool v6 = address.find(':') != std::string::npos;
-    const int family = v6 ? AF_INET6 : AF_INET;
-    std::array<char, INET6_ADDRSTRLEN> out{};
-    if (inet_pton(family, address.c_str(), bytes.data()) != 1 || !add(std::span(bytes).first(v6 ? 16 : 4), by) ||
-        inet_ntop(family, bytes.data(), out.data(), out.size()) == nullptr) {
-        return {};
-    }
-    return std::string(out.data()) + std::string(suffix);
-}
-
-std::string normal_mac(std::string_view text) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    if (text.size() != 17) { return {}; }
-    std::string mac;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i] >= 'A' && text[i] <= 'F' ? static_cast<char>(text[i] + 32) : text[i];
-        if (i % 3 == 2) {
-            if (c != ':' && c != '-') { return {}; }
-            mac += ':';
-        } else if (digits.find(c) == std::string_view::npos) {
-            return {};
-        } else {
-            mac += c;
-        }
-    }
-    return mac;
-}
-
-std::string next_mac(std::string_view mac, std::uint64_t by) {
-    std::array<std::uint8_t, 6> bytes{};
-    constexpr std::string_view digits = "0123456789abcdef";
-    const std::string normal = normal_mac(mac);
-    if (normal.empty()) { return {}; }
-    for (std::size_t i = 0; i < 6; ++i) {
-        bytes[i] = static_cast<std::uint8_t>(digits.find(normal[i * 3]) << 4 | digits.find(normal[i * 3 + 1]));
-    }
-    if (!add(bytes, by)) { return {}; }
-    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-                       bytes[5]);
 }
 
 } // namespace microvmc

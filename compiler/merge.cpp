@@ -40,29 +40,6 @@ bool chooses(const Table& table, const TableSchema& schema) {
     return std::ranges::any_of(schema.one_of, [&](std::string_view key) { return table.find(key) != nullptr; });
 }
 
-/// A collection as a table, whichever form it was written in; elements without a name have the empty key.
-void as_table(Node& node) {
-    Array* array = node.array();
-    if (array == nullptr) { return; }
-    Table table;
-    table.members.reserve(array->items.size());
-    for (Node& item : array->items) {
-        if (is_inherited_marker(item)) { continue; }
-        Member& member = table.members.emplace_back();
-        member.key_span = item.span;
-        if (Table* inner = item.table()) {
-            const Member* name = inner->find("name");
-            if (name != nullptr && name->value.string() != nullptr) {
-                member.key = *name->value.string();
-                member.key_span = name->value.span;
-                std::erase_if(inner->members, [](const Member& each) { return each.key == "name"; });
-            }
-        }
-        member.value = std::move(item);
-    }
-    node.value = std::move(table);
-}
-
 /// The key stays, since an Index looks at it.
 Member taken(Member& member) {
     return {member.key, member.key_span, std::move(member.value)};
@@ -304,6 +281,28 @@ private:
 };
 
 } // namespace
+
+void as_table(Node& node) {
+    Array* array = node.array();
+    if (array == nullptr) { return; }
+    Table table;
+    table.members.reserve(array->items.size());
+    for (Node& item : array->items) {
+        if (is_inherited_marker(item)) { continue; }
+        Member& member = table.members.emplace_back();
+        member.key_span = item.span;
+        if (Table* inner = item.table()) {
+            const Member* name = inner->find("name");
+            if (name != nullptr && name->value.string() != nullptr) {
+                member.key = *name->value.string();
+                member.key_span = name->value.span;
+                std::erase_if(inner->members, [](const Member& each) { return each.key == "name"; });
+            }
+        }
+        member.value = std::move(item);
+    }
+    node.value = std::move(table);
+}
 
 void merge_tables(Node& nearer, const Node& farther, const TableSchema& schema) {
     Table& over = *nearer.table();

@@ -19,6 +19,9 @@ struct Merged {
 /// Merges by the one rule: tables deeply, collections by name, all else replaced by the nearer. Pure.
 Merged merge(std::vector<Document> documents, Diagnostics& diagnostics);
 
+/// A collection as a table, whichever form it was written in; elements without a name have the empty key.
+void as_table(Node& node);
+
 /// One step of it, by the schema of the table that both are: `nearer` over `farther`.
 struct TableSchema;
 void merge_tables(Node& nearer, const Node& farther, const TableSchema& schema);

@@ -24,6 +24,7 @@ std::vector<NamedPath> named_paths(const VmConfig& vm) {
         add(vm.cloud_init->meta_data, Kind::file, "meta-data");
         add(vm.cloud_init->network_config, Kind::file, "network-config");
     }
+    for (const VolumeConfig& volume : vm.volumes) { add(volume.backing, Kind::file, "image"); }
     for (const CredentialConfig& credential : vm.credentials) { add(credential.file, Kind::file, "credential file"); }
     return paths;
 }

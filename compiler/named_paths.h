@@ -15,8 +15,8 @@ struct NamedPath {
     std::string_view what;                        ///< "root image"
 };
 
-/// Those of a machine that are no more than looked at: root, initramfs, cloud-init and credentials. Volumes, shares,
-/// kernels and programs are resolved by their own rules.
+/// Those of a machine that are no more than looked at: root, initramfs, cloud-init, credentials, backing images. Images
+/// of volumes, sources of shares, kernels and programs are resolved by their own rules.
 std::vector<NamedPath> named_paths(const VmConfig& vm);
 
 } // namespace microvmc

@@ -25,9 +25,6 @@ std::vector<std::string> paths_to_probe(const Config& config, std::string_view s
         }
         if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
         for (const NamedPath& named : named_paths(vm)) { paths.insert(named.path->value); }
-        for (const VolumeConfig& volume : vm.volumes) {
-            if (volume.backing) { paths.insert(volume.backing->value); }
-        }
     }
     return {paths.begin(), paths.end()};
 }

@@ -386,6 +386,26 @@ std::string host_summary(const HostFacts& facts) {
     return fmt::format("{}, emulated: {}", facts.arch, facts.kvm.reason);
 }
 
+Inputs inputs(const Config& config, const Sources& sources, std::span<const Traits> traits, const HostFacts& facts,
+              const Observed& observed, const ResolveOptions& options, Diagnostics& diagnostics) {
+    return {config,
+            sources,
+            traits,
+            facts,
+            observed,
+            options,
+            project_name(config, sources, options),
+            diagnostics,
+            resolving::planned_kernels(facts)};
+}
+
+/// All that comes before a hypervisor is chosen.
+void begin(const Inputs& in, Draft& draft) {
+    resolving::basics(in, draft);
+    resolving::devices(in, draft);
+    draft.has_kernel = resolving::kernel(in, draft);
+}
+
 } // namespace
 
 std::string project_name(const Config& config, const Sources& sources, const ResolveOptions& options) {
@@ -402,20 +422,10 @@ std::vector<HypervisorChoice> hypervisor_choices(const VmConfig& vm, const Confi
                                                  std::span<const Traits> traits, const HostFacts& facts,
                                                  const Observed& observed, const ResolveOptions& options) {
     Diagnostics unseen; // what is wrong with the text, `check` says
-    const Inputs in{config,
-                    sources,
-                    traits,
-                    facts,
-                    observed,
-                    options,
-                    project_name(config, sources, options),
-                    unseen,
-                    resolving::planned_kernels(facts)};
+    const Inputs in = inputs(config, sources, traits, facts, observed, options, unseen);
     VmPlan plan;
     Draft draft{&vm, observed.find(vm.name.value), plan};
-    resolving::basics(in, draft);
-    resolving::devices(in, draft);
-    draft.has_kernel = resolving::kernel(in, draft);
+    begin(in, draft);
     return resolving::hypervisor_choices(in, draft);
 }
 
@@ -423,15 +433,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
                             const HostFacts& facts, const Observed& observed, const ResolveOptions& options,
                             Diagnostics& diagnostics) {
     Plan plan;
-    const Inputs in{config,
-                    sources,
-                    traits,
-                    facts,
-                    observed,
-                    options,
-                    project_name(config, sources, options),
-                    diagnostics,
-                    resolving::planned_kernels(facts)};
+    const Inputs in = inputs(config, sources, traits, facts, observed, options, diagnostics);
     resolving::check_text(in);
     resolving::networks(in, plan);
     std::unordered_map<std::string_view, const ObservedVm*> known;
@@ -444,9 +446,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
         const auto seen = known.find(config.vms[i].name.value);
         Draft& draft =
             drafts.emplace_back(Draft{&config.vms[i], seen == known.end() ? nullptr : seen->second, plan.vms[i]});
-        resolving::basics(in, draft);
-        resolving::devices(in, draft);
-        draft.has_kernel = resolving::kernel(in, draft);
+        begin(in, draft);
         if (!resolving::hypervisor(in, draft)) { continue; }
         resolving::finish_devices(in, draft);
         if (draft.has_kernel) { machine(in, draft); }

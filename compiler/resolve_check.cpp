@@ -1,6 +1,7 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
 #include "compiler/text.h"
+#include "compiler/unique.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -11,58 +12,18 @@ namespace microvmc::resolving {
 
 namespace {
 
-/// Things that must differ; the first that had one is kept for the note.
-class Unique {
-public:
-    Unique(Diagnostics& diagnostics, const char* code) : diagnostics_(diagnostics), code_(code) {}
-
-    template <typename Message>
-    void add(std::string key, const Span& span, Message message, std::string_view help = {}) {
-        const auto [at, fresh] = first_.emplace(std::move(key), span);
-        if (fresh) { return; }
-        auto& diagnostic = diagnostics_.error(code_, span, message());
-        diagnostic.notes.push_back({at->second, "the other is here"});
-        diagnostic.help = help;
-    }
-
-private:
-    Diagnostics& diagnostics_;
-    const char* code_;
-    std::unordered_map<std::string, Span> first_;
-};
-
 /// Where an element of the plan was written: it is in the same place of the text's, as long as none was refused.
 template <typename Plans, typename Configs>
 const typename Configs::value_type* written(const Plans& plans, const Configs& configs, std::size_t index) {
     return plans.size() == configs.size() ? &configs[index] : nullptr;
 }
 
-/// The same for the few things of one machine, by search.
-class UniqueWithin {
-public:
-    UniqueWithin(Diagnostics& diagnostics, const char* code) : diagnostics_(diagnostics), code_(code) {}
-
-    template <typename Message> void add(std::string_view key, const Span& span, Message message) {
-        const auto first = std::ranges::find(first_, key, &std::pair<std::string_view, Span>::first);
-        if (first == first_.end()) {
-            first_.emplace_back(key, span);
-            return;
-        }
-        diagnostics_.error(code_, span, message()).notes.push_back({first->second, "the other is here"});
-    }
-
-private:
-    Diagnostics& diagnostics_;
-    const char* code_;
-    std::vector<std::pair<std::string_view, Span>> first_;
-};
-
 void within_one(const Inputs& in, const Draft& draft) {
     const VmConfig& config = *draft.config;
     const VmPlan& plan = draft.plan;
-    UniqueWithin mount_points(in.diagnostics, codes::duplicate_mount_point);
-    UniqueWithin tags(in.diagnostics, codes::duplicate_tag);
-    UniqueWithin serials(in.diagnostics, codes::duplicate_serial);
+    Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
+    Unique tags(in.diagnostics, codes::duplicate_tag);
+    Unique serials(in.diagnostics, codes::duplicate_serial);
     if (!plan.root.tag.empty()) {
         tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }

@@ -22,14 +22,6 @@ std::size_t label_limit(std::string_view fs_type) {
 constexpr std::size_t serial_limit = 20; // virtio-blk's VIRTIO_BLK_ID_BYTES
 constexpr std::size_t tag_limit = 31;    // 9p's, the smaller; virtiofs takes 36
 
-void backing(const Inputs& in, VolumePlan& plan, const Located<std::string>& said) {
-    plan.backing = said.value;
-    const PathFacts* facts = path_facts(in.facts, plan.backing);
-    if (facts != nullptr && facts->kind != PathFacts::Kind::file && facts->kind != PathFacts::Kind::block_device) {
-        in.diagnostics.error(codes::missing_path, said.span, fmt::format("there is no image `{}`", plan.backing));
-    }
-}
-
 void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
     VolumePlan plan;
     plan.name = config.name.value;
@@ -43,7 +35,7 @@ void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
     plan.discard = config.discard.value;
     if (config.cache) { plan.cache = config.cache->value; }
     for (const auto& argument : config.mkfs_args) { plan.mkfs_args.push_back(argument.value); }
-    if (config.backing) { backing(in, plan, *config.backing); }
+    if (config.backing) { plan.backing = config.backing->value; }
     plan.uuid = derived_uuid(in.project, draft.plan.name, plan.name);
     if (config.mount_point) { plan.mount_point = config.mount_point->value; }
     for (const auto& option : config.mount_options) { plan.mount_options.push_back(option.value); }

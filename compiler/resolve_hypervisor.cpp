@@ -1,6 +1,6 @@
+#include "compiler/address.h"
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
-#include "compiler/forward.h"
 #include "compiler/text.h"
 
 #include <algorithm>

@@ -1,12 +1,12 @@
+#include "compiler/address.h"
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
 #include "compiler/identity.h"
-#include "compiler/subnet.h"
 #include "compiler/text.h"
+#include "compiler/unique.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <unordered_map>
 #include <unordered_set>
 
 namespace microvmc::resolving {
@@ -159,32 +159,17 @@ void addresses_elsewhere(const Inputs& in, const Written& interface) {
 }
 
 /// Addresses that were given, by what the interfaces share.
-class Addresses {
-public:
-    explicit Addresses(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
-
-    void add(const Written& interface) {
-        const InterfacePlan& plan = interface.plan;
-        const std::string& where = !plan.network.empty()  ? plan.network
-                                   : !plan.bridge.empty() ? plan.bridge
-                                                          : plan.link;
-        if (where.empty()) { return; }
-        for (const auto& said : interface.said.address) {
-            if (said.value == "dhcp") { continue; }
-            const std::string address = address_text(*parse_subnet(said.value));
-            const auto [at, fresh] = taken_.emplace(fmt::format("{} {}", where, address), said.span);
-            if (fresh) { continue; }
-            diagnostics_
-                .error(codes::duplicate_address, said.span,
-                       fmt::format("two interfaces of `{}` have the address {}", where, address))
-                .notes.push_back({at->second, "the other is here"});
-        }
+void add_addresses(Unique& taken, const Written& interface) {
+    const InterfacePlan& plan = interface.plan;
+    const std::string& where = !plan.network.empty() ? plan.network : !plan.bridge.empty() ? plan.bridge : plan.link;
+    if (where.empty()) { return; }
+    for (const auto& said : interface.said.address) {
+        if (said.value == "dhcp") { continue; }
+        const std::string address = address_text(*parse_subnet(said.value));
+        taken.add(fmt::format("{} {}", where, address), said.span,
+                  [&] { return fmt::format("two interfaces of `{}` have the address {}", where, address); });
     }
-
-private:
-    Diagnostics& diagnostics_;
-    std::unordered_map<std::string, Span> taken_;
-};
+}
 
 void cids(const Inputs& in, std::vector<Draft>& drafts) {
     std::unordered_set<std::uint32_t> taken;
@@ -217,7 +202,7 @@ void cids(const Inputs& in, std::vector<Draft>& drafts) {
 
 void networks(const Inputs& in, Plan& plan) {
     std::vector<TakenSubnet> taken;
-    std::unordered_map<std::string, Span> bridges;
+    Unique bridges(in.diagnostics, codes::duplicate_interface_id);
     for (const NetworkConfig& config : in.config.networks) {
         for (const auto& said : config.subnet) {
             const auto subnet = said_subnet(in, said);
@@ -240,14 +225,8 @@ void networks(const Inputs& in, Plan& plan) {
             taken.push_back({*parse_subnet(network.subnets.front()), config.name.span, config.name.value});
         }
         network.bridge = config.bridge ? config.bridge->value : derived_bridge(in.project, network.name);
-        const Span& span = config.bridge ? config.bridge->span : config.name.span;
-        const auto [at, fresh] = bridges.emplace(network.bridge, span);
-        if (!fresh) {
-            in.diagnostics
-                .error(codes::duplicate_interface_id, span,
-                       fmt::format("two networks have the bridge `{}`", printable(network.bridge)))
-                .notes.push_back({at->second, "the other is here"});
-        }
+        bridges.add(network.bridge, config.bridge ? config.bridge->span : config.name.span,
+                    [&] { return fmt::format("two networks have the bridge `{}`", printable(network.bridge)); });
         network.managed = config.managed.value;
         if (config.uplink) { network.uplink = config.uplink->value; }
         network.dhcp = config.dhcp.value;
@@ -266,7 +245,7 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) 
             if (!interface.id.empty()) { names.insert(interface.id); }
         }
     }
-    Addresses addresses(in.diagnostics);
+    Unique addresses(in.diagnostics, codes::duplicate_address);
     for (Draft& draft : drafts) {
         for (InterfacePlan& interface : draft.plan.interfaces) {
             if (interface.type == "user") { continue; }
@@ -290,7 +269,7 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) 
             } else if (interface.network.empty()) {
                 addresses_elsewhere(in, written);
             }
-            addresses.add(written);
+            add_addresses(addresses, written);
         }
     }
     cids(in, drafts);

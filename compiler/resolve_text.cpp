@@ -1,6 +1,7 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
 #include "compiler/text.h"
+#include "compiler/unique.h"
 
 #include <fmt/format.h>
 
@@ -11,15 +12,6 @@
 namespace microvmc::resolving {
 
 namespace {
-
-/// Adds `key`; a second one of it is reported, with the first in a note.
-void unique(Diagnostics& diagnostics, std::unordered_map<std::string, Span>& taken, const char* code,
-            const Located<std::string>& key, std::string_view what) {
-    const auto [at, fresh] = taken.emplace(key.value, key.span);
-    if (fresh) { return; }
-    diagnostics.error(code, key.span, fmt::format("{} `{}` is taken twice", what, printable(key.value)))
-        .notes.push_back({at->second, "the other is here"});
-}
 
 /// depends-on as a graph. A name of a `count` is a node of its own, so that N machines that await M others are N + M
 /// edges.
@@ -221,18 +213,20 @@ void check_overlay(const Inputs& in, const VmConfig& vm) {
 } // namespace
 
 void check_text(const Inputs& in) {
-    std::unordered_map<std::string, Span> ids;
-    std::unordered_map<std::string, Span> cids;
+    Unique ids(in.diagnostics, codes::duplicate_interface_id);
+    Unique cids(in.diagnostics, codes::duplicate_cid);
+    const auto add = [](Unique& taken, const Located<std::string>& key, std::string_view what) {
+        taken.add(key.value, key.span,
+                  [&] { return fmt::format("{} `{}` is taken twice", what, printable(key.value)); });
+    };
     for (const VmConfig& vm : in.config.vms) {
         memory(in, vm);
         check_overlay(in, vm);
         for (const InterfaceConfig& interface : vm.interfaces) {
             check_interface(in, interface);
-            if (interface.id) { unique(in.diagnostics, ids, codes::duplicate_interface_id, *interface.id, "the name"); }
+            if (interface.id) { add(ids, *interface.id, "the name"); }
         }
-        if (vm.vsock && vm.vsock->cid && vm.vsock->cid->value != "auto") {
-            unique(in.diagnostics, cids, codes::duplicate_cid, *vm.vsock->cid, "the CID");
-        }
+        if (vm.vsock && vm.vsock->cid && vm.vsock->cid->value != "auto") { add(cids, *vm.vsock->cid, "the CID"); }
     }
     Dependencies(in).check();
 }

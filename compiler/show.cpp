@@ -181,18 +181,10 @@ private:
     }
 
     void collection(const Member& member, const TableSchema& schema, std::vector<ShownValue>& out) {
-        std::vector<Member> elements; // with an empty key: without a name
-        if (const Table* table = member.value.table()) { elements = table->members; }
-        if (const Array* array = member.value.array()) {
-            for (const Node& item : array->items) {
-                if (is_inherited_marker(item)) { continue; }
-                Member& made = elements.emplace_back();
-                made.key_span = item.span;
-                made.value = item;
-                const Member* name = item.table() == nullptr ? nullptr : item.table()->find("name");
-                if (name != nullptr && name->value.string() != nullptr) { made.key = *name->value.string(); }
-            }
-        }
+        Node whole = member.value;
+        as_table(whole);
+        if (whole.table() == nullptr) { return; }
+        std::vector<Member>& elements = whole.table()->members;
         std::erase_if(elements, [](const Member& each) { return each.value.is_false(); });
         const bool named = std::ranges::none_of(elements, [](const Member& each) { return each.key.empty(); });
         if (!named) { return unnamed(member, elements, schema, out); }

@@ -1,7 +1,7 @@
 #include "compiler/values.h"
 
+#include "compiler/address.h"
 #include "compiler/diagnostic_codes.h"
-#include "compiler/forward.h"
 #include "compiler/text.h"
 
 #include <algorithm>
@@ -323,10 +323,7 @@ std::optional<std::string> Values::checked(const KeySchema& key, const Node& nod
         return text;
     case Form::addresses: {
         if (text == "dhcp") { return text; }
-        const auto slash = text.find('/');
-        const std::string host = text.substr(0, slash);
-        const auto prefix = slash == std::string::npos ? 0 : parse_number(std::string_view(text).substr(slash + 1));
-        if (!is_address(host) || !prefix || *prefix > (is_ipv6(host) ? 128 : 32)) {
+        if (!parse_subnet(text)) {
             return refuse(codes::bad_address, fmt::format("`{}` is no IP address", printable(text)),
                           "it is \"dhcp\", or written \"10.0.0.5\", \"10.0.0.5/24\" or \"fd00::5/64\"");
         }

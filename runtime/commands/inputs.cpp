@@ -3,12 +3,14 @@
 #include "compiler/document.h"
 #include "compiler/include.h"
 #include "compiler/resolve.h"
+#include "compiler/text.h"
 #include "runtime/commands/include_reader.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,6 +57,11 @@ Targets classify(const Session& session) {
 
 std::vector<std::string> vm_names(const Session& session) {
     return classify(session).vms;
+}
+
+Error no_machine(const std::string& name, const std::vector<std::string>& known) {
+    return Error(fmt::format("no machine is called {}", printable(name)),
+                 fmt::format("there is {}", fmt::join(known, ", ")));
 }
 
 std::string absolute_path(const std::string& path) {

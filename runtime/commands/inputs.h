@@ -2,6 +2,7 @@
 
 #include "compiler/source.h"
 #include "runtime/commands/session.h"
+#include "runtime/error.h"
 
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ Targets classify(const Session& session);
 
 /// The names of VMs among the positionals.
 std::vector<std::string> vm_names(const Session& session);
+
+/// What to throw of a name that no machine has; `known` are those that there are.
+Error no_machine(const std::string& name, const std::vector<std::string>& known);
 
 /// `path` as seen from the root.
 std::string absolute_path(const std::string& path);

@@ -46,7 +46,7 @@ void keep_only(Changes& changes, const std::vector<std::string>& names) {
         if (known) { continue; }
         std::vector<std::string> all;
         for (const VmChange& change : changes.vms) { all.push_back(change.vm); }
-        throw Error(fmt::format("no machine is called {}", name), fmt::format("there is {}", fmt::join(all, ", ")));
+        throw no_machine(name, all);
     }
     std::erase_if(changes.vms, [&is_named](const VmChange& change) { return !is_named(change.vm); });
 }
@@ -69,17 +69,17 @@ HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<st
     return gather_facts(request);
 }
 
-Pipeline load_sources(Sources sources) {
+Pipeline load_sources(Sources sources, Merged* merged) {
     Pipeline pipeline;
     pipeline.sources = std::move(sources);
-    pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics, read_included);
+    pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics, read_included, merged);
     return pipeline;
 }
 
-Pipeline load_sources(const Session& session) {
+Pipeline load_sources(const Session& session, Merged* merged) {
     Sources sources;
     for (const std::string& path : source_paths(session)) { sources.files.push_back(read_source(path)); }
-    return load_sources(std::move(sources));
+    return load_sources(std::move(sources), merged);
 }
 
 void gather(Pipeline& pipeline, const Session& session, const PipelineOptions& options) {

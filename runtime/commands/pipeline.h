@@ -30,10 +30,10 @@ struct PipelineOptions {
     std::vector<std::string> only;   ///< names of machines; empty: all. Others are left as they are
 };
 
-/// Reads and decodes: parse, decode.
-Pipeline load_sources(const Session& session);
+/// Reads and decodes: parse, decode. `merged`: takes what was decoded; null: nobody wants it.
+Pipeline load_sources(const Session& session, Merged* merged = nullptr);
 /// The same of sources that were read already.
-Pipeline load_sources(Sources sources);
+Pipeline load_sources(Sources sources, Merged* merged = nullptr);
 
 /// The host's facts and what is observed, for sources that were decoded.
 void gather(Pipeline& pipeline, const Session& session, const PipelineOptions& options);

@@ -1,15 +1,10 @@
-#include "runtime/commands/include_reader.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/commands/pipeline.h"
 #include "runtime/commands/session.h"
 
 #include "compiler/show.h"
-#include "compiler/text.h"
 #include "runtime/backend.h"
 #include "runtime/error.h"
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -29,8 +24,7 @@ void keep_named(std::vector<ShownTable>& tables, const Config& config, const std
         if (wanted.size() != before) { continue; }
         std::vector<std::string> all;
         for (const VmConfig& vm : config.vms) { all.push_back(vm.name.value); }
-        throw Error(fmt::format("no machine is called {}", printable(name)),
-                    fmt::format("there is {}", fmt::join(all, ", ")));
+        throw no_machine(name, all);
     }
     std::erase_if(tables, [&](const ShownTable& table) {
         return table.kind != "vm" || std::ranges::find(wanted, table.name) == wanted.end();
@@ -45,10 +39,8 @@ void add_show(CLI::App& app, Session& session) {
     command->add_option("target", session.targets, "A microvm.toml (default: here or above), or names of machines");
     command->add_flag("--json", session.json, "Print JSON");
     command->callback([&session] {
-        Pipeline pipeline;
-        for (const std::string& path : source_paths(session)) { pipeline.sources.files.push_back(read_source(path)); }
         Merged merged;
-        pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics, read_included, &merged);
+        const Pipeline pipeline = load_sources(session, &merged);
         if (!report(pipeline, session)) {
             session.status = exit_failure;
             return;

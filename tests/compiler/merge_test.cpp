@@ -2,6 +2,7 @@
 
 #include "compiler/schema.h"
 #include "tests/compiler/golden.h"
+#include "tests/compiler/merged_text.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -18,35 +19,6 @@ Node parsed(const std::string& text) {
     auto document = parse(sources, 0, diagnostics);
     EXPECT_TRUE(document) << text << render_text(diagnostics, sources, false);
     return document ? std::move(document->root) : Node{.span = {}, .route = 0, .replaces = false, .value = Table{}};
-}
-
-Node over(Node nearer, const Node& farther) {
-    merge_tables(nearer, farther, schema_of<Config>());
-    return nearer;
-}
-
-/// All that merging means, without the places.
-std::string shown(const Node& node) {
-    struct Show {
-        std::string operator()(const Table& table) const {
-            std::string text = "{";
-            for (const Member& member : table.members) {
-                text += fmt::format("{}:{},", member.key, shown(member.value));
-            }
-            return text + "}";
-        }
-        std::string operator()(const Array& array) const {
-            std::string text = "[";
-            for (const Node& item : array.items) { text += shown(item) + ","; }
-            return text + "]";
-        }
-        std::string operator()(const std::string& text) const { return "'" + text + "'"; }
-        std::string operator()(std::int64_t number) const { return std::to_string(number); }
-        std::string operator()(double number) const { return std::to_string(number); }
-        std::string operator()(bool flag) const { return flag ? "true" : "false"; }
-        std::string operator()(const Datetime&) const { return "date"; }
-    };
-    return (node.replaces ? "!" : "") + std::visit(Show{}, node.value);
 }
 
 TEST(Merge, NearerWinsAndTablesMergeDeeply) {

@@ -1,15 +1,27 @@
-#include "compiler/subnet.h"
+#include "compiler/address.h"
 
 #include "compiler/text.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
+#include <span>
 
 #include <arpa/inet.h>
 
 namespace microvmc {
 
 namespace {
+
+/// Adds to a big-endian number; false: it ran over.
+bool add(std::span<std::uint8_t> bytes, std::uint64_t by) {
+    for (std::size_t i = bytes.size(); i-- > 0 && by != 0;) {
+        by += bytes[i];
+        bytes[i] = static_cast<std::uint8_t>(by & 0xFF);
+        by >>= 8;
+    }
+    return by == 0;
+}
 
 /// The bits of byte `index` that belong to the network.
 std::uint8_t mask(unsigned prefix, std::size_t index) {
@@ -74,11 +86,7 @@ bool is_broadcast(const Subnet& address) {
 
 Subnet host_of(const Subnet& network, std::uint32_t number) {
     Subnet host = network_of(network);
-    for (std::size_t i = host.bits() / 8; i-- > 0 && number != 0;) {
-        number += host.bytes[i];
-        host.bytes[i] = static_cast<std::uint8_t>(number & 0xFF);
-        number >>= 8;
-    }
+    add(std::span(host.bytes).first(host.bits() / 8), number);
     return host;
 }
 
@@ -90,6 +98,52 @@ std::string address_text(const Subnet& address) {
 
 std::string subnet_text(const Subnet& subnet) {
     return fmt::format("{}/{}", address_text(subnet), subnet.prefix);
+}
+
+bool is_ipv6(std::string_view text) {
+    return is_address(text) && text.find(':') != std::string_view::npos;
+}
+
+bool is_address(std::string_view text) {
+    return text.find('/') == std::string_view::npos && parse_subnet(text);
+}
+
+std::string next_address(std::string_view text, std::uint64_t by) {
+    auto address = parse_subnet(text);
+    if (!address || !add(std::span(address->bytes).first(address->bits() / 8), by)) { return {}; }
+    const auto slash = text.find('/');
+    return address_text(*address) + std::string(slash == std::string_view::npos ? "" : text.substr(slash));
+}
+
+std::string normal_mac(std::string_view text) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    if (text.size() != 17) { return {}; }
+    std::string mac;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i] >= 'A' && text[i] <= 'F' ? static_cast<char>(text[i] + 32) : text[i];
+        if (i % 3 == 2) {
+            if (c != ':' && c != '-') { return {}; }
+            mac += ':';
+        } else if (digits.find(c) == std::string_view::npos) {
+            return {};
+        } else {
+            mac += c;
+        }
+    }
+    return mac;
+}
+
+std::string next_mac(std::string_view mac, std::uint64_t by) {
+    std::array<std::uint8_t, 6> bytes{};
+    constexpr std::string_view digits = "0123456789abcdef";
+    const std::string normal = normal_mac(mac);
+    if (normal.empty()) { return {}; }
+    for (std::size_t i = 0; i < 6; ++i) {
+        bytes[i] = static_cast<std::uint8_t>(digits.find(normal[i * 3]) << 4 | digits.find(normal[i * 3 + 1]));
+    }
+    if (!add(bytes, by)) { return {}; }
+    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
+                       bytes[5]);
 }
 
 } // namespace microvmc
