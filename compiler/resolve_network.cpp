@@ -48,14 +48,18 @@ void say_overlap(const Inputs& in, const Located<std::string>& said, const Taken
 }
 
 /// The first free one, from where the names lead.
-std::string open_subnet(const Inputs& in, std::string_view network, const std::vector<TakenSubnet>& taken) {
-    Subnet subnet = *parse_subnet(derived_subnet(in.project, network));
-    const auto is_taken = [&] {
-        return std::ranges::any_of(taken, [&](const TakenSubnet& each) { return overlap(each.subnet, subnet); });
-    };
-    for (int tries = 0; tries < 65536 && is_taken(); ++tries) {
+std::string open_subnet(const Inputs& in, const Located<std::string>& network, const std::vector<TakenSubnet>& taken) {
+    Subnet subnet = *parse_subnet(derived_subnet(in.project, network.value));
+    for (int tries = 0; tries < 65536; ++tries) {
+        const bool is_taken =
+            std::ranges::any_of(taken, [&](const TakenSubnet& each) { return overlap(each.subnet, subnet); });
+        if (!is_taken) { return subnet_text(subnet); }
         if (++subnet.bytes[2] == 0) { ++subnet.bytes[1]; }
     }
+    in.diagnostics
+        .error(codes::overlapping_networks, network.span,
+               fmt::format("no subnet of 10.0.0.0/8 is left for the network `{}`", network.value))
+        .help = "say which it has: subnet = \"192.168.9.0/24\"";
     return subnet_text(subnet);
 }
 
@@ -221,7 +225,7 @@ void networks(const Inputs& in, Plan& plan) {
             if (parse_subnet(said.value)) { network.subnets.push_back(said.value); }
         }
         if (config.subnet.empty()) {
-            network.subnets = {open_subnet(in, network.name, taken)};
+            network.subnets = {open_subnet(in, config.name, taken)};
             taken.push_back({*parse_subnet(network.subnets.front()), config.name.span, config.name.value});
         }
         network.bridge = config.bridge ? config.bridge->value : derived_bridge(in.project, network.name);

@@ -472,6 +472,11 @@ std::optional<Strings> Values::list(const KeySchema& key, const Node& node, bool
             good = false;
         }
     }
+    if (const auto dhcp = std::ranges::find(strings, "dhcp", &Located<std::string>::value);
+        key.form == Form::addresses && strings.size() > 1 && dhcp != strings.end()) {
+        error(codes::conflicting_keys, node, dhcp->span, "\"dhcp\" stands alone, without addresses");
+        return std::nullopt;
+    }
     return good ? std::optional(std::move(strings)) : std::nullopt;
 }
 
