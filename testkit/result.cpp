@@ -1,0 +1,31 @@
+#include "testkit/result.h"
+
+#include <algorithm>
+
+namespace microvmc::testkit {
+
+std::string Target::name() const {
+    std::string text = hypervisor;
+    if (!accel.empty()) { text += ':' + accel; }
+    if (!kernel.empty()) { text += ' ' + kernel.substr(kernel.rfind('/') + 1); }
+    return text;
+}
+
+std::size_t RunReport::count(Outcome outcome) const {
+    return static_cast<std::size_t>(std::ranges::count(results, outcome, &CaseResult::outcome));
+}
+
+std::string_view to_string(Outcome outcome) {
+    switch (outcome) {
+    case Outcome::passed: return "passed";
+    case Outcome::wrong: return "wrong";
+    case Outcome::panic: return "panic";
+    case Outcome::crash: return "crash";
+    case Outcome::hang: return "hang";
+    case Outcome::error: return "error";
+    case Outcome::skipped: return "skipped";
+    }
+    return {};
+}
+
+} // namespace microvmc::testkit
