@@ -29,7 +29,8 @@ struct Target {
     std::string kernel;     ///< the file given by --kernel; empty: what the machines say
     std::string program;    ///< absolute; empty: not installed
     std::string version;
-    std::string unusable; ///< why nothing can run on it; empty: usable
+    std::string unusable;     ///< why nothing can run on it; empty: usable
+    bool interpreted = false; ///< KVM runs guests' instructions one by one in software: far slower than emulation
 
     /// "qemu:tcg", "qemu:tcg vmlinux-6.12": how it is named on the command line and in reports.
     [[nodiscard]] std::string name() const;

@@ -20,9 +20,10 @@ namespace microvmc::testkit {
 /// Text of a step that may have `${...}` in it, and where it stands.
 using Text = Located<std::string>;
 
-/// `guest`: a command under `sh -c` in the guest, by its agent. Gives its standard output, and its status.
+/// `guest`: a command under `sh -c` in the guest, by its agent. Gives its standard output, and its status. Its text is
+/// the shell's alone: nothing is replaced in it, values come by its environment.
 struct GuestStep {
-    Text command;
+    Located<std::string> command;
 };
 /// `host`: argv on the host. Gives its standard output, and its status.
 struct HostStep {
@@ -71,8 +72,8 @@ struct VolumeStep {
 
 /// What a step's answer must be; all that are given hold. Numbers are text, since they may be references.
 struct Expect {
-    std::optional<Text> status; ///< not given: 0, of kinds that have one (http: 200)
-    std::optional<Text> equals; ///< the whole answer, less one newline at its end
+    std::optional<Text> status;  ///< not given: 0, of kinds that have one (http: 200)
+    std::optional<Text> equals;  ///< the whole answer, less one newline at its end
     std::optional<Text> matches; ///< ECMAScript regular expression, found anywhere; ^ and $ match at lines
     std::optional<Text> min;     ///< the answer is a number, this at least
     std::optional<Text> max;
@@ -82,11 +83,20 @@ struct Expect {
 struct Step {
     Span span;
     std::variant<GuestStep, HostStep, HttpStep, TcpStep, PingStep, ConsoleStep, VmStep, VolumeStep> what;
-    std::string on; ///< the machine; the only one, when the text doesn't say
+    std::string on; ///< the machine; the only one, when the text doesn't say; empty: none is meant (host, http, tcp)
+    /// `guest` and `host`: environment beside the axes and the captures made so far, which are variables, too.
+    std::vector<std::pair<std::string, Text>> env;
     Expect expect;
     std::vector<std::pair<Text, Text>> capture; ///< name, regular expression: its first group, else all that matched
     std::optional<std::int64_t> within_ms;      ///< tried again until it holds
     std::int64_t timeout_ms = 0;                ///< of one attempt
+};
+
+/// Targets that a case isn't for: an `exclude` entry that names more than axes. All that is said must hold.
+struct Exclusion {
+    std::optional<std::string> hypervisor;
+    std::optional<std::string> accel;
+    std::optional<bool> interpreted; ///< Target::interpreted
 };
 
 /// One point of a spec's matrix.
@@ -99,6 +109,7 @@ struct Case {
     std::vector<Step> steps;
     std::int64_t timeout_ms = 0; ///< of the whole case
     bool isolated = false;       ///< shares its boot with no other case
+    std::vector<Exclusion> not_on;
 
     /// "volumes[fs=ext4,format=raw]", what --filter goes by and reports show.
     [[nodiscard]] std::string id() const { return name.empty() ? spec : spec + '[' + name + ']'; }
