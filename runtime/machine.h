@@ -2,6 +2,7 @@
 
 #include "runtime/host.h"
 #include "runtime/launch.h"
+#include "runtime/process.h"
 
 #include <nlohmann/json.hpp>
 
@@ -113,5 +114,15 @@ struct ExecRequest {
 /// tty the first: keys are not signals there). Throws Error when no machine runs, its agent is not up, or it ended
 /// first.
 int exec_in_machine(const std::string& runtime_dir, const ExecRequest& request, Streams streams = {});
+
+struct CaptureOptions {
+    std::string input; ///< what the command reads from standard input
+    std::chrono::milliseconds timeout{60'000};
+    std::size_t output_limit = std::size_t{1} << 20U; ///< bytes kept of each of `out` and `err`; the rest is dropped
+};
+
+/// Runs a command in the guest to its end, as run_program does on the host; `request.tty` is not looked at. A command
+/// that takes longer than the timeout is hung up (SIGHUP to its process group). Throws as exec_in_machine does.
+Ran run_in_machine(const std::string& runtime_dir, const ExecRequest& request, const CaptureOptions& options = {});
 
 } // namespace microvmc

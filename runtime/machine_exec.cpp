@@ -1,7 +1,7 @@
 #include "runtime/machine.h"
 
 #include "runtime/error.h"
-#include "runtime/guest/wire.h"
+#include "runtime/machine_command.h"
 #include "runtime/machine_connection.h"
 #include "runtime/machine_relay.h"
 
@@ -20,9 +20,9 @@ using namespace std::chrono_literals;
 using machine::Clock;
 
 constexpr std::size_t queue = std::size_t{64} * 1024;
-constexpr std::uint32_t stream = 1;
 constexpr int impatient = 3; ///< signals within `impatience` that end us, whatever the guest does
 constexpr auto impatience = 2s;
+constexpr const char* ended_first = "the machine ended before the command did";
 
 winsize size_of(const Streams& streams) {
     winsize size{24, 80, 0, 0};
@@ -33,17 +33,20 @@ winsize size_of(const Streams& streams) {
     return size;
 }
 
-/// One command: what is on its way, and how far it is.
+nlohmann::json tty_of(const ExecRequest& request, const Streams& streams) {
+    if (!request.tty) { return nullptr; }
+    const winsize size = size_of(streams);
+    return {{"rows", size.ws_row}, {"columns", size.ws_col}};
+}
+
+/// One command, between its guest and a person's streams.
 class Relay {
 public:
-    Relay(const Fd& connection, const ExecRequest& request, Streams streams)
-        : connection_(connection), tty_(request.tty), streams_(streams), to_guest_(connection.get(), true),
-          out_(streams.out, false), err_(streams.err, false) {}
-
-    void take(std::string_view bytes) {
-        decoder_.feed(bytes);
-        while (const auto frame = decoder_.next()) { take(*frame); }
-    }
+    Relay(const std::string& runtime_dir, const ExecRequest& request, Streams streams)
+        : tty_(request.tty), streams_(streams), out_(streams.out, false), err_(streams.err, false),
+          command_(
+              runtime_dir, request, tty_of(request, streams), [this](std::string_view bytes) { out_.add(bytes); },
+              [this](std::string_view bytes) { err_.add(bytes); }) {}
 
     int run() {
         machine::Signals signals;
@@ -53,11 +56,11 @@ public:
             const bool may_read = out_.pending() < queue && err_.pending() < queue;
             std::array<pollfd, 6> waits{{
                 {signals.fd(), POLLIN, 0},
-                {may_type() ? streams_.in : -1, POLLIN, 0},
-                {open_ && may_read ? connection_.get() : -1, POLLIN, 0},
+                {input_ && command_.takes_input() ? streams_.in : -1, POLLIN, 0},
+                {command_.open() && may_read ? command_.fd() : -1, POLLIN, 0},
                 {out_.poll_fd(), POLLOUT, 0},
                 {err_.poll_fd(), POLLOUT, 0},
-                {open_ ? to_guest_.poll_fd() : -1, POLLOUT, 0},
+                {command_.open() ? command_.outgoing().poll_fd() : -1, POLLOUT, 0},
             }};
             if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) { break; }
             if (waits[0].revents != 0) {
@@ -66,55 +69,28 @@ public:
                 }
             }
             if (waits[1].revents != 0) { type(); }
-            if (waits[2].revents != 0) { receive(); }
+            if (waits[2].revents != 0) { command_.receive(); }
             const bool heard = (waits[3].revents == 0 || out_.flush()) && (waits[4].revents == 0 || err_.flush());
             if (!heard) { return 128 + SIGPIPE; } // as it would end a command here; the guest's gets SIGHUP
-            if (waits[5].revents != 0 && !to_guest_.flush()) { input_ = false; }
+            if (waits[5].revents != 0 && !command_.outgoing().flush()) { input_ = false; }
         }
-        if (!status_) { throw Error("the machine ended before the command did"); }
-        return *status_;
+        if (!command_.status()) { throw Error(ended_first); }
+        return *command_.status();
     }
 
 private:
-    [[nodiscard]] bool done() const { return (status_ || !open_) && out_.pending() == 0 && err_.pending() == 0; }
-    [[nodiscard]] bool may_type() const {
-        return input_ && open_ && to_guest_.pending() < queue && unconfirmed_ + buffer_.size() <= wire::input_window;
-    }
-    void send(wire::Type type, std::string_view payload) { to_guest_.add(wire::encode(type, stream, payload)); }
+    [[nodiscard]] bool done() const { return !command_.open() && out_.pending() == 0 && err_.pending() == 0; }
     void send_size() {
         const winsize size = size_of(streams_);
-        send(wire::Type::resize, wire::join_fields({std::to_string(size.ws_row), std::to_string(size.ws_col)}));
-    }
-
-    void take(const wire::Frame& frame) {
-        if (frame.type == wire::Type::output) {
-            out_.add(frame.payload);
-        } else if (frame.type == wire::Type::error) {
-            err_.add(frame.payload);
-        } else if (frame.type == wire::Type::taken) {
-            const auto fields = wire::split_fields(frame.payload);
-            const auto count = fields.empty() ? std::nullopt : wire::parse_number<std::size_t>(fields[0]);
-            unconfirmed_ -= std::min(unconfirmed_, count.value_or(0));
-        } else if (frame.type == wire::Type::exit) {
-            const auto fields = wire::split_fields(frame.payload);
-            const auto status = fields.empty() ? std::nullopt : wire::parse_number<int>(fields[0]);
-            status_ = status.value_or(255) & 0xff;
-            open_ = false;
-        }
+        command_.send(wire::Type::resize,
+                      wire::join_fields({std::to_string(size.ws_row), std::to_string(size.ws_col)}));
     }
 
     void type() {
         const ssize_t count = machine::read_some(streams_.in, buffer_.data(), buffer_.size());
         if (count < 0) { return; }
-        send(wire::Type::input, {buffer_.data(), static_cast<std::size_t>(count)}); // empty: the end
-        unconfirmed_ += static_cast<std::size_t>(count);
+        command_.send_input({buffer_.data(), static_cast<std::size_t>(count)}); // empty: the end
         input_ = count != 0;
-    }
-
-    void receive() {
-        const ssize_t count = machine::read_some(connection_.get(), buffer_.data(), buffer_.size());
-        if (count > 0) { take({buffer_.data(), static_cast<std::size_t>(count)}); }
-        if (count == 0) { open_ = false; }
     }
 
     /// True when it ends us.
@@ -124,44 +100,66 @@ private:
             return false;
         }
         if (tty_) { return true; } // keys are bytes there: this one is for us
-        send(wire::Type::signal, wire::join_fields({std::to_string(number)}));
+        command_.send(wire::Type::signal, wire::join_fields({std::to_string(number)}));
         const auto now = Clock::now();
         signals_ = now - last_signal_ < impatience ? signals_ + 1 : 1;
         last_signal_ = now;
         return signals_ >= impatient;
     }
 
-    const Fd& connection_;
     bool tty_;
     Streams streams_;
-    machine::Outlet to_guest_;
     machine::Outlet out_;
     machine::Outlet err_;
-    wire::Decoder decoder_;
-    std::size_t unconfirmed_ = 0;
+    machine::GuestCommand command_;
     bool input_ = true;
-    bool open_ = true;
-    std::optional<int> status_;
     int signals_ = 0;
     Clock::time_point last_signal_;
-    std::array<char, 16384> buffer_{};
+    std::array<char, machine::GuestCommand::piece_size> buffer_{};
 };
+
+/// Keeps what fits; false when something was left out.
+bool keep(std::string& text, std::string_view bytes, std::size_t limit) {
+    const std::size_t room = limit - std::min(limit, text.size());
+    text.append(bytes.substr(0, room));
+    return bytes.size() <= room;
+}
 
 } // namespace
 
 int exec_in_machine(const std::string& runtime_dir, const ExecRequest& request, Streams streams) {
-    const Fd connection = machine::find_supervisor(runtime_dir);
-    if (!connection) { throw Error("the machine doesn't run"); }
-    nlohmann::json json = {
-        {"op", "exec"}, {"argv", request.argv}, {"env", request.env}, {"workdir", request.workdir}, {"tty", nullptr}};
-    if (request.tty) {
-        const winsize size = size_of(streams);
-        json["tty"] = {{"rows", size.ws_row}, {"columns", size.ws_col}};
+    return Relay(runtime_dir, request, streams).run();
+}
+
+Ran run_in_machine(const std::string& runtime_dir, const ExecRequest& request, const CaptureOptions& options) {
+    const auto deadline = Clock::now() + options.timeout;
+    Ran ran;
+    machine::GuestCommand command(
+        runtime_dir, request, nullptr,
+        [&](std::string_view bytes) { ran.truncated |= !keep(ran.out, bytes, options.output_limit); },
+        [&](std::string_view bytes) { ran.truncated |= !keep(ran.err, bytes, options.output_limit); });
+    std::string_view input = options.input;
+    bool input_ended = false;
+    while (command.open()) {
+        while (!input_ended && command.takes_input()) {
+            const std::string_view piece = input.substr(0, machine::GuestCommand::piece_size);
+            command.send_input(piece); // empty: the end
+            input.remove_prefix(piece.size());
+            input_ended = piece.empty();
+        }
+        std::array<pollfd, 2> waits{{{command.fd(), POLLIN, 0}, {command.outgoing().poll_fd(), POLLOUT, 0}}};
+        if (::poll(waits.data(), waits.size(), machine::left_until(deadline)) < 0 && errno != EINTR) { break; }
+        if (waits[0].revents != 0) { command.receive(); }
+        if (waits[1].revents != 0 && !command.outgoing().flush()) { input_ended = true; }
+        if (command.open() && Clock::now() >= deadline) {
+            ran.timed_out = true;
+            ran.status = 128 + SIGHUP;
+            return ran;
+        }
     }
-    const machine::Answer answer = machine::request_now(connection, json);
-    Relay relay(connection, request, streams);
-    relay.take(answer.rest);
-    return relay.run();
+    if (!command.status()) { throw Error(ended_first); }
+    ran.status = *command.status();
+    return ran;
 }
 
 } // namespace microvmc

@@ -269,6 +269,64 @@ TEST_F(Exec, TheMachinesEndIsAnError) {
     EXPECT_EQ(waiting.get(), "the machine ended before the command did");
 }
 
+TEST_F(Exec, RunCapturesAMegabyteBothWaysUnchanged) {
+    start_up(fake({"serve"}));
+    std::mt19937 random(2); // NOLINT(cert-msc51-cpp): the same each time
+    CaptureOptions options;
+    options.input.resize(std::size_t{1} << 20U);
+    for (char& c : options.input) { c = static_cast<char>(random()); }
+    const Ran ran = run_in_machine(run_, {{"cat"}, {}, {}, false}, options);
+    EXPECT_EQ(ran.status, 0);
+    EXPECT_TRUE(ran.out == options.input);
+    EXPECT_FALSE(ran.truncated);
+}
+
+TEST_F(Exec, RunGivesStatusAndBothStreamsAndPassesEverything) {
+    start_up(fake({"serve"}));
+    EXPECT_EQ(run_in_machine(run_, {{"status", "77"}, {}, {}, false}).status, 77);
+    const Ran ran = run_in_machine(run_, {{"show", "a b"}, {{"A", "1=2"}}, "/tmp", true});
+    EXPECT_EQ(ran.out, "workdir=/tmp A=1=2 [show] [a b]"); // tty isn't looked at
+    EXPECT_EQ(ran.err, "an error");
+}
+
+TEST_F(Exec, RunKeepsWhatItsLimitAllows) {
+    start_up(fake({"serve"}));
+    CaptureOptions options;
+    options.output_limit = 100'000;
+    const Ran ran = run_in_machine(run_, {{"flood", "3000000"}, {}, {}, false}, options);
+    EXPECT_EQ(ran.status, 0);
+    EXPECT_EQ(ran.out.size(), 100'000U);
+    EXPECT_TRUE(ran.truncated);
+    options.output_limit = 3'000'000;
+    EXPECT_FALSE(run_in_machine(run_, {{"flood", "3000000"}, {}, {}, false}, options).truncated);
+}
+
+TEST_F(Exec, RunHangsUpWhatTakesTooLong) {
+    start_up(fake({"serve"}));
+    CaptureOptions options;
+    options.timeout = 200ms;
+    options.input = std::string(1'000'000, 'i'); // more than the guest takes
+    const Ran ran = run_in_machine(run_, {{"never"}, {}, {}, false}, options);
+    EXPECT_TRUE(ran.timed_out);
+    EXPECT_TRUE(eventually([this] { return console_log() == "closed never\n"; })) << console_log();
+    EXPECT_EQ(run({{"status", "4"}, {}, {}, false}).status, 4);
+}
+
+TEST_F(Exec, RunSaysThatTheMachineEnded) {
+    start_up(fake({"serve"}));
+    auto waiting = std::async(std::launch::async, [&]() -> std::string {
+        try {
+            run_in_machine(run_, {{"signals"}, {}, {}, false});
+        } catch (const Error& error) { return error.what(); }
+        return "no error";
+    });
+    std::this_thread::sleep_for(100ms);
+    stop_machine(run_, 0s, StopKind::kill);
+    ASSERT_EQ(waiting.wait_for(5s), std::future_status::ready);
+    EXPECT_EQ(waiting.get(), "the machine ended before the command did");
+    EXPECT_THROW(run_in_machine(run_, {{"status", "0"}, {}, {}, false}), Error);
+}
+
 TEST_F(Exec, WhatCantBeIsRefused) {
     start(plain({"/bin/cat"}));
     EXPECT_THAT(run({{"x"}, {}, {}, false}).err, HasSubstr("agent isn't up"));
