@@ -226,6 +226,21 @@ std::size_t display_width(std::string_view text) {
     return width;
 }
 
+std::string well_formed(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = utf8_length(text.substr(i));
+        if (length == 0) {
+            out += "\xEF\xBF\xBD";
+        } else {
+            out += text.substr(i, length);
+        }
+        i += std::max<std::size_t>(length, 1);
+    }
+    return out;
+}
+
 std::string printable(std::string_view text) {
     std::string out;
     out.reserve(text.size());

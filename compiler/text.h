@@ -31,6 +31,8 @@ int display_width(char32_t c);
 std::size_t display_width(std::string_view text);
 /// The code point at `i`, which is moved past it. Malformed bytes come as U+FFFD, one each.
 char32_t next_code_point(std::string_view text, std::size_t& i);
+/// With U+FFFD for each malformed byte.
+std::string well_formed(std::string_view text);
 /// With control characters (also C1, and those that change direction) as \n, \x1b, \u202e: fit for a terminal.
 std::string printable(std::string_view text);
 

@@ -15,17 +15,4 @@ std::size_t RunReport::count(Outcome outcome) const {
     return static_cast<std::size_t>(std::ranges::count(results, outcome, &CaseResult::outcome));
 }
 
-std::string_view to_string(Outcome outcome) {
-    switch (outcome) {
-    case Outcome::passed: return "passed";
-    case Outcome::wrong: return "wrong";
-    case Outcome::panic: return "panic";
-    case Outcome::crash: return "crash";
-    case Outcome::hang: return "hang";
-    case Outcome::error: return "error";
-    case Outcome::skipped: return "skipped";
-    }
-    return {};
-}
-
 } // namespace microvmc::testkit

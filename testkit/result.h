@@ -74,7 +74,10 @@ struct CoverageCell {
     friend bool operator==(const CoverageCell&, const CoverageCell&) = default;
 };
 
+inline constexpr int report_version = 1;
+
 struct RunReport {
+    int version = report_version; ///< a change of meaning of the JSON raises it
     std::string host;
     std::string host_summary; ///< "x86_64, TCG: KVM can't run cmpxchg16b"
     std::int64_t started = 0; ///< unix seconds
@@ -89,10 +92,17 @@ struct RunReport {
 
 std::string_view to_string(Outcome outcome);
 
+/// As JSON, for a pipe or a file; what is not UTF-8 in a text is U+FFFD there.
 void to_json(nlohmann::json& json, const CaseResult& result);
 /// Throws nlohmann::json::exception.
 void from_json(const nlohmann::json& json, CaseResult& result);
 void to_json(nlohmann::json& json, const RunReport& report);
+/// Throws nlohmann::json::exception, also for another version.
 void from_json(const nlohmann::json& json, RunReport& report);
+
+/// The same, indented, keys in the order of the structs, a newline at its end: what --json prints.
+std::string to_json_text(const RunReport& report);
+/// Its JSON Schema (draft-07), made from the lists of members that to_json goes by.
+std::string report_json_schema();
 
 } // namespace microvmc::testkit
