@@ -116,4 +116,8 @@ std::string supervisor_path() {
     return program_path("supervisor", "microvmc-supervisor");
 }
 
+std::string disk_reader_path() {
+    return program_path("disk_reader", "microvmc-disk-reader");
+}
+
 } // namespace microvmc

@@ -33,5 +33,7 @@ void prepare_directories(const Directories& directories);
 /// where it was looked for.
 std::string guest_init_path();
 std::string supervisor_path();
+/// The testkit's program that reads disk images (disk_reader/microvmc-disk-reader), in the same way.
+std::string disk_reader_path();
 
 } // namespace microvmc
