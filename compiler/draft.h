@@ -55,6 +55,9 @@ void networks(const Inputs& in, Plan& plan);
 /// What machines have on the host beside ports: taps' names, CIDs, addresses in their networks.
 void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts);
 
+/// Addresses that are left to networks of the project.
+void addresses(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts);
+
 /// Gives each open host port a number: the one that it had, else by its names.
 void host_ports(const Inputs& in, std::vector<Draft>& drafts);
 

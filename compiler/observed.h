@@ -22,6 +22,7 @@ struct ObservedVm {
 
 /// What runs and what was recorded, of one project.
 struct Observed {
+    std::vector<NetworkPlan> networks; ///< as they were applied last
     std::vector<ObservedVm> vms;
     [[nodiscard]] const ObservedVm* find(std::string_view name) const;
 };

@@ -344,6 +344,8 @@ class JsonText;
 void json_text(JsonText& out, const Plan& plan);
 /// The same JSON as text, indented by two, with the members in the structs' order and a newline at its end.
 std::string to_json_text(const Plan& plan);
+void to_json(nlohmann::json& json, const NetworkPlan& network);
+void from_json(const nlohmann::json& json, NetworkPlan& network);
 void to_json(nlohmann::json& json, const VmPlan& vm);
 void from_json(const nlohmann::json& json, VmPlan& vm);
 

@@ -453,6 +453,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
     }
     resolving::host_ports(in, drafts);
     resolving::host_names(in, plan, drafts);
+    resolving::addresses(in, plan, drafts);
     resolving::check(in, drafts);
     note_inheritance(in);
     diagnostics.sort();

@@ -175,6 +175,32 @@ void add_addresses(Unique& taken, const Written& interface) {
     }
 }
 
+/// What making it on the host takes.
+void check_host(const Inputs& in, const Plan& plan, const Written& interface) {
+    if (!interface.plan.managed) { return; }
+    if (in.facts.uid != 0) {
+        in.diagnostics
+            .error(codes::needs_root, interface.said.name.span,
+                   fmt::format("interface `{}` of type {} needs root", interface.plan.name, interface.plan.type))
+            .help = "apply it as root, or use type = \"user\"";
+    }
+    const auto network = std::ranges::find(plan.networks, interface.plan.network, &NetworkPlan::name);
+    if (network == plan.networks.end() || !network->managed) { return; }
+    const auto need = [&](const char* tool, std::string_view what, std::string help) {
+        if (in.facts.tools.contains(tool)) { return; }
+        in.diagnostics
+            .error(codes::no_tool, interface.said.name.span,
+                   fmt::format("the network `{}` needs {} for {}, and it is not installed", network->name, tool, what))
+            .help = std::move(help);
+    };
+    need("nft", "its rules", "apt install nftables");
+    if (network->dhcp || network->dns) {
+        need("dnsmasq", "DHCP and DNS",
+             fmt::format("apt install dnsmasq-base, or say dhcp = false and dns = false in [network.{}]",
+                         network->name));
+    }
+}
+
 void cids(const Inputs& in, std::vector<Draft>& drafts) {
     std::unordered_set<std::uint32_t> taken;
     std::vector<Draft*> open;
@@ -261,6 +287,7 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) 
                 interface.id = open_name(names, in.project, draft.plan.name, *said, interface);
                 names.insert(interface.id);
             }
+            check_host(in, plan, written);
             if (interface.type == "macvtap" && interface.link.empty()) {
                 missing(in, written, "link", "name the host's interface: link = \"eth0\"");
             }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <variant>
 
 namespace microvmc {
@@ -18,6 +19,16 @@ const char* text_of(KernelImage image) {
     case KernelImage::unknown: return "unknown";
     }
     return "";
+}
+
+json lines_of(const std::string& text) {
+    json lines = json::array();
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find('\n', at), text.size());
+        lines.push_back(text.substr(at, end - at));
+        at = end + 1;
+    }
+    return lines;
 }
 
 struct Line {
@@ -38,6 +49,15 @@ struct Line {
         return fmt::format("grow volume {} to {}MiB", action.image, action.size_mib);
     }
     std::string operator()(const DeleteVolume& action) const { return fmt::format("delete volume {}", action.image); }
+    std::string operator()(const EnsureNetwork& action) const {
+        return fmt::format("bring up network {} on bridge {}", action.up.network.name, action.up.network.bridge);
+    }
+    std::string operator()(const MakeTap& action) const {
+        return fmt::format("make tap {}{}{}", action.tap.name, action.bridge.empty() ? "" : " on ", action.bridge);
+    }
+    std::string operator()(const ReleaseNetwork& action) const {
+        return fmt::format("remove bridge {} when nobody is left on it", action.bridge);
+    }
     std::string operator()(const StartMachine& action) const { return fmt::format("start {}", action.launch.vm); }
     std::string operator()(const AwaitReady& action) const {
         return fmt::format("wait until {} is ready ({}s at most)", action.vm, action.timeout_ms / 1000);
@@ -94,6 +114,22 @@ struct Value {
         return {{"action", "grow-volume"}, {"image", action.image}, {"size-mib", action.size_mib}};
     }
     json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
+    json operator()(const EnsureNetwork& action) const {
+        return {{"action", "ensure-network"},
+                {"network", action.up.network.name},
+                {"bridge", action.up.network.bridge},
+                {"runtime-dir", action.up.runtime_dir},
+                {"addresses", gateway_addresses(action.up.network)},
+                {"firewall", lines_of(firewall_text(action.up))},
+                {"dnsmasq", lines_of(action.up.dnsmasq.empty() ? "" : dnsmasq_config(action.up))}};
+    }
+    json operator()(const MakeTap& action) const {
+        return {{"action", "make-tap"},      {"tap", action.tap.name},  {"queues", action.tap.queues},
+                {"machine", action.machine}, {"bridge", action.bridge}, {"mtu", action.mtu}};
+    }
+    json operator()(const ReleaseNetwork& action) const {
+        return {{"action", "release-network"}, {"bridge", action.bridge}, {"runtime-dir", action.runtime_dir}};
+    }
     json operator()(const StartMachine& action) const {
         return {{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
     }

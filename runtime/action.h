@@ -2,6 +2,7 @@
 
 #include "compiler/plan.h"
 #include "runtime/launch.h"
+#include "runtime/network/network.h"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -62,6 +63,25 @@ struct DeleteVolume {
     std::string image;
     friend bool operator==(const DeleteVolume&, const DeleteVolume&) = default;
 };
+/// Bridge, rules, DHCP and DNS of a network, as it must be now. Undone when this made its bridge.
+struct EnsureNetwork {
+    NetworkUp up;
+    friend bool operator==(const EnsureNetwork&, const EnsureNetwork&) = default;
+};
+/// A tap for a machine that is about to start; its supervisor takes it away when the machine ends.
+struct MakeTap {
+    Tap tap;
+    std::string machine; ///< the machine's runtime directory: whose it is
+    std::string bridge;  ///< that it joins; empty: none
+    std::uint32_t mtu = 0;
+    friend bool operator==(const MakeTap&, const MakeTap&) = default;
+};
+/// Takes a network's bridge, rules and servers away when no machine is left in it.
+struct ReleaseNetwork {
+    std::string bridge;
+    std::string runtime_dir;
+    friend bool operator==(const ReleaseNetwork&, const ReleaseNetwork&) = default;
+};
 /// Starts the supervisor, which starts the children, and waits until the VMM's control socket answers.
 struct StartMachine {
     Launch launch;
@@ -98,7 +118,8 @@ struct RemoveDirectory {
 };
 
 using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
+                            EnsureNetwork, MakeTap, ReleaseNetwork, StartMachine, AwaitReady, StopMachine, RemoveTree,
+                            RemoveFile, RemoveDirectory>;
 
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);

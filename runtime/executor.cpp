@@ -55,7 +55,9 @@ struct Performer {
 
     Done operator()(const WriteFile& action) const {
         std::optional<std::string> before = run.host.read_file(action.path);
-        if (before == action.content) { return {"was so", std::nullopt}; } // forcing it to disk takes longer than a VMM's start
+        if (before == action.content) {
+            return {"was so", std::nullopt};
+        } // forcing it to disk takes longer than a VMM's start
         run.host.write_file(action.path, action.content, action.mode);
         return {"written", restore(run.host, action.path, std::move(before), action.mode)};
     }
@@ -95,6 +97,25 @@ struct Performer {
     Done operator()(const DeleteVolume& action) const {
         run.host.remove_file(action.image);
         return {"deleted", Undo{fmt::format("the volume {} is deleted", action.image), nullptr}};
+    }
+
+    Done operator()(const EnsureNetwork& action) const {
+        if (!run.host.ensure_network(action.up)) { return {"was up", std::nullopt}; }
+        return {"up", Undo{fmt::format("the bridge {} stays", action.up.network.bridge),
+                           [&host = run.host, bridge = action.up.network.bridge, dir = action.up.runtime_dir] {
+                               host.release_network({.bridge = bridge, .runtime_dir = dir});
+                           }}};
+    }
+
+    Done operator()(const MakeTap& action) const {
+        run.host.make_tap(action);
+        return {"made", Undo{fmt::format("the tap {} stays", action.tap.name),
+                             [&host = run.host, tap = action.tap] { host.remove_tap(tap); }}};
+    }
+
+    // Whoever needs it brings it up again, so nothing is put back.
+    Done operator()(const ReleaseNetwork& action) const {
+        return {run.host.release_network(action) ? "removed" : "stays", std::nullopt};
     }
 
     Done operator()(const StartMachine& action) const {

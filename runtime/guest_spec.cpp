@@ -30,7 +30,9 @@ void append_volume(std::string& spec, const VolumePlan& volume, std::size_t posi
 
 void append_interface(std::string& spec, const InterfacePlan& interface) {
     std::vector<std::string> args{interface.mac};
-    args.insert(args.end(), interface.addresses.begin(), interface.addresses.end());
+    for (const std::string& address : interface.addresses) {
+        if (address != "dhcp") { args.push_back(address); } // that, the guest's own client asks for
+    }
     args.emplace_back();
     args.push_back(interface.gateway);
     args.insert(args.end(), interface.dns.begin(), interface.dns.end());

@@ -42,6 +42,13 @@ public:
     virtual bool create_volume(const CreateVolume& request) = 0;
     virtual void grow_volume(const std::string& image, std::uint64_t size_mib) = 0;
 
+    /// Says whether the bridge was made.
+    virtual bool ensure_network(const NetworkUp& up) = 0;
+    /// Says whether it is gone: not while somebody is on it.
+    virtual bool release_network(const ReleaseNetwork& request) = 0;
+    virtual void make_tap(const MakeTap& request) = 0;
+    virtual void remove_tap(const Tap& tap) = 0;
+
     /// Returns when the VMM's control socket answers; throws with the VMM's last words when it ended instead.
     virtual void start_machine(const StartMachine& request) = 0;
     virtual void await_ready(const AwaitReady& request) = 0;

@@ -6,6 +6,7 @@
 #include "runtime/initramfs.h"
 #include "runtime/kernel/pin.h"
 #include "runtime/machine.h"
+#include "runtime/network/links.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -103,6 +104,33 @@ bool LinuxHost::create_volume(const CreateVolume& request) {
 
 void LinuxHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
     microvmc::grow_volume(image, size_mib);
+}
+
+bool LinuxHost::ensure_network(const NetworkUp& up) {
+    return bring_up(up, supervisor_);
+}
+
+bool LinuxHost::release_network(const ReleaseNetwork& request) {
+    return take_down(request.bridge, request.runtime_dir);
+}
+
+void LinuxHost::make_tap(const MakeTap& request) {
+    clean_stale(request.machine); // with a tap that a killed machine left
+    const std::string alias = link_alias(request.machine);
+    if (const auto there = find_link(request.tap.name); there && there->alias == alias) {
+        microvmc::remove_tap(request.tap);
+    }
+    microvmc::make_tap(request.tap, ::geteuid());
+    try {
+        adopt_port(request.tap.name, alias, request.bridge, request.mtu);
+    } catch (const Error&) {
+        microvmc::remove_tap(request.tap);
+        throw;
+    }
+}
+
+void LinuxHost::remove_tap(const Tap& tap) {
+    microvmc::remove_tap(tap);
 }
 
 void LinuxHost::start_machine(const StartMachine& request) {

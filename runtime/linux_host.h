@@ -23,6 +23,10 @@ public:
     bool build_initramfs(const BuildInitramfs& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    bool ensure_network(const NetworkUp& up) override;
+    bool release_network(const ReleaseNetwork& request) override;
+    void make_tap(const MakeTap& request) override;
+    void remove_tap(const Tap& tap) override;
     void start_machine(const StartMachine& request) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;

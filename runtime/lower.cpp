@@ -4,6 +4,7 @@
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/initramfs.h"
+#include "runtime/lower_network.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -26,6 +27,10 @@ std::string record_path(const std::string& state_dir) {
 
 WriteFile write_record(const VmPlan& vm) {
     return {.path = record_path(vm.state_dir), .content = nlohmann::json(vm).dump(2) + '\n'};
+}
+
+WriteFile write_networks(const Plan& plan) {
+    return {.path = plan.project_state_dir + "/networks.json", .content = nlohmann::json(plan.networks).dump(2) + '\n'};
 }
 
 std::string parent_of(const std::string& path) {
@@ -96,6 +101,7 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.ready_status = vm.ready.status;
     launch.startup_timeout_ms = vm.startup_timeout_ms;
     launch.shutdown_timeout_ms = vm.shutdown_timeout_ms;
+    launch.taps = taps_of(vm);
     launch.runtime_dir = vm.runtime_dir;
     launch.console_log = vm.state_dir + "/console.log";
     launch.vmm_log = vm.state_dir + "/vmm.log";
@@ -129,8 +135,12 @@ void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const
     actions.emplace_back(CreateVolume{.volume = volume, .mkfs = mkfs_argv(volume, tool(facts, "mke2fs").path)});
 }
 
+void append(std::vector<Action>& to, std::vector<Action> actions) {
+    to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
+}
+
 void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
-                  const ObservedVm* observed, const HostFacts& facts) {
+                  const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
     Prepared prepared = prepare(vm, facts);
     make_directories(actions, facts.state_dir, vm.state_dir);
     make_directories(actions, facts.runtime_dir, vm.runtime_dir);
@@ -140,6 +150,7 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
     for (const VolumePlan& volume : vm.volumes) { append_volume(actions, volume, observed, facts); }
     actions.emplace_back(std::move(prepared.initramfs));
     actions.emplace_back(write_record(vm));
+    append(actions, lower_networks(project, vm, neighbours, facts));
     actions.emplace_back(
         StartMachine{.launch = launch_of(project, vm, prepared.lowered), .control = prepared.lowered.control});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
@@ -164,8 +175,9 @@ const VmPlan& planned(const Plan& plan, const std::string& name) {
     return *found;
 }
 
-void append(std::vector<Action>& to, std::vector<Action> actions) {
-    to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
+// What it was in, as far as that is known, is left to the others.
+void append_release(std::vector<Action>& actions, const ObservedVm* observed) {
+    if (observed != nullptr && observed->plan) { append(actions, release_networks(*observed->plan)); }
 }
 
 // Of one machine, what frees something for others.
@@ -180,6 +192,7 @@ std::vector<Action> freeing(const VmChange& change, const Plan& plan, const Obse
     case ChangeKind::stop: {
         const VmPlan& vm = planned(plan, change.vm);
         std::vector<Action> actions = lower_stop(observed != nullptr && observed->plan ? *observed->plan : vm);
+        append_release(actions, observed);
         actions.emplace_back(write_record(vm));
         return actions;
     }
@@ -195,15 +208,18 @@ std::vector<Action> freeing(const VmChange& change, const Plan& plan, const Obse
 
 // Of one machine, the rest.
 std::vector<Action> taking(const VmChange& change, const Plan& plan, const ObservedVm* observed,
-                           const HostFacts& facts) {
+                           const Neighbours& neighbours, const HostFacts& facts) {
     std::vector<Action> actions;
     switch (change.kind) {
     case ChangeKind::create:
-    case ChangeKind::start: append_start(actions, plan.project, planned(plan, change.vm), observed, facts); break;
+    case ChangeKind::start:
+        append_start(actions, plan.project, planned(plan, change.vm), observed, neighbours, facts);
+        break;
     case ChangeKind::restart: {
         const VmPlan& vm = planned(plan, change.vm);
         actions.emplace_back(stop_of(known(observed, vm.name), vm.runtime_dir));
-        append_start(actions, plan.project, vm, observed, facts);
+        append_release(actions, observed);
+        append_start(actions, plan.project, vm, observed, neighbours, facts);
         break;
     }
     case ChangeKind::in_place:
@@ -225,16 +241,26 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts) {
     std::vector<Action> actions;
     for (const VmChange& change : changes.vms) { append(actions, freeing(change, plan, observed.find(change.vm))); }
+    Neighbours neighbours{plan.networks, {}};
+    for (const VmPlan& vm : plan.vms) { neighbours.vms.push_back(&vm); }
+    if (!changes.empty() && plan.networks != observed.networks) {
+        make_directories(actions, facts.state_dir, plan.project_state_dir);
+        actions.emplace_back(write_networks(plan));
+    }
     for (const VmChange& change : changes.vms) {
-        append(actions, taking(change, plan, observed.find(change.vm), facts));
+        append(actions, taking(change, plan, observed.find(change.vm), neighbours, facts));
     }
     return actions;
 }
 
-std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const ObservedVm* observed,
+std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts) {
+    Neighbours neighbours{observed.networks, {}};
+    for (const ObservedVm& each : observed.vms) {
+        if (each.plan) { neighbours.vms.push_back(&*each.plan); }
+    }
     std::vector<Action> actions;
-    append_start(actions, project, vm, observed, facts);
+    append_start(actions, project, vm, observed.find(vm.name), neighbours, facts);
     return actions;
 }
 
@@ -245,6 +271,7 @@ std::vector<Action> lower_stop(const VmPlan& vm) {
 std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace& place, bool with_volumes) {
     std::vector<Action> actions;
     actions.emplace_back(stop_of(observed, place.runtime_dir));
+    append_release(actions, &observed);
     actions.emplace_back(RemoveTree{place.runtime_dir});
     actions.emplace_back(RemoveDirectory{parent_of(place.runtime_dir)});
     for (const char* name : {"console.log", "console.log.1", "vmm.log", "vmm.log.1", "end.json"}) {

@@ -13,9 +13,9 @@ namespace microvmc {
 /// memory; then machine by machine, in the plan's order, each awaited ready. Makes no DeleteVolume.
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts);
 
-/// Starts a machine that doesn't run, as `vm` says, and records it. `observed`: what is known of it, null: nothing;
-/// volumes that exist with less than their size are grown.
-std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const ObservedVm* observed,
+/// Starts a machine that doesn't run, as `vm` says, and records it. `observed`: what is known of its project; volumes
+/// that exist with less than their size are grown.
+std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts);
 
 /// Stops it, bounded by its own shutdown timeout; its record stays.

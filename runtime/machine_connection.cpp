@@ -59,6 +59,14 @@ Fd wait_for(const std::string& runtime_dir, const std::function<std::optional<Fd
     }
 }
 
+void remove_recorded_taps(const std::string& runtime_dir) {
+    try {
+        for (const Tap& tap : read_launch(runtime_dir).taps) { remove_tap(tap); }
+    } catch (const Error&) {
+        // No description, no taps. One that stays is refused by name when the machine is started again.
+    }
+}
+
 } // namespace
 
 std::string lock_path(const std::string& runtime_dir) {
@@ -131,6 +139,7 @@ bool await_unlocked(const std::string& runtime_dir, Clock::time_point deadline) 
 
 void remove_leftovers(const std::string& runtime_dir) {
     kill_recorded_cgroup(runtime_dir);
+    remove_recorded_taps(runtime_dir);
     DIR* const entries = ::opendir(runtime_dir.c_str());
     if (entries == nullptr) { return; }
     while (const dirent* entry = ::readdir(entries)) {

@@ -41,6 +41,17 @@ std::optional<VmPlan> recorded_plan(const std::string& path) {
     }
 }
 
+std::vector<NetworkPlan> recorded_networks(const std::string& path) {
+    const std::optional<std::string> text = read_file(path);
+    if (!text) { return {}; }
+    try {
+        return nlohmann::json::parse(*text).get<std::vector<NetworkPlan>>();
+    } catch (const nlohmann::json::exception& error) {
+        throw Error(fmt::format("{}: not a record of networks: {}", path, error.what()),
+                    "it was written by another version or damaged. Move the file away, then apply");
+    }
+}
+
 ObservedVm observe_vm(const std::string& name, const std::string& state, const std::string& runtime) {
     ObservedVm vm;
     vm.name = name;
@@ -89,6 +100,7 @@ Observed observe(const std::string& state_dir, const std::string& runtime_dir, c
     const std::string state = project_state_dir(state_dir, project);
     const std::string runtime = project_runtime_dir(runtime_dir, project);
     Observed observed;
+    observed.networks = recorded_networks(state + "/networks.json");
     for (const std::string& name : observed_names(state_dir, runtime_dir, project)) {
         ObservedVm vm = observe_vm(name, state + "/" + name, runtime + "/" + name);
         if (vm.plan || vm.running) { observed.vms.push_back(std::move(vm)); }

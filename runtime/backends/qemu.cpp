@@ -322,16 +322,31 @@ std::string hostfwd(const ForwardPlan& forward, const InterfacePlan& interface) 
                        forward.guest_port);
 }
 
-void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) {
-    const std::string id = fmt::format("interface{}", number);
+KeyValues user_netdev(const std::string& id, const InterfacePlan& interface) {
     KeyValues netdev("user");
     // No IPv6: the plan gives the guest no such address, and one that the network announced would lead nowhere.
     netdev.add("id", id).add("ipv6", false);
     add_user_network(netdev, interface);
     for (const ForwardPlan& forward : interface.forwards) { netdev.add("hostfwd", hostfwd(forward, interface)); }
-    line.option("-netdev", netdev);
+    return netdev;
+}
+
+// A tap that is there, up and on its bridge: QEMU's own scripts would do that.
+KeyValues tap_netdev(const std::string& id, const InterfacePlan& interface) {
+    KeyValues netdev("tap");
+    netdev.add("id", id).add("ifname", interface.id).add("script", "no").add("downscript", "no");
+    if (interface.queues > 1) { netdev.add("queues", std::to_string(interface.queues)); }
+    if (interface.vhost != "auto") { netdev.add("vhost", interface.vhost); }
+    return netdev;
+}
+
+void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) {
+    const std::string id = fmt::format("interface{}", number);
+    line.option("-netdev", interface.type == "user" ? user_netdev(id, interface) : tap_netdev(id, interface));
     KeyValues device = line.virtio("virtio-net", id + "-device");
     device.add("netdev", id).add("mac", interface.mac);
+    if (interface.queues > 1) { device.add("mq", true); }
+    if (interface.mtu != 0) { device.add("host_mtu", std::to_string(interface.mtu)); }
     if (line.is_pci()) { device.add("romfile", ""); } // nothing boots from it
     line.option("-device", device);
 }
@@ -456,8 +471,13 @@ const Backend qemu{
                     lacking("share.dax", "9p can't map files into the guest"),
                     native("share.security-model"),
                     native("interface.user"),
-                    lacking("interface.queues", "the user network has one queue"),
-                    lacking("interface.vhost", "the user network is a part of QEMU, not of the host's kernel"),
+                    native("interface.tap"),
+                    native("interface.bridge"),
+                    native("interface.address"),
+                    lacking("interface.queues", "the user network has one queue, and a tap gets one so far"),
+                    native("interface.mtu"),
+                    native("interface.unmanaged"),
+                    native("interface.allow-spoofing"),
                     native("forward.tcp"),
                     native("forward.udp"),
                     lacking("forward.ipv6", "the user network forwards IPv4 only"),

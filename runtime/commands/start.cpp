@@ -31,7 +31,7 @@ void add_start(CLI::App& app, Session& session) {
                 throw Error(fmt::format("{} has no record", machine.name), "microvmc apply makes one");
             }
             try {
-                perform_here(lower_start(machine.project, *vm->plan, vm, host_facts({}, {})));
+                perform_here(lower_start(machine.project, *vm->plan, observed, host_facts({}, {})));
             } catch (const Error&) {
                 complain(console_excerpt(machine.name, machine.state_dir));
                 throw;

@@ -1,8 +1,10 @@
 #include "runtime/commands/machines.h"
 #include "runtime/commands/session.h"
 
+#include "runtime/executor.h"
 #include "runtime/file_lock.h"
 #include "runtime/linux_host.h"
+#include "runtime/lower_network.h"
 #include "runtime/observe.h"
 #include "runtime/terminal.h"
 
@@ -55,6 +57,7 @@ void add_stop(CLI::App& app, Session& session) {
             progress.show(fmt::format("{}  waiting until the guest has powered off", machine.name));
             const StopOutcome outcome = host.stop_machine({machine.name, machine.runtime_dir, timeout_ms(*flags, *vm)});
             progress.clear();
+            if (vm->plan) { perform(release_networks(*vm->plan), host, {}); }
             print(fmt::format("{}  {}\n", machine.name, outcome.detail));
         }
     });

@@ -347,6 +347,11 @@ void Supervisor::complete() {
         const timespec pause{0, 5'000'000};
         ::nanosleep(&pause, nullptr);
     }
+    for (const Tap& tap : launch_.taps) {
+        try {
+            remove_tap(tap);
+        } catch (const Error& error) { log_.line(error.what()); }
+    }
     const End end = decide_end(evidence_);
     log_.line("the machine " + describe(end));
     control_.stop();

@@ -79,7 +79,7 @@ double bare_parse(const std::string& file) {
 
 int run() {
     const std::vector<Traits> traits = golden::whole_traits();
-    const HostFacts facts = golden::facts();
+    const HostFacts facts = golden::facts(R"({"uid": 0})");
     const std::string thousand = project(1'000);
     const std::string ten_thousand = project(10'000);
     const std::string file = std::filesystem::temp_directory_path() / fmt::format("microvmc-bench-{}.toml", ::getpid());

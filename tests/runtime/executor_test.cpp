@@ -90,6 +90,33 @@ TEST(Executor, WhateverFailsEverythingDoneIsUndone) {
     }
 }
 
+// The same of a machine that joins a network by a tap: neither bridge nor tap is left.
+TEST(Executor, WhateverFailsNetworksAreUndone) {
+    const auto actions = [] {
+        Plan plan = hello_plan();
+        plan.networks.push_back(
+            {.name = "lan", .subnets = {"10.9.0.0/24"}, .bridge = "mvbr0", .uplink = {}, .domain = "lan"});
+        InterfacePlan& interface = plan.vms.front().interfaces.front();
+        interface.type = "tap";
+        interface.network = "lan";
+        interface.bridge = "mvbr0";
+        interface.id = "mv0";
+        interface.addresses = {"10.9.0.5/24"};
+        return lower(plan, one_change(ChangeKind::create), nothing_observed(), sample_facts());
+    }();
+    RecordingHost whole = fresh_host();
+    perform(actions, whole, {});
+    EXPECT_EQ(whole.model.taps, (std::map<std::string, std::string>{{"mv0", "mvbr0"}}));
+    EXPECT_EQ(whole.model.bridges, std::set<std::string>{"mvbr0"});
+    const HostModel initial = fresh_host().model;
+    for (std::size_t failing = 0; failing < actions.size() - 1; ++failing) {
+        RecordingHost host = fresh_host();
+        host.fail_at = {failing};
+        EXPECT_THAT(failure_of(host, actions), HasSubstr("told to fail")) << failing;
+        EXPECT_EQ(host.model, initial) << "after failing " << host.calls.at(failing);
+    }
+}
+
 // Once a machine ran, its new volume may hold data, and its logs say why it failed; all else is undone.
 TEST(Executor, WhenItIsNotReadyOnlyDataAndLogsStay) {
     RecordingHost host = fresh_host();

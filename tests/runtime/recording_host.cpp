@@ -97,6 +97,29 @@ void RecordingHost::grow_volume(const std::string& image, std::uint64_t size_mib
     model.files.at(image) = fmt::format("{} MiB", size_mib);
 }
 
+bool RecordingHost::ensure_network(const NetworkUp& up) {
+    record("ensure_network " + up.network.bridge);
+    return model.bridges.insert(up.network.bridge).second;
+}
+
+bool RecordingHost::release_network(const ReleaseNetwork& request) {
+    record("release_network " + request.bridge);
+    const auto is_port = [&request](const auto& tap) { return tap.second == request.bridge; };
+    if (std::ranges::any_of(model.taps, is_port)) { return false; }
+    return model.bridges.erase(request.bridge) != 0;
+}
+
+void RecordingHost::make_tap(const MakeTap& request) {
+    record("make_tap " + request.tap.name);
+    if (!request.bridge.empty() && !model.bridges.contains(request.bridge)) { throw Error("no bridge"); }
+    if (!model.taps.emplace(request.tap.name, request.bridge).second) { throw Error("there is such a tap"); }
+}
+
+void RecordingHost::remove_tap(const Tap& tap) {
+    record("remove_tap " + tap.name);
+    model.taps.erase(tap.name);
+}
+
 void RecordingHost::start_machine(const StartMachine& request) {
     const Launch& launch = request.launch;
     record("start_machine " + launch.runtime_dir);
@@ -106,6 +129,10 @@ void RecordingHost::start_machine(const StartMachine& request) {
     add_file(launch.console_log, "");
     add_file(launch.vmm_log, "");
     model.machines[launch.runtime_dir] = launch.vm;
+    for (const Tap& tap : launch.taps) {
+        if (!model.taps.contains(tap.name)) { throw Error("no tap"); }
+        taps_of_[launch.runtime_dir].push_back(tap.name);
+    }
     for (const auto& volume : launch.plan.at("volumes")) {
         if (!model.files.contains(volume.at("image").get<std::string>())) { throw Error("no volume"); }
     }
@@ -122,6 +149,8 @@ StopOutcome RecordingHost::stop_machine(const StopMachine& request) {
         return {.kind = StopOutcome::Kind::was_not_running, .detail = "was not running"};
     }
     model.files.erase(request.runtime_dir + "/control.sock");
+    for (const std::string& tap : taps_of_[request.runtime_dir]) { model.taps.erase(tap); }
+    taps_of_.erase(request.runtime_dir);
     return {.kind = StopOutcome::Kind::graceful, .detail = "powered off"};
 }
 

@@ -14,6 +14,8 @@ struct HostModel {
     std::set<std::string> directories;
     std::map<std::string, std::string> files;    ///< path -> content; volumes, pins and initramfs as well
     std::map<std::string, std::string> machines; ///< runtime directory -> what was started there
+    std::map<std::string, std::string> taps;     ///< name -> the bridge that it is on
+    std::set<std::string> bridges;
 
     friend bool operator==(const HostModel&, const HostModel&) = default;
 };
@@ -40,11 +42,16 @@ public:
     bool build_initramfs(const BuildInitramfs& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    bool ensure_network(const NetworkUp& up) override;
+    bool release_network(const ReleaseNetwork& request) override;
+    void make_tap(const MakeTap& request) override;
+    void remove_tap(const Tap& tap) override;
     void start_machine(const StartMachine& request) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;
 
 private:
+    std::map<std::string, std::vector<std::string>> taps_of_; ///< runtime directory -> taps that go with its machine
     void record(const std::string& call);
     void add_file(const std::string& path, const std::string& content);
     [[nodiscard]] bool has_entries(const std::string& directory) const;

@@ -133,7 +133,9 @@ Observed running(const VmPlan& vm) {
     observed.plan = vm;
     observed.running = true;
     for (const VolumePlan& volume : vm.volumes) { observed.volumes[volume.name] = volume.size_mib; }
-    return {{observed}};
+    Observed all;
+    all.vms.push_back(std::move(observed));
+    return all;
 }
 
 Changes one_change(ChangeKind kind) {
