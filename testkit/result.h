@@ -78,6 +78,7 @@ inline constexpr int report_version = 1;
 
 struct RunReport {
     int version = report_version; ///< a change of meaning of the JSON raises it
+    std::string program_version;  ///< microvm-test's
     std::string host;
     std::string host_summary; ///< "x86_64, TCG: KVM can't run cmpxchg16b"
     std::int64_t started = 0; ///< unix seconds

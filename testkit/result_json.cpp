@@ -42,10 +42,11 @@ const auto coverage_fields =
                field("support", &CoverageCell::support), sparse("cases", &CoverageCell::cases),
                sparse("excuse", &CoverageCell::excuse)};
 const auto report_fields =
-    std::tuple{field("version", &RunReport::version),           field("host", &RunReport::host),
-               field("host-summary", &RunReport::host_summary), field("started", &RunReport::started),
-               field("duration-ms", &RunReport::duration_ms),   field("targets", &RunReport::targets),
-               field("results", &RunReport::results),           sparse("coverage", &RunReport::coverage)};
+    std::tuple{field("version", &RunReport::version),   field("program-version", &RunReport::program_version),
+               field("host", &RunReport::host),         field("host-summary", &RunReport::host_summary),
+               field("started", &RunReport::started),   field("duration-ms", &RunReport::duration_ms),
+               field("targets", &RunReport::targets),   field("results", &RunReport::results),
+               sparse("coverage", &RunReport::coverage)};
 
 // A guest says what bytes it likes; JSON is UTF-8, and the library refuses to write anything else.
 void make_utf8(nlohmann::json& json) {

@@ -8,6 +8,7 @@ using namespace std::string_literals;
 
 RunReport sample_report() {
     RunReport report;
+    report.program_version = "0.1.0";
     report.host = "nas1";
     report.host_summary = "x86_64, TCG: KVM can't run cmpxchg16b";
     report.started = 1'795'000'000;
