@@ -39,7 +39,7 @@ public:
     bool pin_kernel(const KernelPlan& kernel) override;
     bool build_initramfs(const BuildInitramfs& request) override;
     bool create_volume(const CreateVolume& request) override;
-    void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    void grow_volume(const GrowVolume& request) override;
     void start_machine(const StartMachine& request) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;
