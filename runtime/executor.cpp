@@ -55,7 +55,9 @@ struct Performer {
 
     Done operator()(const WriteFile& action) const {
         std::optional<std::string> before = run.host.read_file(action.path);
-        if (before == action.content) { return {"was so", std::nullopt}; } // forcing it to disk takes longer than a VMM's start
+        if (before == action.content) {
+            return {"was so", std::nullopt};
+        } // forcing it to disk takes longer than a VMM's start
         run.host.write_file(action.path, action.content, action.mode);
         return {"written", restore(run.host, action.path, std::move(before), action.mode)};
     }
@@ -95,6 +97,25 @@ struct Performer {
     Done operator()(const DeleteVolume& action) const {
         run.host.remove_file(action.image);
         return {"deleted", Undo{fmt::format("the volume {} is deleted", action.image), nullptr}};
+    }
+
+    Done operator()(const CopyFile& action) const {
+        run.host.copy_file(action.from, action.to);
+        return {"copied", Undo{fmt::format("the copy {} stays", action.to),
+                               [&host = run.host, path = action.to] { host.remove_file(path); }}};
+    }
+
+    Done operator()(const SwapFiles& action) const {
+        const bool was_there = run.host.exists(action.path);
+        run.host.swap_files(action.path, action.other);
+        return {"swapped", Undo{fmt::format("what {} was is now {}", action.path, action.other),
+                                [&host = run.host, action, was_there] {
+                                    if (was_there) {
+                                        host.swap_files(action.path, action.other);
+                                    } else {
+                                        host.remove_file(action.path);
+                                    }
+                                }}};
     }
 
     Done operator()(const StartMachine& action) const {

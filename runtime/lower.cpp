@@ -129,14 +129,20 @@ void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const
     actions.emplace_back(CreateVolume{.volume = volume, .mkfs = mkfs_argv(volume, tool(facts, "mke2fs").path)});
 }
 
-void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
-                  const ObservedVm* observed, const HostFacts& facts) {
-    Prepared prepared = prepare(vm, facts);
+// What a machine's processes need to be there, but its volumes.
+void make_place(std::vector<Action>& actions, const VmPlan& vm, const BuildInitramfs& initramfs,
+                const HostFacts& facts) {
     make_directories(actions, facts.state_dir, vm.state_dir);
     make_directories(actions, facts.runtime_dir, vm.runtime_dir);
     make_directories(actions, facts.state_dir, parent_of(vm.kernel.pin));
-    make_directories(actions, facts.state_dir, parent_of(prepared.initramfs.output));
+    make_directories(actions, facts.state_dir, parent_of(initramfs.output));
     actions.emplace_back(PinKernel{vm.kernel});
+}
+
+void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
+                  const ObservedVm* observed, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    make_place(actions, vm, prepared.initramfs, facts);
     for (const VolumePlan& volume : vm.volumes) { append_volume(actions, volume, observed, facts); }
     actions.emplace_back(std::move(prepared.initramfs));
     actions.emplace_back(write_record(vm));
@@ -148,6 +154,12 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
 StopMachine stop_of(const ObservedVm& observed, const std::string& runtime_dir) {
     const std::int64_t timeout = observed.plan ? observed.plan->shutdown_timeout_ms : default_stop_timeout_ms;
     return {.vm = observed.name, .runtime_dir = runtime_dir, .timeout_ms = timeout};
+}
+
+// Beside the image: what becomes its content, and then what was.
+std::string restored_path(const std::string& image) {
+    const std::size_t name = image.rfind('/') + 1;
+    return fmt::format("{}.{}.restored", image.substr(0, name), image.substr(name));
 }
 
 // What is known of a machine; of one that nothing is known of, its name.
@@ -238,6 +250,34 @@ std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, co
     return actions;
 }
 
+std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
+                                  const ObservedVm* observed, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    std::vector<Action> actions;
+    make_place(actions, vm, prepared.initramfs, facts);
+    for (const VolumePlan& volume : vm.volumes) {
+        make_directories(actions, facts.state_dir, parent_of(volume.image));
+        actions.emplace_back(CopyFile{.from = snapshot.volume_path(volume.name), .to = restored_path(volume.image)});
+    }
+    actions.emplace_back(std::move(prepared.initramfs));
+    if (observed != nullptr && observed->running) {
+        actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = 0});
+    }
+    for (const VolumePlan& volume : vm.volumes) {
+        actions.emplace_back(SwapFiles{.path = volume.image, .other = restored_path(volume.image)});
+    }
+    actions.emplace_back(write_record(vm));
+    Launch launch = launch_of(project, vm, prepared.lowered);
+    launch.restored = true;
+    launch.was_ready = snapshot.ready;
+    launch.children.back().first_args = prepared.lowered.load_args;
+    actions.emplace_back(
+        StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_path()});
+    actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
+    for (const VolumePlan& volume : vm.volumes) { actions.emplace_back(DeleteVolume{restored_path(volume.image)}); }
+    return actions;
+}
+
 std::vector<Action> lower_stop(const VmPlan& vm) {
     return {StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.shutdown_timeout_ms}};
 }
@@ -250,6 +290,7 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     for (const char* name : {"console.log", "console.log.1", "vmm.log", "vmm.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
     }
+    if (with_volumes) { actions.emplace_back(RemoveTree{snapshots_dir(place.state_dir)}); }
     if (with_volumes && observed.plan) {
         for (const VolumePlan& volume : observed.plan->volumes) {
             if (volume.protect || !volume.auto_create) { continue; }
