@@ -75,6 +75,7 @@ void Supervisor::connect_parts() {
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived
+        renew_sent_ = false;
         for (const auto& client : std::exchange(renewers_, {})) {
             answer(client, error_answer("the guest's agent went before it answered"));
         }

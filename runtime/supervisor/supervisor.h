@@ -174,6 +174,7 @@ private:
     bool ready_ = false;
     bool stopping_ = false;
     bool shutdown_sent_ = false;
+    bool renew_sent_ = false; ///< to a guest that was restored
     bool helpers_asked_ = false;
     bool hello_since_panic_ = false;
     std::list<Waiter> waiters_;

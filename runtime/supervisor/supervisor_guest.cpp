@@ -30,7 +30,10 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::hello: {
         const auto fields = wire::split_fields(frame.payload);
         agent_version_ = fields.empty() ? 0 : wire::parse_number<int>(fields[0]).value_or(0);
-        if (launch_.restored && agent_version_ >= wire::renew_version) { return send_renew("restored"); }
+        if (launch_.restored && agent_version_ >= wire::renew_version) {
+            if (!std::exchange(renew_sent_, true)) { send_renew("restored"); }
+            return;
+        }
         launch_.restored = false;
         guest_hello(std::string(fields.size() > 1 ? fields[1].substr(0, 64) : std::string_view()));
         return;

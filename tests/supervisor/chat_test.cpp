@@ -34,7 +34,7 @@ protected:
 TEST_F(Chatty, EachAnswerIsAwaitedAndWhatElseComesIsSkipped) {
     start_up(chatty({"say", "a greeting", "hear", "say", "an event", "say", "ok", "hear", "say", "another\nok",
                      "accept", "hello", "b", "serve"}));
-    EXPECT_EQ(console_log(), "heard first\r\nheard second\r\n");
+    EXPECT_EQ(console_log(), "heard first\nheard second\n");
 }
 
 TEST_F(Chatty, ARebootedChildIsToldAgain) {
@@ -43,7 +43,7 @@ TEST_F(Chatty, ARebootedChildIsToldAgain) {
                   "b",   "first",      once,   "end", "reboot", "0",    "exit", "0",  "then",   "serve"}));
     EXPECT_TRUE(eventually([this] { return machine_status(run_) && machine_status(run_)->reboots == 1; }));
     EXPECT_TRUE(eventually([this] {
-        return console_log() == "heard first\r\nheard second\r\nheard first\r\nheard second\r\n";
+        return console_log() == "heard first\nheard second\nheard first\nheard second\n";
     })) << console_log();
 }
 

@@ -26,7 +26,7 @@ protected:
 
 TEST_F(Renew, ARestoredGuestIsRenewedBeforeItCountsAsUp) {
     start_up(restored({"hello", "b1", "serve"}));
-    EXPECT_TRUE(eventually([this] { return console_log() == "renew restored, 128 digits\r\n"; })) << console_log();
+    EXPECT_TRUE(eventually([this] { return console_log() == "renew restored, 128 digits\n"; })) << console_log();
     // What was ready stays so, whatever makes it so.
     Launch console = restored({"hello", "b1", "serve"});
     stop_machine(run_, 0ms, StopKind::kill);
@@ -56,7 +56,7 @@ TEST_F(Renew, AnOlderAgentIsUpWithout) {
 
 TEST_F(Renew, ARebootIsABoot) {
     const std::string once = directory_ + "/once";
-    start(restored({"hello", "b1", "first", once, "end", "reboot", "0", "exit", "0", "then", "serve"}));
+    start(restored({"hello", "b1", "first", once, "sleep", "100", "end", "reboot", "0", "exit", "0", "then", "serve"}));
     EXPECT_TRUE(eventually([this] {
         const auto status = machine_status(run_);
         return status && status->reboots == 1 && status->agent;
