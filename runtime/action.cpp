@@ -60,7 +60,16 @@ struct Line {
     std::string operator()(const ReleaseNetwork& action) const {
         return fmt::format("remove bridge {} when nobody is left on it", action.bridge);
     }
-    std::string operator()(const StartMachine& action) const { return fmt::format("start {}", action.launch.vm); }
+    std::string operator()(const CopyFile& action) const {
+        return fmt::format("copy {} to {}", action.from, action.to);
+    }
+    std::string operator()(const SwapFiles& action) const {
+        return fmt::format("put {} in place of {}", action.other, action.path);
+    }
+    std::string operator()(const StartMachine& action) const {
+        return action.load.empty() ? fmt::format("start {}", action.launch.vm)
+                                   : fmt::format("start {} from {}", action.launch.vm, action.load);
+    }
     std::string operator()(const AwaitReady& action) const {
         return fmt::format("wait until {} is ready ({}s at most)", action.vm, action.timeout_ms / 1000);
     }
@@ -139,8 +148,16 @@ struct Value {
     json operator()(const ReleaseNetwork& action) const {
         return {{"action", "release-network"}, {"bridge", action.bridge}, {"runtime-dir", action.runtime_dir}};
     }
+    json operator()(const CopyFile& action) const {
+        return {{"action", "copy-file"}, {"from", action.from}, {"to", action.to}};
+    }
+    json operator()(const SwapFiles& action) const {
+        return {{"action", "swap-files"}, {"path", action.path}, {"other", action.other}};
+    }
     json operator()(const StartMachine& action) const {
-        return {{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
+        json value{{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
+        if (!action.load.empty()) { value["load"] = action.load; }
+        return value;
     }
     json operator()(const AwaitReady& action) const {
         return {{"action", "await-ready"},

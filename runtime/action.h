@@ -84,10 +84,23 @@ struct ReleaseNetwork {
     std::string runtime_dir;
     friend bool operator==(const ReleaseNetwork&, const ReleaseNetwork&) = default;
 };
+/// Copies a file, its holes kept; what has the name `to` is replaced. Undone by removing the copy.
+struct CopyFile {
+    std::string from;
+    std::string to;
+    friend bool operator==(const CopyFile&, const CopyFile&) = default;
+};
+/// Exchanges two files; when there is no `path`, `other` becomes it. Undone by doing it again.
+struct SwapFiles {
+    std::string path;
+    std::string other;
+    friend bool operator==(const SwapFiles&, const SwapFiles&) = default;
+};
 /// Starts the supervisor, which starts the children, and waits until the VMM's control socket answers.
 struct StartMachine {
     Launch launch;
     std::string control; ///< the VMM's own control socket; empty: none
+    std::string load{};  ///< the file with a saved state that it goes on from; empty: it boots
     friend bool operator==(const StartMachine&, const StartMachine&) = default;
 };
 struct AwaitReady {
@@ -103,7 +116,8 @@ struct StopMachine {
     std::int64_t timeout_ms = 0;
     friend bool operator==(const StopMachine&, const StopMachine&) = default;
 };
-/// Removes a directory of ours with everything in it: a machine's runtime directory. Never one that volumes may be in.
+/// Removes a directory of ours with everything in it: a machine's runtime directory, or its snapshots. Never one that
+/// volumes may be in.
 struct RemoveTree {
     std::string path;
     friend bool operator==(const RemoveTree&, const RemoveTree&) = default;
@@ -120,8 +134,8 @@ struct RemoveDirectory {
 };
 
 using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            EnsureNetwork, MakeTap, ReleaseNetwork, StartMachine, AwaitReady, StopMachine, RemoveTree,
-                            RemoveFile, RemoveDirectory>;
+                            EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, StartMachine, AwaitReady,
+                            StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);

@@ -118,6 +118,25 @@ struct Performer {
         return {run.host.release_network(action) ? "removed" : "stays", std::nullopt};
     }
 
+    Done operator()(const CopyFile& action) const {
+        run.host.copy_file(action.from, action.to);
+        return {"copied", Undo{fmt::format("the copy {} stays", action.to),
+                               [&host = run.host, path = action.to] { host.remove_file(path); }}};
+    }
+
+    Done operator()(const SwapFiles& action) const {
+        const bool was_there = run.host.exists(action.path);
+        run.host.swap_files(action.path, action.other);
+        return {"swapped", Undo{fmt::format("what {} was is now {}", action.path, action.other),
+                                [&host = run.host, action, was_there] {
+                                    if (was_there) {
+                                        host.swap_files(action.path, action.other);
+                                    } else {
+                                        host.remove_file(action.path);
+                                    }
+                                }}};
+    }
+
     Done operator()(const StartMachine& action) const {
         const Launch& launch = action.launch;
         run.host.start_machine(action);

@@ -56,6 +56,8 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("vmm_log", launch.vmm_log);
     visit("end_file", launch.end_file);
     visit("plan", launch.plan);
+    visit("restored", launch.restored);
+    visit("was_ready", launch.was_ready);
 }
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
@@ -65,7 +67,8 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
 } // namespace
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Tap, name, queues)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Child, role, argv, console, await_socket)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChatStep, expect, send)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Child, role, argv, console, await_socket, chat, first_args)
 
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};

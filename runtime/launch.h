@@ -15,6 +15,14 @@
 
 namespace microvmc {
 
+/// One step of what is said to a child at its start: when a line that has `expect` in it has come, `send` goes out.
+struct ChatStep {
+    std::string expect;
+    std::string send;
+
+    friend bool operator==(const ChatStep&, const ChatStep&) = default;
+};
+
 /// A process that the supervisor starts and whose death it notices.
 struct Child {
     std::string role;              ///< "vmm", "virtiofsd"
@@ -23,6 +31,8 @@ struct Child {
     /// A Unix socket that must be listening before the next child starts (for the last one: before the machine counts
     /// as started); empty: none. It is looked at, not connected to: some servers take one connection only.
     std::string await_socket;
+    std::vector<ChatStep> chat{};          ///< on `await_socket`, at each start, before the next child's
+    std::vector<std::string> first_args{}; ///< more arguments, at the machine's first start only: a reboot is without
 
     friend bool operator==(const Child&, const Child&) = default;
 };
@@ -52,6 +62,10 @@ struct Launch {
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
     std::string end_file;    ///< <state>/end.json: how it ended, written whole
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
+    /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
+    /// the machine counts as up.
+    bool restored = false;
+    bool was_ready = false; ///< restored: it was ready when it was saved
 
     friend bool operator==(const Launch&, const Launch&) = default;
 };

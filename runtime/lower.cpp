@@ -145,14 +145,20 @@ void append(std::vector<Action>& to, std::vector<Action> actions) {
     to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
 }
 
-void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
-                  const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
-    Prepared prepared = prepare(vm, facts);
+// What a machine's processes need to be there, but its volumes.
+void make_place(std::vector<Action>& actions, const VmPlan& vm, const BuildInitramfs& initramfs,
+                const HostFacts& facts) {
     make_directories(actions, facts.state_dir, vm.state_dir);
     make_directories(actions, facts.runtime_dir, vm.runtime_dir);
     make_directories(actions, facts.state_dir, parent_of(vm.kernel.pin));
-    make_directories(actions, facts.state_dir, parent_of(prepared.initramfs.output));
+    make_directories(actions, facts.state_dir, parent_of(initramfs.output));
     actions.emplace_back(PinKernel{vm.kernel});
+}
+
+void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
+                  const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    make_place(actions, vm, prepared.initramfs, facts);
     for (const VolumePlan& volume : vm.volumes) { append_volume(actions, volume, observed, facts); }
     actions.emplace_back(std::move(prepared.initramfs));
     actions.emplace_back(write_record(vm));
@@ -167,6 +173,12 @@ StopMachine stop_of(const ObservedVm& observed, const std::string& runtime_dir) 
     return {.vm = observed.name, .runtime_dir = runtime_dir, .timeout_ms = timeout};
 }
 
+// Beside the image: what becomes its content, and then what was.
+std::string restored_path(const std::string& image) {
+    const std::size_t name = image.rfind('/') + 1;
+    return fmt::format("{}.{}.restored", image.substr(0, name), image.substr(name));
+}
+
 // What is known of a machine; of one that nothing is known of, its name.
 ObservedVm known(const ObservedVm* observed, const std::string& name) {
     if (observed != nullptr) { return *observed; }
@@ -179,6 +191,14 @@ const VmPlan& planned(const Plan& plan, const std::string& name) {
     const auto found = std::ranges::find(plan.vms, name, &VmPlan::name);
     if (found == plan.vms.end()) { throw Error(fmt::format("the plan has changes of {}, and no such machine", name)); }
     return *found;
+}
+
+Neighbours neighbours_of(const Observed& observed) {
+    Neighbours neighbours{observed.networks, {}};
+    for (const ObservedVm& each : observed.vms) {
+        if (each.plan) { neighbours.vms.push_back(&*each.plan); }
+    }
+    return neighbours;
 }
 
 // What it was in, as far as that is known, is left to the others.
@@ -261,12 +281,38 @@ std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observ
 
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts) {
-    Neighbours neighbours{observed.networks, {}};
-    for (const ObservedVm& each : observed.vms) {
-        if (each.plan) { neighbours.vms.push_back(&*each.plan); }
-    }
     std::vector<Action> actions;
-    append_start(actions, project, vm, observed.find(vm.name), neighbours, facts);
+    append_start(actions, project, vm, observed.find(vm.name), neighbours_of(observed), facts);
+    return actions;
+}
+
+std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
+                                  const Observed& observed, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    std::vector<Action> actions;
+    make_place(actions, vm, prepared.initramfs, facts);
+    for (const VolumePlan& volume : vm.volumes) {
+        make_directories(actions, facts.state_dir, parent_of(volume.image));
+        actions.emplace_back(CopyFile{.from = snapshot.volume_path(volume.name), .to = restored_path(volume.image)});
+    }
+    actions.emplace_back(std::move(prepared.initramfs));
+    const ObservedVm* const seen = observed.find(vm.name);
+    if (seen != nullptr && seen->running) {
+        actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = 0});
+    }
+    for (const VolumePlan& volume : vm.volumes) {
+        actions.emplace_back(SwapFiles{.path = volume.image, .other = restored_path(volume.image)});
+    }
+    actions.emplace_back(write_record(vm));
+    append(actions, lower_networks(project, vm, neighbours_of(observed), facts));
+    Launch launch = launch_of(project, vm, prepared.lowered);
+    launch.restored = true;
+    launch.was_ready = snapshot.ready;
+    launch.children.back().first_args = prepared.lowered.load_args;
+    actions.emplace_back(
+        StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_path()});
+    actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
+    for (const VolumePlan& volume : vm.volumes) { actions.emplace_back(DeleteVolume{restored_path(volume.image)}); }
     return actions;
 }
 
@@ -283,6 +329,7 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     for (const char* name : {"console.log", "console.log.1", "vmm.log", "vmm.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
     }
+    if (with_volumes) { actions.emplace_back(RemoveTree{snapshots_dir(place.state_dir)}); }
     if (with_volumes && observed.plan) {
         for (const VolumePlan& volume : observed.plan->volumes) {
             if (volume.protect || !volume.auto_create) { continue; }

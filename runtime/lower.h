@@ -3,6 +3,7 @@
 #include "compiler/diff.h"
 #include "compiler/plan.h"
 #include "runtime/action.h"
+#include "runtime/snapshot.h"
 
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@ std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observ
 /// that exist with less than their size are grown.
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts);
+
+/// Has a machine go on as the snapshot has it, as `vm` says: its own plan, or the same at another place
+/// (against_restore). Copies of the snapshot's volumes take the place of its own, which are put back when it fails; one
+/// that runs is killed once the copies are made.
+std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
+                                  const Observed& observed, const HostFacts& facts);
 
 /// Stops it, bounded by its own shutdown timeout; its record stays.
 std::vector<Action> lower_stop(const VmPlan& vm);

@@ -51,6 +51,12 @@ int run_command(int argc, char** argv) {
     add_start(app, session);
     add_stop(app, session);
     add_destroy(app, session);
+    add_pause(app, session);
+    add_resume(app, session);
+    add_balloon(app, session);
+    add_snapshot(app, session);
+    add_restore(app, session);
+    add_stats(app, session);
     add_console(app, session);
     add_logs(app, session);
     add_show(app, session);

@@ -24,10 +24,10 @@
 #include "runtime/backend.h"
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
+#include "runtime/backends/qemu_control.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
-#include "runtime/qmp.h"
 #include "runtime/volume.h"
 
 #include <boost/asio/ip/address_v4.hpp>
@@ -41,20 +41,17 @@
 
 namespace microvmc {
 
-using std::chrono::milliseconds;
-
 namespace {
 
 constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
-constexpr milliseconds command_timeout{5'000};
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
 
-constexpr Capability native(std::string_view name) {
-    return {.name = name, .support = Support::native, .why = {}, .remedy = {}};
+constexpr Capability native(std::string_view name, std::string_view how = {}) {
+    return {.name = name, .support = Support::native, .why = how, .remedy = {}};
 }
 
 // What isn't listed at all, microvmc doesn't drive yet.
@@ -81,10 +78,15 @@ std::optional<KernelVersion> kernel_version(std::string_view release) {
 // The first that has tsc_early_khz=, merged on 2020-06-03.
 constexpr KernelVersion first_with_tsc_early_khz{5, 8};
 
-// Random numbers, the agent's port, and one for each device and a shared root.
+bool has_balloon(const VmPlan& vm) {
+    return vm.balloon.mode != BalloonPlan::Mode::off;
+}
+
+// Random numbers, the agent's port, and one for each device, a balloon and a shared root.
 std::size_t virtio_devices(const VmPlan& vm) {
     const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
-    return 2 + root + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() + vm.host_devices.size();
+    return 2 + root + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() +
+           vm.host_devices.size();
 }
 
 // Why `microvm` is not safe; empty when it is.
@@ -254,6 +256,13 @@ void add_channels(CommandLine& line, const Lowered& lowered) {
     line.option("-device", line.virtio("virtio-rng", "random"));
 }
 
+void add_balloon(CommandLine& line, const BalloonPlan& balloon) {
+    const bool automatic = balloon.mode == BalloonPlan::Mode::automatic;
+    line.option("-device", line.virtio("virtio-balloon", qemu_ids::balloon)
+                               .add("deflate-on-oom", balloon.deflate_on_oom || automatic)
+                               .add("free-page-reporting", balloon.free_page_reporting || automatic));
+}
+
 void add_9p(CommandLine& line, std::string_view id, const std::string& source, std::string_view tag,
             std::string_view security_model, bool read_only) {
     line.option("-fsdev", KeyValues("local")
@@ -269,7 +278,7 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
 void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
-    const std::string node = fmt::format("volume{}", number);
+    const std::string node = fmt::format("{}{}", qemu_ids::volume, number);
     line.option("-blockdev", KeyValues()
                                  .add("driver", image_driver(volume.format))
                                  .add("node-name", node)
@@ -367,6 +376,7 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     want("virtio_rng");
     want("button"); // system_powerdown arrives as a key
     want("evdev");
+    if (has_balloon(vm)) { want("virtio_balloon"); }
     if (vm.root.kind == RootPlan::Kind::share) {
         want("9pnet_virtio");
         want("9p");
@@ -398,6 +408,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
+    lowered.load_args = {"-incoming", "defer", "-S"};
 
     CommandLine line(vm);
     line.flag("-nodefaults");
@@ -412,6 +423,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     add_machine(line, vm);
     add_kernel(line, vm, initramfs);
     add_channels(line, lowered);
+    if (has_balloon(vm)) { add_balloon(line, vm.balloon); }
     if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
     std::size_t volumes = 0;
     std::size_t shares = 0;
@@ -429,24 +441,12 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     }
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
-    lowered.children.push_back(
-        {.role = "vmm", .argv = std::move(argv), .console = true, .await_socket = lowered.control});
+    lowered.children.push_back({.role = "vmm",
+                                .argv = std::move(argv),
+                                .console = true,
+                                .await_socket = lowered.control,
+                                .chat = qemu_start_chat(vm)});
     return lowered;
-}
-
-class QemuControl final : public Control {
-public:
-    QemuControl(const std::string& socket, milliseconds timeout) : qmp_(socket, timeout) {}
-
-    void power_button() override { qmp_.execute("system_powerdown", command_timeout); }
-    void quit() override { qmp_.execute("quit", command_timeout); }
-
-private:
-    Qmp qmp_;
-};
-
-std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
-    return std::make_unique<QemuControl>(control, timeout);
 }
 
 } // namespace
@@ -462,6 +462,12 @@ const Backend qemu{
                 {
                     native("accel.kvm"),
                     native("accel.tcg"),
+                    native("balloon"),
+                    native("balloon.auto",
+                           "the guest returns by itself what it frees, and takes it back as it needs it"),
+                    native("balloon.initial"),
+                    native("balloon.deflate-on-oom"),
+                    native("balloon.free-page-reporting"),
                     native("kernel.bzimage"),
                     native("kernel.elf"),
                     native("root.share"),
@@ -495,6 +501,8 @@ const Backend qemu{
                     lacking("forward.ipv6", "the user network forwards IPv4 only"),
                     native("console.serial"),
                     native("shutdown"),
+                    native("pause"),
+                    native("snapshot"),
                 },
             .accels = {"kvm", "tcg"},
             .max_vcpu =
@@ -503,7 +511,7 @@ const Backend qemu{
             .choose_machine = choose_machine,
         },
     .lower = lower,
-    .attach = attach,
+    .attach = attach_qemu,
 };
 
 } // namespace microvmc

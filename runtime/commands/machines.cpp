@@ -54,6 +54,14 @@ KnownMachine one_machine(const Session& session, const Directories& directories)
     return machines.front();
 }
 
+void add_machine_option(CLI::App& command, Session& session) {
+    // As text: a list would take all positionals.
+    command
+        .add_option_function<std::string>(
+            "vm", [&session](const std::string& vm) { session.targets = {vm}; }, "The machine")
+        ->required();
+}
+
 FileLock lock_project(const Session& session, const Directories& directories, const std::string& project) {
     prepare_directories(directories);
     const std::string path = project_state_dir(directories.state, project);

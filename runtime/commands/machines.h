@@ -27,6 +27,9 @@ std::vector<KnownMachine> known_machines(const Session& session, const Directori
 /// Exactly one of them: the one named, or the only one there is. Throws Error otherwise.
 KnownMachine one_machine(const Session& session, const Directories& directories);
 
+/// The positional "vm" of a command on one machine, which others follow: a name, or a microvm.toml with one machine.
+void add_machine_option(CLI::App& command, Session& session);
+
 /// Keeps every other command that changes the project out while it lives. Makes the project's state directory.
 FileLock lock_project(const Session& session, const Directories& directories, const std::string& project);
 

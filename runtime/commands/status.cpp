@@ -6,6 +6,7 @@
 #include "runtime/files.h"
 #include "runtime/launch.h"
 #include "runtime/machine.h"
+#include "runtime/machine_control.h"
 #include "runtime/terminal.h"
 
 #include <fmt/format.h>
@@ -51,11 +52,18 @@ bool is_failure(const End& end) {
     return false;
 }
 
+// Whether its VMM says that it stands still. One that says nothing doesn't keep us from showing the rest.
+bool is_paused(const MachineStatus& status) {
+    try {
+        return attach_control(status)->paused();
+    } catch (const std::exception&) { return false; }
+}
+
 // What one machine is, as JSON; the table is made from it.
 nlohmann::json machine_json(const KnownMachine& machine) {
     nlohmann::json json{{"name", machine.name}, {"state", "stopped"}};
     if (const auto running = machine_status(machine.runtime_dir)) {
-        json["state"] = to_string(running->state);
+        json["state"] = is_paused(*running) ? "paused" : to_string(running->state);
         json["vmm"] = running->vmm;
         json["supervisor"] = running->supervisor;
         json["started"] = running->started;

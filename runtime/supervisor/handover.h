@@ -17,7 +17,7 @@ namespace microvmc::supervisor {
 
 /// Raised whenever a field is added, removed or means something else: another version is refused, and the program that
 /// runs goes on.
-inline constexpr int handover_version = 1;
+inline constexpr int handover_version = 2;
 
 /// Bytes, which need not be text.
 struct Bytes {

@@ -23,6 +23,9 @@
 //   {"op":"exec","argv":[..],"env":{..},"workdir":"..","tty":{"rows":R,"columns":C}|null}
 //                                -> {"ok":true}, then wire.h frames both ways (output, error, exit, taken / input,
 //                                   signal, resize) with stream 1
+//   {"op":"renew"}               -> {"ok":true} when the guest, which stood still, has set its clock and reseeded its
+//   random
+//                                   numbers (wire.h); an error when it can't
 //   {"op":"reexec","program":<absolute path>}
 //                                -> {"supervisor":<the same pid>,"program":<program_identity>} from that program, which
 //                                   has taken over the machine; {"later":"why"} while the machine starts or ends or any

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 
 // Starting, signals, and the machine's end. What the guest and the clients say is in supervisor_guest.cpp and
@@ -21,6 +22,15 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto helper_grace = 2s;
+constexpr auto chat_time = 10s;
+constexpr std::size_t max_chat_line = std::size_t{64} * 1024;
+
+// Streams that run on in a guest that was saved have low numbers, and must not be taken for new ones.
+std::uint32_t random_stream() {
+    std::uint32_t number = 0;
+    if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) { number = 0; }
+    return number >> 1U | 1U << 16U;
+}
 
 void kill_group(pid_t pid, int number) {
     ::kill(-pid, number); // every child leads a session
@@ -46,6 +56,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
       deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
+    if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
@@ -64,6 +75,10 @@ void Supervisor::connect_parts() {
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived
+        renew_sent_ = false;
+        for (const auto& client : std::exchange(renewers_, {})) {
+            answer(client, error_answer("the guest's agent went before it answered"));
+        }
     };
     control_.on_request = [this](const nlohmann::json& request, const std::shared_ptr<Stream>& client,
                                  std::string_view rest) { handle(request, client, rest); };
@@ -113,7 +128,9 @@ void Supervisor::start_child(const Child& child) {
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
-    running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    std::vector<std::string> argv = child.argv;
+    argv.insert(argv.end(), child.first_args.begin(), child.first_args.end());
+    running.pid = spawn({argv, in, out, err_end.get(), lock_, cgroup_->fd()});
     running.err = err;
     running_.push_back(std::move(running));
     watch_words(running_.size() - 1);
@@ -131,7 +148,7 @@ void Supervisor::watch_words(std::size_t index) {
 void Supervisor::await_socket() {
     const Running& last = running_.back();
     if (is_listening(last.child->await_socket, last.pid)) {
-        start_next();
+        begin_chat();
         return;
     }
     const auto waited = Clock::now() - starting_since_;
@@ -144,6 +161,59 @@ void Supervisor::await_socket() {
     poll_.async_wait([this](boost::system::error_code error) {
         if (!error && phase_ == Phase::starting) { await_socket(); }
     });
+}
+
+void Supervisor::begin_chat() {
+    const Child& child = *running_.back().child;
+    if (child.chat.empty()) {
+        start_next();
+        return;
+    }
+    const int fd = connect_unix(child.await_socket);
+    if (fd < 0) {
+        fail_start(child.role + " takes no connection on " + child.await_socket);
+        return;
+    }
+    chat_ = {Stream::make(io_, fd), 0, {}, {}};
+    chat_.stream->on_data = [this](std::string_view bytes) { chatted(bytes); };
+    chat_.stream->on_end = [this] { chat_.last_line = "it hung up"; }; // if it died, that is heard of in time
+    chat_.stream->read(true);
+    poll_.expires_after(chat_time);
+    poll_.async_wait([this](boost::system::error_code error) {
+        if (!error && chat_.stream) { fail_chat("said nothing more"); }
+    });
+}
+
+void Supervisor::chatted(std::string_view bytes) {
+    const std::vector<ChatStep>& steps = running_.back().child->chat;
+    chat_.text.append(bytes);
+    std::size_t end = 0;
+    while (chat_.step < steps.size() && (end = chat_.text.find('\n')) != std::string::npos) {
+        chat_.last_line = chat_.text.substr(0, end);
+        chat_.text.erase(0, end + 1);
+        if (chat_.last_line.find(steps[chat_.step].expect) == std::string::npos) { continue; }
+        chat_.stream->write(steps[chat_.step].send);
+        ++chat_.step;
+    }
+    if (chat_.text.size() > max_chat_line) {
+        fail_chat("said too much");
+    } else if (chat_.step == steps.size()) {
+        end_chat();
+        start_next();
+    }
+}
+
+void Supervisor::fail_chat(const std::string& what) {
+    const std::string last = chat_.last_line.substr(0, 200);
+    end_chat();
+    fail_start(running_.back().child->role + " " + what + " when it was told what it starts with" +
+               (last.empty() ? "" : ", after: " + last));
+}
+
+void Supervisor::end_chat() {
+    poll_.cancel();
+    if (chat_.stream) { chat_.stream->close(); }
+    chat_ = {};
 }
 
 void Supervisor::children_started() {
@@ -272,7 +342,7 @@ void Supervisor::kill_vmm(const std::string& reason, bool out_of_time) {
 void Supervisor::end_children() {
     phase_ = Phase::ending;
     helpers_asked_ = false;
-    poll_.cancel();
+    end_chat();
     panic_.cancel();
     continue_ending();
 }
@@ -329,6 +399,8 @@ void Supervisor::reboot() {
     evidence_ = {};
     evidence_.has_agent = has_agent;
     console_.reset();
+    launch_.restored = false;
+    for (Child& child : launch_.children) { child.first_args.clear(); }
     new_boot();
     vmm_up_ = false;
     agent_up_ = false;

@@ -80,6 +80,10 @@ private:
     void start_next();
     void start_child(const Child& child);
     void await_socket();
+    void begin_chat();
+    void chatted(std::string_view bytes);
+    void fail_chat(const std::string& what);
+    void end_chat();
     void children_started();
     void fail_start(const std::string& why);
     // signals and deaths
@@ -104,11 +108,14 @@ private:
     void guest_ended(const std::vector<std::string_view>& fields);
     void guest_is_ready();
     void panicked(const std::string& line);
+    void send_renew(std::string_view kind);
+    void guest_renewed(std::string_view failure);
     void new_boot();
     // clients
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_renew(const std::shared_ptr<Stream>& client);
     void handle_reexec(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     /// Why the program can't be replaced now; empty: it can.
     [[nodiscard]] std::string occupied_but_for(const std::shared_ptr<Stream>& client);
@@ -145,6 +152,13 @@ private:
     asio::steady_timer helpers_;  ///< of the helpers' end
     asio::steady_timer panic_;
 
+    struct Chat {
+        std::shared_ptr<Stream> stream; ///< null: there is none
+        std::size_t step = 0;
+        std::string text; ///< that came and is no whole line yet
+        std::string last_line;
+    } chat_; ///< with the child that was started last
+
     Phase phase_ = Phase::starting;
     std::vector<Running> running_; ///< in start order
     Clock::time_point starting_since_;
@@ -160,11 +174,13 @@ private:
     bool ready_ = false;
     bool stopping_ = false;
     bool shutdown_sent_ = false;
+    bool renew_sent_ = false; ///< to a guest that was restored
     bool helpers_asked_ = false;
     bool hello_since_panic_ = false;
     std::list<Waiter> waiters_;
     std::list<Stopper> stoppers_;
-    std::shared_ptr<Stream> upgrader_; ///< who asked for this program, until it is answered
+    std::vector<std::shared_ptr<Stream>> renewers_; ///< who waits for `renewed`
+    std::shared_ptr<Stream> upgrader_;              ///< who asked for this program, until it is answered
 };
 
 } // namespace microvmc::supervisor

@@ -30,6 +30,8 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_await(request, client);
     } else if (op == "stop") {
         handle_stop(request, client);
+    } else if (op == "renew") {
+        handle_renew(client);
     } else if (op == "reexec") {
         handle_reexec(request, client);
     } else if (op == "console") {
@@ -70,6 +72,16 @@ void Supervisor::handle_stop(const nlohmann::json& request, const std::shared_pt
     client->read(true);
     log_.line("stop: " + kind);
     stop(timeout, kind == "kill", request.value("asked", false));
+}
+
+void Supervisor::handle_renew(const std::shared_ptr<Stream>& client) {
+    if (!agent_answers()) { throw Error("the guest's agent isn't up, so that its clock can't be set"); }
+    if (agent_version_ < wire::renew_version) {
+        throw Error("the guest's agent is too old to set its clock: it was started by an earlier microvmc");
+    }
+    renewers_.push_back(client);
+    client->read(true);
+    send_renew("resumed");
 }
 
 MachineState Supervisor::state() const {

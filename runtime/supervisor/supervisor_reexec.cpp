@@ -23,7 +23,7 @@ void Supervisor::handle_reexec(const nlohmann::json& request, const std::shared_
 
 // The simple and safe rule: nothing that has a deadline or a client. All of it passes by itself.
 std::string Supervisor::occupied_but_for(const std::shared_ptr<Stream>& client) {
-    if (phase_ == Phase::starting) { return "the machine is being started"; }
+    if (phase_ == Phase::starting || launch_.restored) { return "the machine is being started"; }
     const bool ends = phase_ != Phase::up || stopping_ || evidence_.reported || evidence_.start_failed;
     if (ends || !running_.back().alive || !evidence_.panic.empty()) { return "the machine is ending"; }
     if (execs_.busy()) { return "a command runs in the guest"; }

@@ -46,6 +46,8 @@ public:
     bool release_network(const ReleaseNetwork& request) override;
     void make_tap(const MakeTap& request) override;
     void remove_tap(const Tap& tap) override;
+    void copy_file(const std::string& from, const std::string& to) override;
+    void swap_files(const std::string& path, const std::string& other) override;
     void start_machine(const StartMachine& request) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;
