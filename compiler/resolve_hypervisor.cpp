@@ -112,17 +112,14 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
 void check_needs(const Draft& draft, Candidate& candidate) {
     const Traits& traits = *candidate.traits;
     const auto refuse = [&](std::string_view name, const Span& span) {
+        std::string message = refusal(traits, name);
+        if (message.empty()) { return; }
         const Capability& capability = traits.capability(name);
-        if (capability.support != Support::unsupported) { return; }
         const auto known = std::ranges::find(known_capabilities(), name, &CapabilityName::name);
-        const std::string_view doc = known == known_capabilities().end() ? name : known->doc;
-        const std::string message = capability.name.empty()
-                                        ? fmt::format("microvmc doesn't do this yet: {}", doc)
-                                        : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
         const std::string_view remedy = !capability.remedy.empty()            ? capability.remedy
                                         : known == known_capabilities().end() ? std::string_view{}
                                                                               : known->remedy;
-        candidate.obstacles.push_back({codes::unsupported, span, message, std::string(remedy)});
+        candidate.obstacles.push_back({codes::unsupported, span, std::move(message), std::string(remedy)});
     };
     for (const Need& need : draft.config->needs) { refuse(need.capability, need.span); }
     for (const ShareConfig& share : draft.config->shares) {

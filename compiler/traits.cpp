@@ -1,6 +1,7 @@
 #include "compiler/traits.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace microvmc {
 
@@ -113,6 +114,15 @@ std::span<const CapabilityName> known_capabilities() {
 std::string_view find_capability(std::string_view name) {
     const auto* found = std::ranges::find(names, name, &CapabilityName::name);
     return found == std::end(names) ? std::string_view{} : found->name;
+}
+
+std::string refusal(const Traits& traits, std::string_view name) {
+    const Capability& capability = traits.capability(name);
+    if (capability.support != Support::unsupported) { return {}; }
+    const auto* known = std::ranges::find(names, name, &CapabilityName::name);
+    const std::string_view doc = known == std::end(names) ? name : known->doc;
+    return capability.name.empty() ? fmt::format("microvmc doesn't do this yet: {}", doc)
+                                   : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
 }
 
 const Capability& Traits::capability(std::string_view wanted) const {

@@ -82,4 +82,7 @@ std::span<const CapabilityName> known_capabilities();
 /// The static spelling of a known capability; empty when there is none of that name.
 std::string_view find_capability(std::string_view name);
 
+/// Why the hypervisor doesn't have the capability, for people: "not with QEMU: vsock (...)". Empty: it has it.
+std::string refusal(const Traits& traits, std::string_view name);
+
 } // namespace microvmc

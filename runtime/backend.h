@@ -88,4 +88,13 @@ std::span<const Backend* const> backends();
 const Backend& backend(std::string_view name);
 std::vector<Traits> all_traits();
 
+/// For tests: these are all the hypervisors that there are while it lives.
+class StandInBackends {
+public:
+    explicit StandInBackends(std::vector<const Backend*> instead);
+    ~StandInBackends();
+    StandInBackends(const StandInBackends&) = delete;
+    StandInBackends& operator=(const StandInBackends&) = delete;
+};
+
 } // namespace microvmc

@@ -83,6 +83,7 @@ std::string program_path(std::string_view build_folder, std::string_view name) {
         std::error_code error;
         const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
         places.push_back((self / build_folder / name).string());
+        places.push_back((self.parent_path() / "runtime" / build_folder / name).string());
         places.push_back((self.parent_path() / "libexec/microvmc" / name).string());
     }
     for (const std::string& place : places) {

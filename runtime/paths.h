@@ -28,9 +28,9 @@ Directories directories();
 /// others: anyone can make names in /tmp.
 void prepare_directories(const Directories& directories);
 
-/// The guest's init and the supervisor's program: in $MICROVMC_LIBEXEC, beside the program as the build tree has them
-/// (guest/microvmc-init, supervisor/microvmc-supervisor), or installed in ../libexec/microvmc. Throws Error that says
-/// where it was looked for.
+/// The guest's init and the supervisor's program: in $MICROVMC_LIBEXEC, where the build tree has them
+/// (runtime/guest/microvmc-init, runtime/supervisor/microvmc-supervisor), or installed in ../libexec/microvmc. Throws
+/// Error that says where it was looked for.
 std::string guest_init_path();
 std::string supervisor_path();
 /// The testkit's program that reads disk images (disk_reader/microvmc-disk-reader), in the same way.

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+extern char** environ; // NOLINT(readability-redundant-declaration): unistd.h has it only with _GNU_SOURCE
+
 namespace microvmc {
 
 namespace {
@@ -62,6 +64,7 @@ Fd make_input(const std::string& program, const std::string& input) {
 
 struct Prepared {
     const char* const* argv;
+    const char* const* env;
     const char* cwd; ///< null: ours
     const int* inherit;
     std::size_t inherit_count;
@@ -91,9 +94,30 @@ struct Prepared {
         if (::fcntl(prepared.inherit[i], F_SETFD, 0) != 0) { give_up(); }
     }
     if (prepared.cwd != nullptr && ::chdir(prepared.cwd) != 0) { give_up(); }
-    ::execvp(prepared.argv[0], const_cast<char* const*>(prepared.argv)); // takes char* for C's sake, writes nothing
+    // They take char* for C's sake, and write nothing.
+    environ = const_cast<char**>(prepared.env);
+    ::execvp(prepared.argv[0], const_cast<char* const*>(prepared.argv));
     give_up();
     ::_exit(127);
+}
+
+/// Ours, with others above.
+std::vector<std::string> environment(const std::map<std::string, std::string>& above) {
+    std::vector<std::string> all;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text = *entry;
+        if (!above.contains(std::string(text.substr(0, text.find('='))))) { all.emplace_back(text); }
+    }
+    for (const auto& [name, value] : above) { all.push_back(name + '=' + value); }
+    return all;
+}
+
+std::vector<const char*> pointers(const std::vector<std::string>& texts) {
+    std::vector<const char*> all;
+    all.reserve(texts.size() + 1);
+    for (const std::string& text : texts) { all.push_back(text.c_str()); }
+    all.push_back(nullptr);
+    return all;
 }
 
 /// Reads what is there; false at its end.
@@ -119,10 +143,9 @@ int wait_for(pid_t child) {
 Ran run_program(const std::vector<std::string>& argv, const RunOptions& options) {
     if (argv.empty()) { throw Error("can't run an empty command"); }
     const std::string& program = argv.front();
-    std::vector<const char*> arguments;
-    arguments.reserve(argv.size() + 1);
-    for (const std::string& argument : argv) { arguments.push_back(argument.c_str()); }
-    arguments.push_back(nullptr);
+    const std::vector<const char*> arguments = pointers(argv);
+    const std::vector<std::string> variables = environment(options.env);
+    const std::vector<const char*> env = pointers(variables);
 
     const Fd input = make_input(program, options.input);
     Pipe out = make_pipe(program);
@@ -130,6 +153,7 @@ Ran run_program(const std::vector<std::string>& argv, const RunOptions& options)
     Pipe report = make_pipe(program);
     const Prepared prepared{
         .argv = arguments.data(),
+        .env = env.data(),
         .cwd = options.cwd.empty() ? nullptr : options.cwd.c_str(),
         .inherit = options.inherit.data(),
         .inherit_count = options.inherit.size(),

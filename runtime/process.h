@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,8 @@ struct RunOptions {
     std::chrono::milliseconds timeout{60'000};
     std::vector<int> inherit; ///< descriptors (3 and up) that it gets under the same numbers; no others
     std::size_t output_limit = std::size_t{1}
-                               << 20U; ///< bytes kept of each of `out` and `err`; the rest is read and dropped
+                               << 20U;        ///< bytes kept of each of `out` and `err`; the rest is read and dropped
+    std::map<std::string, std::string> env{}; ///< above our own environment
 };
 
 /// How a program ended, and what it said.

@@ -5,23 +5,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace microvmc {
 
-namespace {
-
-void put(int fd, std::string_view text) {
+void put_text(int fd, std::string_view text) {
     while (!text.empty()) {
         const ssize_t written = ::write(fd, text.data(), text.size());
+        if (written < 0 && errno == EINTR) { continue; }
         if (written <= 0) { return; }
         text.remove_prefix(static_cast<std::size_t>(written));
     }
 }
-
-} // namespace
 
 Terminal terminal(int fd) {
     Terminal result;
@@ -30,7 +28,10 @@ Terminal terminal(int fd) {
     const char* no_color = std::getenv("NO_COLOR");
     result.colour = result.interactive && (no_color == nullptr || *no_color == '\0');
     winsize size{};
-    if (result.interactive && ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) { result.width = size.ws_col; }
+    if (result.interactive && ::ioctl(fd, TIOCGWINSZ, &size) == 0) {
+        if (size.ws_col > 0) { result.width = size.ws_col; }
+        if (size.ws_row > 0) { result.height = size.ws_row; }
+    }
     return result;
 }
 
@@ -63,13 +64,13 @@ ProgressLine::~ProgressLine() {
 void ProgressLine::show(std::string_view text) {
     if (!terminal_.interactive) { return; }
     const std::string line = printable(text).substr(0, terminal_.width - 1);
-    put(fd_, fmt::format("\r\x1b[K{}", line));
+    put_text(fd_, fmt::format("\r\x1b[K{}", line));
     shown_ = true;
 }
 
 void ProgressLine::clear() {
     if (!shown_) { return; }
-    put(fd_, "\r\x1b[K");
+    put_text(fd_, "\r\x1b[K");
     shown_ = false;
 }
 

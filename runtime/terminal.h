@@ -11,8 +11,12 @@ struct Terminal {
     bool interactive = false; ///< a terminal, and not TERM=dumb
     bool colour = false;      ///< interactive and NO_COLOR (https://no-color.org) unset
     unsigned width = 100;     ///< columns
+    unsigned height = 24;     ///< lines
 };
 Terminal terminal(int fd);
+
+/// Writes what is only there to be seen: that nobody reads it any more is no error.
+void put_text(int fd, std::string_view text);
 
 /// Rows of cells as aligned columns, two spaces between; the first row is the heading (bold when `colour`). The last
 /// column is not padded. No trailing spaces.

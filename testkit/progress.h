@@ -24,6 +24,8 @@ public:
     virtual void finished(const CaseResult& result) = 0;
     /// About every 100 ms; for clocks.
     virtual void tick() = 0;
+    /// The terminal is somebody else's until the next call.
+    virtual void suspend() {}
     virtual void end(const RunReport& report) = 0;
 };
 

@@ -1,0 +1,195 @@
+#include "testkit/planning.h"
+
+#include "compiler/diagnostic_codes.h"
+#include "compiler/resolve.h"
+#include "compiler/text.h"
+#include "runtime/backend.h"
+#include "runtime/commands/pipeline.h"
+#include "runtime/observe.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <set>
+#include <string_view>
+
+namespace microvmc::testkit {
+
+namespace {
+
+// What a hypervisor, or this host's part of one, can't do: no mistake of the spec's.
+constexpr std::array<std::string_view, 6> lacks = {codes::unsupported,  codes::no_hypervisor,  codes::no_accel,
+                                                   codes::foreign_arch, codes::too_many_vcpus, codes::too_many_devices};
+
+bool is_lack(const Diagnostic& diagnostic) {
+    return std::ranges::find(lacks, diagnostic.code) != lacks.end();
+}
+
+/// What a step asks of the hypervisor; empty: nothing.
+std::string_view needed_by(const Step& step) {
+    const auto* vm = std::get_if<VmStep>(&step.what);
+    if (vm == nullptr) { return {}; }
+    switch (vm->verb) {
+    case VmStep::Verb::start:
+    case VmStep::Verb::kill:
+    case VmStep::Verb::reboot:
+    case VmStep::Verb::wait: return {};
+    case VmStep::Verb::stop:
+    case VmStep::Verb::restart: return "shutdown";
+    case VmStep::Verb::pause:
+    case VmStep::Verb::resume: return "pause";
+    case VmStep::Verb::snapshot:
+    case VmStep::Verb::restore: return "snapshot";
+    case VmStep::Verb::balloon: return "balloon";
+    }
+    return {};
+}
+
+Planning skipped(std::string why, std::string where = {}) {
+    return {.plan = {}, .verdict = {Outcome::skipped, std::move(why)}, .where = std::move(where), .details = {}};
+}
+
+bool excludes(const Exclusion& exclusion, const Target& target) {
+    return (!exclusion.hypervisor || *exclusion.hypervisor == target.hypervisor) &&
+           (!exclusion.accel || *exclusion.accel == target.accel) &&
+           (!exclusion.interpreted || *exclusion.interpreted == target.interpreted);
+}
+
+/// Why the case's own text leaves this target out; empty: it doesn't.
+std::string left_out_by_text(const Case& which, const Target& target) {
+    if (std::ranges::any_of(which.not_on, [&](const Exclusion& each) { return excludes(each, target); })) {
+        return "its `exclude` leaves it out";
+    }
+    for (const VmConfig& vm : which.config.vms) {
+        const bool allowed = std::ranges::any_of(vm.hypervisor, [&](const Located<std::string>& name) {
+            return name.value == "auto" || name.value == target.hypervisor;
+        });
+        if (!allowed) { return fmt::format("`hypervisor` of {} leaves it out", vm.name.value); }
+        if (vm.accel.value != "auto" && vm.accel.value != target.accel) {
+            return fmt::format("`accel` of {} asks for {}", vm.name.value, vm.accel.value);
+        }
+    }
+    return {};
+}
+
+/// The host as the target sees it: whoever names a kernel for a KVM that only interprets knows what that kernel can.
+HostFacts facts_of(const HostFacts& facts, const Target& target) {
+    HostFacts seen = facts;
+    if (target.interpreted && target.accel == "kvm") { seen.kvm = {.state = KvmState::works, .reason = {}}; }
+    return seen;
+}
+
+Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
+    std::vector<std::string> messages;
+    const Diagnostic* first = nullptr;
+    bool all_lack = true;
+    for (const Diagnostic& diagnostic : diagnostics.all()) {
+        if (diagnostic.severity != Severity::error) { continue; }
+        if (first == nullptr) { first = &diagnostic; }
+        all_lack = all_lack && is_lack(diagnostic);
+        std::string message = diagnostic.message;
+        for (const Note& note : diagnostic.notes) { message += fmt::format("; {}", note.message); }
+        messages.push_back(printable(message));
+    }
+    const std::string where = first == nullptr ? std::string() : place_of(first->span, sources);
+    if (all_lack) { return skipped(fmt::format("{}", fmt::join(messages, "; ")), where); }
+    std::string message = messages.empty() ? "it can't be planned" : messages.front();
+    if (messages.size() > 1) { message += fmt::format(" (and {} more)", messages.size() - 1); }
+    return {.plan = {},
+            .verdict = {Outcome::error, std::move(message)},
+            .where = where,
+            .details = render_text(diagnostics, sources, false)};
+}
+
+} // namespace
+
+Config config_for(const Case& which, const Target& target, const std::vector<std::uint16_t>& ports) {
+    Config config = which.config;
+    auto port = ports.begin();
+    for (VmConfig& vm : config.vms) {
+        vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
+        vm.accel.value = target.accel.empty() ? "auto" : target.accel;
+        if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        for (VolumeConfig& volume : vm.volumes) {
+            if (!volume.read_only.value) { volume.image.reset(); }
+        }
+        for (ForwardConfig& forward : vm.forward_ports) {
+            if (forward.from.value != "host" || (forward.host && forward.host->port)) { continue; }
+            if (port == ports.end()) { break; }
+            if (!forward.host) { forward.host.emplace(); }
+            forward.host->port = Located<std::int64_t>{.value = *port++, .span = {}};
+        }
+    }
+    return config;
+}
+
+std::size_t open_ports(const Config& config) {
+    std::size_t count = 0;
+    for (const VmConfig& vm : config.vms) {
+        count += static_cast<std::size_t>(std::ranges::count_if(vm.forward_ports, [](const ForwardConfig& forward) {
+            return forward.from.value == "host" && (!forward.host || !forward.host->port);
+        }));
+    }
+    return count;
+}
+
+HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Target>& targets) {
+    std::set<std::string> paths;
+    std::set<std::string> kernels;
+    for (const Target& target : targets) {
+        if (target.kernel.empty()) { continue; }
+        paths.insert(target.kernel);
+        kernels.insert(target.kernel);
+    }
+    for (const Case* each : cases) {
+        // As it is written: what a file names is looked at. What is left to defaults lies in no state directory yet.
+        for (std::string& path : paths_to_probe(each->config, "", "")) { paths.insert(std::move(path)); }
+        for (std::string& path : kernels_to_probe(each->config)) { kernels.insert(std::move(path)); }
+    }
+    return host_facts({paths.begin(), paths.end()}, {kernels.begin(), kernels.end()});
+}
+
+std::vector<ImageCopy> images_to_copy(const Config& written, const HostFacts& facts, const std::string& project) {
+    std::vector<ImageCopy> copies;
+    for (const VmConfig& vm : written.vms) {
+        for (const VolumeConfig& volume : vm.volumes) {
+            if (!volume.image || volume.read_only.value) { continue; }
+            const auto known = facts.paths.find(volume.image->value);
+            if (known == facts.paths.end() || known->second.kind != PathFacts::Kind::file) { continue; }
+            copies.push_back({.from = volume.image->value,
+                              .to = fmt::format("{}/{}/volumes/{}.img", project_state_dir(facts.state_dir, project),
+                                                vm.name.value, volume.name.value)});
+        }
+    }
+    return copies;
+}
+
+Planning plan_case(const Case& which, const Target& target, const Config& config, const Sources& sources,
+                   const HostFacts& facts, const std::string& project) {
+    if (!target.unusable.empty()) { return skipped(target.unusable); }
+    if (const std::string why = left_out_by_text(which, target); !why.empty()) { return skipped(why); }
+    const Traits& traits = backend(target.hypervisor).traits;
+    for (const Step& step : which.steps) {
+        const std::string_view needed = needed_by(step);
+        if (needed.empty()) { continue; }
+        if (const std::string why = refusal(traits, needed); !why.empty()) {
+            return skipped(why, place_of(step.span, sources));
+        }
+    }
+    HostFacts seen = facts_of(facts, target);
+    for (const ImageCopy& copy : images_to_copy(which.config, facts, project)) {
+        seen.paths[copy.to] = facts.paths.at(copy.from);
+    }
+    Planning planning;
+    Diagnostics diagnostics;
+    planning.plan = resolve(config, sources, all_traits(), seen, {}, {.project = project}, diagnostics);
+    return planning.plan ? planning : failed(diagnostics, sources);
+}
+
+std::string place_of(const Span& span, const Sources& sources) {
+    if (!span.known() || span.file >= sources.files.size()) { return {}; }
+    return fmt::format("{}:{}:{}", sources.files[span.file].path, span.begin.line, span.begin.column);
+}
+
+} // namespace microvmc::testkit

@@ -1,0 +1,72 @@
+#include "testkit/coverage.h"
+#include "testkit/outcome.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+// Which claims of the hypervisors' traits are proven.
+
+namespace microvmc::testkit {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+namespace {
+
+const std::vector<Target> targets = [] {
+    Target tcg;
+    tcg.hypervisor = "qemu";
+    tcg.accel = "tcg";
+    return std::vector<Target>{tcg};
+}();
+
+CaseResult proving(const std::string& spec, const std::string& capability, Outcome outcome) {
+    CaseResult result;
+    result.spec = spec;
+    result.target = "qemu:tcg";
+    result.outcome = outcome;
+    result.proves = {capability};
+    return result;
+}
+
+CoverageCell cell(const std::vector<CoverageCell>& cells, const std::string& capability) {
+    const auto found = std::ranges::find(cells, capability, &CoverageCell::capability);
+    return found == cells.end() ? CoverageCell{} : *found;
+}
+
+} // namespace
+
+TEST(Coverage, OnlyWhatPassedProves) {
+    const auto cells =
+        coverage_of(targets,
+                    {proving("good", "volume.raw", Outcome::passed), proving("good", "volume.raw", Outcome::passed),
+                     proving("bad", "share.9p", Outcome::wrong)},
+                    {});
+    EXPECT_THAT(cell(cells, "volume.raw").cases, ElementsAre("good")) << "each case once";
+    EXPECT_EQ(cell(cells, "volume.raw").support, "native");
+    EXPECT_THAT(cell(cells, "share.9p").cases, IsEmpty());
+    EXPECT_EQ(cell(cells, "share.dax").capability, "") << "what isn't claimed needs no proof";
+}
+
+TEST(Coverage, AHypervisorThatTookNoPartHasNoCells) {
+    EXPECT_THAT(coverage_of({}, {}, {}), IsEmpty());
+}
+
+TEST(Coverage, AHostIsExcused) {
+    HostFacts facts;
+    EXPECT_NE(cell(coverage_of(targets, {}, facts), "accel.kvm").excuse, "");
+    EXPECT_EQ(cell(coverage_of(targets, {}, facts), "accel.tcg").excuse, "");
+    facts.kvm.state = KvmState::works;
+    EXPECT_EQ(cell(coverage_of(targets, {}, facts), "accel.kvm").excuse, "");
+}
+
+TEST(Proven, AcceleratorsAndFormsOfKernelsCountWhereTheyWere) {
+    Plan plan;
+    plan.vms.resize(1);
+    plan.vms[0].kernel.image = KernelImage::elf;
+    EXPECT_THAT(proven({"accel.kvm", "accel.tcg", "kernel.elf", "kernel.bzimage", "volume.raw"}, targets[0], plan),
+                ElementsAre("accel.tcg", "kernel.elf", "volume.raw"));
+}
+
+} // namespace microvmc::testkit
