@@ -40,12 +40,12 @@ void remove_recorded_cgroup(const std::string& file, const std::string& name) {
 } // namespace
 
 Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
-    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log),
+    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm),
       null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
+      deadline_(io), helpers_(io), panic_(io), stable_(io), started_(std::time(nullptr)) {
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
@@ -78,6 +78,7 @@ void Supervisor::start() {
 void Supervisor::start_children() {
     phase_ = Phase::starting;
     starting_since_ = Clock::now();
+    events_.tell("starting");
     running_.clear();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
     start_next();
@@ -109,11 +110,25 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
+    std::vector<std::string> argv = child.argv;
+    Fd listener; // closed here once the child has it, so that nobody waits for a dead one
+    if (!child.listen.empty()) {
+        listener.reset(listen_unix(child.listen));
+        ::fcntl(listener.get(), F_SETFL, 0); // servers expect one that blocks
+        argv.push_back("--fd=" + std::to_string(listener.get()));
+    }
     const int in = child.console ? console_.slave() : null_.get();
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
-    running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    running.pid = spawn({.argv = argv,
+                         .in = in,
+                         .out = out,
+                         .err = err_end.get(),
+                         .inherit = lock_,
+                         .listen = listener.get(),
+                         .cgroup = cgroup_->fd(),
+                         .read_only = child.read_only});
     running.err = err;
     running_.push_back(std::move(running));
     watch_words(running_.size() - 1);
@@ -149,6 +164,7 @@ void Supervisor::await_socket() {
 void Supervisor::children_started() {
     phase_ = Phase::up;
     vmm_up_ = true;
+    events_.tell("running");
     if (evidence_.has_agent) { agent_.start(); }
     if (!told_) {
         told_ = true;
@@ -199,12 +215,13 @@ void Supervisor::child_ended(Running& running, int wait_status) {
         fail_start(running.child->role + " " + describe_wait_status(wait_status) + (words.empty() ? "" : ": ") + words);
         return;
     case Phase::up:
-        if (!is_vmm) { return; } // the machine may go on without it; virtiofsd ends before its VMM does
+        if (!is_vmm) { return helper_ended(running, words); }
         evidence_.wait_status = wait_status;
         evidence_.last_words = words;
         end_children();
         return;
     case Phase::ending: continue_ending(); return;
+    case Phase::waiting:
     case Phase::done: return;
     }
 }
@@ -218,8 +235,15 @@ void Supervisor::stop(Milliseconds timeout, bool kill, bool asked) {
         stopping_ = true; // not again after a reboot
         return;
     }
+    if (!stopping_) { events_.tell("stopping"); }
     stopping_ = true;
     execs_.stop_waiting();
+    if (phase_ == Phase::waiting) {
+        poll_.cancel();
+        evidence_ = {};
+        complete(*restart_after_);
+        return;
+    }
     if (kill) {
         kill_vmm("killed on request", false);
     } else if (agent_answers()) {
@@ -312,16 +336,19 @@ void Supervisor::all_dead() {
     deadline_at_ = Clock::time_point::max();
     agent_.stop();
     execs_.end_all();
-    const bool rebooting = evidence_.reported && evidence_.reported->kind == End::Kind::reboot;
-    if (rebooting && !stopping_ && !evidence_.start_failed) {
-        reboot();
+    const End end = decide_end(evidence_);
+    if (!stopping_ && end.kind == End::Kind::reboot) {
+        log_.line("the guest reboots");
+        new_boot();
+        start_again();
+    } else if (is_restarted_after(end)) {
+        restart_later(end);
     } else {
-        complete();
+        complete(end);
     }
 }
 
-void Supervisor::reboot() {
-    log_.line("the guest reboots");
+void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
     cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm));
     remove_sockets(launch_.runtime_dir, control_name);
@@ -329,14 +356,13 @@ void Supervisor::reboot() {
     evidence_ = {};
     evidence_.has_agent = has_agent;
     console_.reset();
-    new_boot();
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
     start_children();
 }
 
-void Supervisor::complete() {
+void Supervisor::complete(const End& end) {
     phase_ = Phase::done;
     const bool had_cgroup = !cgroup_->path().empty();
     cgroup_->remove();
@@ -352,7 +378,6 @@ void Supervisor::complete() {
             remove_tap(tap);
         } catch (const Error& error) { log_.line(error.what()); }
     }
-    const End end = decide_end(evidence_);
     log_.line("the machine " + describe(end));
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");
@@ -362,6 +387,7 @@ void Supervisor::complete() {
             write_end(file, {end, ready_by(end)});
         } catch (const Error& error) { log_.line(error.what()); }
     }
+    events_.tell("ended", {{"end", end}});
     if (!told_) { on_started(error_answer(describe(end))); }
     answer_all(end);
     console_.finish();

@@ -80,8 +80,11 @@ void Supervisor::guest_booted(const std::string& boot_id) {
     }
     boot_id_ = boot_id;
     agent_up_ = true;
-    if (launch_.ready_kind == "init") { ready_ = true; }
-    answer_waiters();
+    if (launch_.ready_kind == "init") {
+        guest_is_ready();
+    } else {
+        answer_waiters();
+    }
 }
 
 void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
@@ -96,8 +99,11 @@ void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
 }
 
 void Supervisor::guest_is_ready() {
-    if (ready_) { return; }
-    ready_ = true;
+    if (!ready_) {
+        ready_ = true;
+        events_.tell("ready");
+        stable_from_now();
+    }
     answer_waiters();
 }
 
@@ -123,6 +129,7 @@ void Supervisor::panicked(const std::string& line) {
 
 void Supervisor::new_boot() {
     ++reboots_;
+    events_.tell("rebooted");
     ready_ = false;
     shutdown_sent_ = false;
 }
