@@ -56,6 +56,8 @@ struct KernelFacts {
     std::string modules; ///< directory with modules.dep of this release; empty when there is none
     KernelImage image = KernelImage::unknown;
     Compression compression = Compression::none;
+    /// Which of the file systems that shares go over it has ("9p", "virtiofs"); not known without `modules`.
+    std::vector<std::string> file_systems;
     bool readable = true; ///< by the user who asks (some distributions make /boot/vmlinuz-* root's)
     FileIdentity identity;
     /// Pinned kernels only: the file that was copied, e.g. /boot/vmlinuz-6.1.0-56-amd64.
@@ -93,6 +95,10 @@ struct HostFacts {
     std::string hostname;
     std::string arch; ///< "x86_64"
     std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    /// The user may make namespaces of his own (mounts, processes, network), as servers that confine themselves do.
+    /// Looked at only where there is such a server.
+    bool namespaces = false;
     std::string state_dir;   ///< /var/lib/microvmc or $XDG_STATE_HOME/microvmc
     std::string runtime_dir; ///< /run/microvmc or $XDG_RUNTIME_DIR/microvmc
     std::uint32_t cpus = 1;

@@ -1,5 +1,6 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/id_map.h"
 #include "compiler/identity.h"
 #include "compiler/text.h"
 
@@ -12,14 +13,15 @@ namespace microvmc::resolving {
 
 namespace {
 
-constexpr std::size_t tag_limit = 31; // 9p's, the smaller; virtiofs takes 36
+constexpr std::size_t tag_limit = 36; // virtiofs' (virtio 1.2, 5.11.4); 9p has 31, and derived ones keep to that
+constexpr std::size_t derived_tag_limit = 31;
 
 void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
     SharePlan plan;
     plan.name = config.name.value;
     plan.read_only = config.read_only.value;
     plan.proto = config.proto.value;
-    plan.tag = config.tag ? config.tag->value : derived_tag(plan.name, tag_limit);
+    plan.tag = config.tag ? config.tag->value : derived_tag(plan.name, derived_tag_limit);
     if (plan.tag.empty() || plan.tag.size() > tag_limit) {
         in.diagnostics.error(codes::out_of_range, config.tag->span, fmt::format("a tag has 1 to {} bytes", tag_limit));
     }
@@ -28,8 +30,14 @@ void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
     plan.posix_acl = config.posix_acl.value;
     plan.xattr = config.xattr.value;
     plan.dax = config.dax.value;
-    if (config.uid_map) { plan.uid_map = config.uid_map->value; }
-    if (config.gid_map) { plan.gid_map = config.gid_map->value; }
+    for (const auto& [said, map] :
+         {std::pair{&config.uid_map, &plan.uid_map}, std::pair{&config.gid_map, &plan.gid_map}}) {
+        if (!*said) { continue; }
+        *map = (*said)->value;
+        if (parse_id_map(*map)) { continue; }
+        in.diagnostics.error(codes::bad_text, (*said)->span, fmt::format("`{}` maps no ids", printable(*map))).help =
+            "write GUEST:HOST:COUNT, several with commas, or *:HOST for all";
+    }
     plan.on_death = config.on_death.value;
     if (config.socket) { plan.socket = config.socket->value; }
     for (const auto& argument : config.extra_args) { plan.extra_args.push_back(argument.value); }
@@ -57,6 +65,22 @@ void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
         in.diagnostics
             .error(codes::missing_key, config.name.span, fmt::format("share `{}` has no mount-point", plan.name))
             .help = "say where the guest mounts it: mount-point = \"/srv\"";
+    }
+    if (config.socket) {
+        const auto decided_by_it = [&](bool given, const Span& span, std::string_view name) {
+            if (!given) { return; }
+            in.diagnostics
+                .error(codes::conflicting_keys, span,
+                       fmt::format("`{}` is said to a server, and this one runs already", name))
+                .help = "say it where that server is started, or leave `socket` out to have one started";
+        };
+        decided_by_it(config.cache.has_value(), config.cache ? config.cache->span : Span{}, "cache");
+        decided_by_it(config.posix_acl.value, config.posix_acl.span, "posix-acl");
+        decided_by_it(config.xattr.value, config.xattr.span, "xattr");
+        decided_by_it(config.uid_map.has_value(), config.uid_map ? config.uid_map->span : Span{}, "uid-map");
+        decided_by_it(config.gid_map.has_value(), config.gid_map ? config.gid_map->span : Span{}, "gid-map");
+        decided_by_it(!config.extra_args.empty(), config.extra_args.empty() ? Span{} : config.extra_args.front().span,
+                      "extra-args");
     }
     const std::string key = "shares." + plan.name;
     origin(in, draft.plan, key, config.name.span);
@@ -168,15 +192,7 @@ void devices(const Inputs& in, Draft& draft) {
 
 void finish_devices(const Inputs& in, Draft& draft) {
     const Traits& traits = *draft.traits;
-    const bool virtiofs =
-        traits.capability("share.virtiofs").support != Support::unsupported && in.facts.tools.contains("virtiofsd");
-    const bool nine_p = traits.capability("share.9p").support != Support::unsupported;
-    for (SharePlan& share : draft.plan.shares) {
-        if (share.proto == "auto") { share.proto = virtiofs || !nine_p ? "virtiofs" : "9p"; }
-        if (share.proto == "9p" && share.security_model.empty()) {
-            share.security_model = in.facts.uid == 0 ? "passthrough" : "none";
-        }
-    }
+    for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) { finish_share(in, draft, i); }
     for (InterfacePlan& interface : draft.plan.interfaces) {
         if (interface.type != "user" || !traits.user_network) { continue; }
         const auto& network = *traits.user_network;

@@ -137,6 +137,16 @@ using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs,
                             EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, StartMachine, AwaitReady,
                             StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
+/// What is done for one machine, in this order; several groups at once.
+struct ActionGroup {
+    std::string name;               ///< of its own: "stop web", "web"; "(shared)" is what several machines need
+    std::string vm;                 ///< the machine; empty: several
+    std::vector<std::string> after; ///< groups that are done before this begins; all of them are before it in the list
+    std::vector<Action> actions;
+
+    friend bool operator==(const ActionGroup&, const ActionGroup&) = default;
+};
+
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);
 /// The whole action, for golden files and `--json`.

@@ -188,7 +188,7 @@ struct Performer {
 };
 
 // Takes back what was done, the last first; the lines that say what could not be.
-std::string unwind(std::vector<Undo>& undos) {
+std::string unwind(const std::vector<Undo>& undos) {
     std::string left;
     for (auto undo = undos.rbegin(); undo != undos.rend(); ++undo) {
         if (!undo->undo) {
@@ -206,21 +206,36 @@ std::string unwind(std::vector<Undo>& undos) {
 
 } // namespace
 
-void perform(std::span<const Action> actions, Host& host, const Progress& progress) {
-    Run run(host);
+struct Performed::State {
+    explicit State(Host& host) : run(host) {}
+    Run run;
     std::vector<Undo> undos;
+};
+
+Performed::Performed(Host& host) : state_(std::make_unique<State>(host)) {}
+Performed::~Performed() = default;
+
+void Performed::perform(std::span<const Action> actions, const Progress& progress) {
     try {
         for (const Action& action : actions) {
             if (progress.begin) { progress.begin(action); }
-            Done result = std::visit(Performer{run}, action);
-            if (result.undo) { undos.push_back(std::move(*result.undo)); }
+            Done result = std::visit(Performer{state_->run}, action);
+            if (result.undo) { state_->undos.push_back(std::move(*result.undo)); }
             if (progress.end) { progress.end(action, result.outcome); }
         }
     } catch (const TimeoutError& error) {
-        throw TimeoutError(error.what() + unwind(undos), error.help);
+        throw TimeoutError(error.what() + undo(), error.help);
     } catch (const Error& error) {
-        throw Error(error.what() + unwind(undos), error.help);
-    } catch (const std::exception& error) { throw Error(error.what() + unwind(undos)); }
+        throw Error(error.what() + undo(), error.help);
+    } catch (const std::exception& error) { throw Error(error.what() + undo()); }
+}
+
+std::string Performed::undo() {
+    return unwind(std::exchange(state_->undos, {}));
+}
+
+void perform(std::span<const Action> actions, Host& host, const Progress& progress) {
+    Performed(host).perform(actions, progress);
 }
 
 } // namespace microvmc

@@ -60,6 +60,18 @@ void append_volume(std::string& spec, const VolumePlan& volume, std::size_t posi
                    with_read_only(mount_options(volume), volume.read_only), grow ? "1" : "0"});
 }
 
+// virtiofs' server decides what these are about; of 9p the guest's client does (linux:
+// Documentation/filesystems/9p.rst).
+std::string share_options(const SharePlan& share) {
+    std::vector<std::string> options;
+    if (share.proto == "9p") {
+        if (!share.cache.empty()) { options.push_back("cache=" + share.cache); }
+        // Only access=client has the client look at ACLs.
+        if (share.posix_acl) { options.insert(options.end(), {"posixacl", "access=client"}); }
+    }
+    return with_read_only(std::move(options), share.read_only);
+}
+
 void append_interface(std::string& spec, const InterfacePlan& interface) {
     std::vector<std::string> args{interface.mac};
     for (const std::string& address : interface.addresses) {
@@ -122,7 +134,7 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     }
     for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], i); }
     for (const SharePlan& share : vm.shares) {
-        append_record(spec, "share", {share.proto, share.tag, share.mount_point, with_read_only({}, share.read_only)});
+        append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }
     for (const auto& [name, value] : vm.env) { append_record(spec, "env", {name, value}); }

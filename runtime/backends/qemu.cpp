@@ -19,6 +19,9 @@
 // - `-no-reboot` makes a guest's reset the end of the process, as poweroff is; both exit 0.
 // - The user network forwards IPv4 only (`hostfwd`; qemu: net/slirp.c), and its DNS forwarder needs an address in the
 //   guest's network.
+// - virtiofs is a vhost-user device, whose server needs the guest's memory as a shared mapping. QEMU doesn't connect to
+//   one again (seen with 7.2: the device refuses a chardev that reconnects), so that a guest that lost its server hangs
+//   in its files: the machine is what is restarted.
 // - A server socket of its is removed when it ends, and replaced when it starts.
 
 #include "runtime/backend.h"
@@ -28,6 +31,7 @@
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
+#include "runtime/virtiofs.h"
 #include "runtime/volume.h"
 
 #include <boost/asio/ip/address_v4.hpp>
@@ -107,25 +111,12 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
     return {};
 }
 
-const KernelFacts* find_kernel(const VmPlan& vm, const HostFacts& facts) {
-    const auto named = facts.named_kernels.find(vm.kernel.source);
-    if (named != facts.named_kernels.end()) { return &named->second; }
-    for (const auto* kernels : {&facts.kernels, &facts.pinned}) {
-        for (const KernelFacts& kernel : *kernels) {
-            const bool original = kernel.path == vm.kernel.source;
-            const bool pinned = kernel.pinned_from == vm.kernel.source && kernel.identity == vm.kernel.identity;
-            if (original || pinned) { return &kernel; }
-        }
-    }
-    return nullptr;
-}
-
 void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
     const auto choose = [&choice](KernelImage image, std::string reason) {
         choice.kernel_image = image;
         choice.kernel_image_reason = std::move(reason);
     };
-    const KernelFacts* kernel = find_kernel(vm, facts);
+    const KernelFacts* kernel = find_kernel(facts, vm.kernel);
     if (kernel == nullptr) { return choose(KernelImage::bzimage, "booted as it is"); }
     switch (kernel->image) {
     case KernelImage::elf: return choose(KernelImage::elf, "the file is one");
@@ -207,25 +198,36 @@ KeyValues socket_chardev(std::string_view id, const std::string& path) {
     return KeyValues("socket").add("id", id).add("path", path).add("server", true).add("wait", false);
 }
 
+// A vhost-user server works in the guest's memory.
+bool shares_memory(const VmPlan& vm) {
+    return std::ranges::any_of(vm.shares, [](const SharePlan& share) { return share.proto == "virtiofs"; });
+}
+
 void add_machine(CommandLine& line, const VmPlan& vm) {
     line.option("-name", KeyValues().add("guest", vm.name));
+    KeyValues machine(vm.machine);
     if (vm.machine == "microvm") {
-        line.option("-machine", KeyValues("microvm")
-                                    .add("acpi", true)
-                                    .add("rtc", true)
-                                    .add("pit", false)
-                                    .add("pic", false)
-                                    .add("pcie", false)
-                                    .add("usb", false)
-                                    .add("isa-serial", true)
-                                    .add("x-option-roms", false)
-                                    .add("auto-kernel-cmdline", false));
+        machine.add("acpi", true)
+            .add("rtc", true)
+            .add("pit", false)
+            .add("pic", false)
+            .add("pcie", false)
+            .add("usb", false)
+            .add("isa-serial", true)
+            .add("x-option-roms", false)
+            .add("auto-kernel-cmdline", false);
         line.option("-global", KeyValues().add("virtio-mmio.force-legacy", "false"));
     } else {
-        line.option(
-            "-machine",
-            KeyValues(vm.machine).add("usb", false).add("sata", false).add("smbus", false).add("vmport", false));
+        machine.add("usb", false).add("sata", false).add("smbus", false).add("vmport", false);
     }
+    if (shares_memory(vm)) {
+        line.option("-object", KeyValues("memory-backend-memfd")
+                                   .add("id", "memory")
+                                   .add("size", fmt::format("{}M", vm.mem_mib))
+                                   .add("share", true));
+        machine.add("memory-backend", "memory");
+    }
+    line.option("-machine", machine);
     line.option("-accel", vm.accel);
     line.option("-cpu", vm.accel == "kvm" ? "host" : "max");
     line.option("-smp", std::to_string(vm.vcpu));
@@ -294,8 +296,14 @@ void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
     line.option("-device", device);
 }
 
-void add(CommandLine& line, const SharePlan& share, std::size_t number) {
-    add_9p(line, fmt::format("share{}", number), share.source, share.tag, share.security_model, share.read_only);
+void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_t number) {
+    const std::string id = fmt::format("share{}", number);
+    if (share.proto == "9p") {
+        add_9p(line, id, share.source, share.tag, share.security_model, share.read_only);
+        return;
+    }
+    line.option("-chardev", KeyValues("socket").add("id", id).add("path", virtiofs_socket(vm, share, number)));
+    line.option("-device", line.virtio("vhost-user-fs", id + "-device").add("chardev", id).add("tag", share.tag));
 }
 
 // The guest's network, gateway and DNS server as the plan has them.
@@ -388,9 +396,13 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
                            want("virtio_blk");
                            for (const std::string& module : file_system_modules(volume)) { want(module); }
                        },
-                       [&](const SharePlan&) {
-                           want("9pnet_virtio");
-                           want("9p");
+                       [&](const SharePlan& share) {
+                           if (share.proto == "9p") {
+                               want("9pnet_virtio");
+                               want("9p");
+                           } else {
+                               want("virtiofs");
+                           }
                        },
                        [&](const InterfacePlan&) { want("virtio_net"); },
                        [&](const HostDevicePlan&) {},
@@ -431,13 +443,17 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) { add(line, volume, volumes++); },
-                       [&](const SharePlan& share) { add(line, share, shares++); },
+                       [&](const SharePlan& share) { add(line, vm, share, shares++); },
                        [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
                        [&](const HostDevicePlan& passed) {
                            throw Error(fmt::format("{}: devices are not handed through yet", passed.path));
                        },
                    },
                    device);
+    }
+    for (std::size_t i = 0; i < vm.shares.size(); ++i) {
+        if (vm.shares[i].proto == "9p") { continue; }
+        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { lowered.children.push_back(std::move(*server)); }
     }
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
@@ -485,9 +501,17 @@ const Backend qemu{
                     native("volume.mkfs-args"),
                     native("volume.read-only"),
                     native("share.9p"),
+                    native("share.virtiofs"),
                     native("share.read-only"),
-                    lacking("share.dax", "9p can't map files into the guest"),
+                    native("share.cache"),
+                    native("share.posix-acl"),
+                    native("share.xattr"),
+                    lacking("share.dax", "it maps no files into the guest"),
                     native("share.security-model"),
+                    native("share.id-map"),
+                    native("share.on-death"),
+                    native("share.socket"),
+                    native("share.extra-args"),
                     native("interface.user"),
                     native("interface.tap"),
                     native("interface.bridge"),
@@ -500,6 +524,9 @@ const Backend qemu{
                     native("forward.udp"),
                     lacking("forward.ipv6", "the user network forwards IPv4 only"),
                     native("console.serial"),
+                    native("depends-on"),
+                    native("restart"),
+                    native("autostart"),
                     native("shutdown"),
                     native("pause"),
                     native("snapshot"),

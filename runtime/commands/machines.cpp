@@ -41,6 +41,20 @@ std::vector<KnownMachine> known_machines(const Session& session, const Directori
     return machines;
 }
 
+std::vector<std::vector<KnownMachine>> autostarted_machines(const Directories& directories) {
+    std::vector<std::vector<KnownMachine>> projects;
+    for (const std::string& project : known_projects(directories.state)) {
+        std::vector<KnownMachine> machines;
+        for (const ObservedVm& vm : observe(directories.state, directories.runtime, project).vms) {
+            if (!vm.plan || !vm.plan->autostart || !vm.plan->enabled) { continue; }
+            machines.push_back({project, vm.name, project_state_dir(directories.state, project) + "/" + vm.name,
+                                project_runtime_dir(directories.runtime, project) + "/" + vm.name});
+        }
+        if (!machines.empty()) { projects.push_back(std::move(machines)); }
+    }
+    return projects;
+}
+
 KnownMachine one_machine(const Session& session, const Directories& directories) {
     const std::vector<KnownMachine> machines = known_machines(session, directories);
     if (machines.empty()) {

@@ -24,6 +24,9 @@ struct KnownMachine {
 /// for a name that was never applied, with those that were.
 std::vector<KnownMachine> known_machines(const Session& session, const Directories& directories);
 
+/// The machines of all projects that are to be started with the host (`autostart`), by project.
+std::vector<std::vector<KnownMachine>> autostarted_machines(const Directories& directories);
+
 /// Exactly one of them: the one named, or the only one there is. Throws Error otherwise.
 KnownMachine one_machine(const Session& session, const Directories& directories);
 

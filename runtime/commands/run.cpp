@@ -1,3 +1,4 @@
+#include "runtime/commands/ends.h"
 #include "runtime/commands/machines.h"
 #include "runtime/commands/perform.h"
 #include "runtime/commands/pipeline.h"
@@ -128,20 +129,6 @@ private:
     std::string machine_; // runtime directory of its only machine
 };
 
-int status_of(const End& end) {
-    switch (end.kind) {
-    case End::Kind::exited: return end.status;
-    case End::Kind::poweroff:
-    case End::Kind::reboot: return exit_ok;
-    case End::Kind::panic: return exit_panic;
-    case End::Kind::start_failed: return exit_never_ran;
-    case End::Kind::vmm_crash:
-    case End::Kind::killed:
-    case End::Kind::timed_out: return exit_failure;
-    }
-    return exit_failure;
-}
-
 int run(Session& session, const RunFlags& flags) {
     const Directories where = directories();
     sweep_dead_runs(where);
@@ -192,7 +179,7 @@ int run(Session& session, const RunFlags& flags) {
     const std::optional<End> end = outcome.end ? outcome.end : last_end(vm.runtime_dir);
     if (!end) { return exit_ok; } // detached: it is stopped on the way out
     if (end->kind != End::Kind::exited) { complain(fmt::format("{} {}\n", vm.name, describe(*end))); }
-    return status_of(*end);
+    return exit_of(*end);
 }
 
 } // namespace
@@ -202,7 +189,8 @@ void add_run(CLI::App& app, Session& session) {
     CLI::App* command =
         add_command(app, session, "run", "Run a machine in the foreground until it ends, and leave nothing behind");
     command->footer("Without a file: the host's root read-only, the current directory shared, and CMD run in it.\n"
-                    "The exit status is the guest's; 255 when it panicked, 125 when it never ran.");
+                    "The exit status: " +
+                    std::string(end_statuses) + ".");
     command->add_option("target", session.targets, "A microvm.toml and the machine's name; none: see below");
     command->add_option("--kernel", flags->kernel, "Boot this kernel")->type_name("FILE");
     command->add_option("--set", flags->set, "Set a key of the machine: --set mem=1GiB")

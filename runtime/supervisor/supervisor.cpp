@@ -50,12 +50,12 @@ void remove_recorded_cgroup(const std::string& file, const std::string& name) {
 } // namespace
 
 Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
-    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log),
+    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm),
       null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
+      deadline_(io), helpers_(io), panic_(io), stable_(io), started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
@@ -93,6 +93,7 @@ void Supervisor::start() {
 void Supervisor::start_children() {
     phase_ = Phase::starting;
     starting_since_ = Clock::now();
+    events_.tell("starting");
     running_.clear();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
     start_next();
@@ -124,13 +125,26 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
+    std::vector<std::string> argv = child.argv;
+    argv.insert(argv.end(), child.first_args.begin(), child.first_args.end());
+    Fd listener; // closed here once the child has it, so that nobody waits for a dead one
+    if (!child.listen.empty()) {
+        listener.reset(listen_unix(child.listen));
+        ::fcntl(listener.get(), F_SETFL, 0); // servers expect one that blocks
+        argv.push_back("--fd=" + std::to_string(listener.get()));
+    }
     const int in = child.console ? console_.slave() : null_.get();
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
-    std::vector<std::string> argv = child.argv;
-    argv.insert(argv.end(), child.first_args.begin(), child.first_args.end());
-    running.pid = spawn({argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    running.pid = spawn({.argv = argv,
+                         .in = in,
+                         .out = out,
+                         .err = err_end.get(),
+                         .inherit = lock_,
+                         .listen = listener.get(),
+                         .cgroup = cgroup_->fd(),
+                         .read_only = child.read_only});
     running.err = err;
     running_.push_back(std::move(running));
     watch_words(running_.size() - 1);
@@ -219,6 +233,7 @@ void Supervisor::end_chat() {
 void Supervisor::children_started() {
     phase_ = Phase::up;
     vmm_up_ = true;
+    events_.tell("running");
     if (evidence_.has_agent) { agent_.start(); }
     if (!told_) {
         told_ = true;
@@ -269,12 +284,13 @@ void Supervisor::child_ended(Running& running, int wait_status) {
         fail_start(running.child->role + " " + describe_wait_status(wait_status) + (words.empty() ? "" : ": ") + words);
         return;
     case Phase::up:
-        if (!is_vmm) { return; } // the machine may go on without it; virtiofsd ends before its VMM does
+        if (!is_vmm) { return helper_ended(running, words); }
         evidence_.wait_status = wait_status;
         evidence_.last_words = words;
         end_children();
         return;
     case Phase::ending: continue_ending(); return;
+    case Phase::waiting:
     case Phase::done: return;
     }
 }
@@ -288,8 +304,15 @@ void Supervisor::stop(Milliseconds timeout, bool kill, bool asked) {
         stopping_ = true; // not again after a reboot
         return;
     }
+    if (!stopping_) { events_.tell("stopping"); }
     stopping_ = true;
     execs_.stop_waiting();
+    if (phase_ == Phase::waiting) {
+        poll_.cancel();
+        evidence_ = {};
+        complete(*restart_after_);
+        return;
+    }
     if (kill) {
         kill_vmm("killed on request", false);
     } else if (agent_answers()) {
@@ -382,16 +405,19 @@ void Supervisor::all_dead() {
     deadline_at_ = Clock::time_point::max();
     agent_.stop();
     execs_.end_all();
-    const bool rebooting = evidence_.reported && evidence_.reported->kind == End::Kind::reboot;
-    if (rebooting && !stopping_ && !evidence_.start_failed) {
-        reboot();
+    const End end = decide_end(evidence_);
+    if (!stopping_ && end.kind == End::Kind::reboot) {
+        log_.line("the guest reboots");
+        new_boot();
+        start_again();
+    } else if (is_restarted_after(end)) {
+        restart_later(end);
     } else {
-        complete();
+        complete(end);
     }
 }
 
-void Supervisor::reboot() {
-    log_.line("the guest reboots");
+void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
     cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm));
     remove_sockets(launch_.runtime_dir, control_name);
@@ -401,14 +427,13 @@ void Supervisor::reboot() {
     console_.reset();
     launch_.restored = false;
     for (Child& child : launch_.children) { child.first_args.clear(); }
-    new_boot();
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
     start_children();
 }
 
-void Supervisor::complete() {
+void Supervisor::complete(const End& end) {
     phase_ = Phase::done;
     const bool had_cgroup = !cgroup_->path().empty();
     cgroup_->remove();
@@ -424,7 +449,6 @@ void Supervisor::complete() {
             remove_tap(tap);
         } catch (const Error& error) { log_.line(error.what()); }
     }
-    const End end = decide_end(evidence_);
     log_.line("the machine " + describe(end));
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");
@@ -434,6 +458,7 @@ void Supervisor::complete() {
             write_end(file, {end, ready_by(end)});
         } catch (const Error& error) { log_.line(error.what()); }
     }
+    events_.tell("ended", {{"end", end}});
     if (!told_) { on_started(error_answer(describe(end))); }
     answer_all(end);
     console_.finish();

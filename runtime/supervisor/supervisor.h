@@ -7,6 +7,7 @@
 #include "runtime/supervisor/console.h"
 #include "runtime/supervisor/control.h"
 #include "runtime/supervisor/end.h"
+#include "runtime/supervisor/events.h"
 #include "runtime/supervisor/execs.h"
 #include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/log_file.h"
@@ -31,6 +32,7 @@ namespace microvmc::supervisor {
 ///     starting --all children run--> up --the VMM ended, or must--> ending --all dead--> done
 ///        ^                                                            |
 ///        +------------------- the guest reported a reboot ------------+
+///        +---- a while ---- waiting <----- it is started again -------+
 class Supervisor {
 public:
     /// Throws Error when the console, the logs or the control socket can't be had.
@@ -51,7 +53,7 @@ public:
     [[nodiscard]] bool start_failed() const { return !told_; }
 
 private:
-    enum class Phase { starting, up, ending, done };
+    enum class Phase { starting, up, ending, waiting, done };
     using Clock = std::chrono::steady_clock;
     using Milliseconds = std::chrono::milliseconds;
 
@@ -98,8 +100,14 @@ private:
     void end_children();
     void continue_ending();
     void all_dead();
-    void reboot();
-    void complete();
+    void start_again();
+    void complete(const End& end);
+    // starting again
+    void helper_ended(const Running& running, const std::string& words);
+    void helper_lost(Child::OnDeath on_death);
+    [[nodiscard]] bool is_restarted_after(const End& end) const;
+    void restart_later(const End& end);
+    void stable_from_now();
     void leave(int rounds);
     // the guest
     void guest_said(const wire::Frame& frame);
@@ -140,6 +148,7 @@ private:
     std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;
     LogFile log_;
+    EventLog events_;
     Fd null_;
     Console console_;
     AgentLink agent_;
@@ -151,6 +160,7 @@ private:
     asio::steady_timer deadline_; ///< of the whole machine's end
     asio::steady_timer helpers_;  ///< of the helpers' end
     asio::steady_timer panic_;
+    asio::steady_timer stable_; ///< until what runs counts as stable
 
     struct Chat {
         std::shared_ptr<Stream> stream; ///< null: there is none
@@ -165,6 +175,10 @@ private:
     Clock::time_point deadline_at_ = Clock::time_point::max();
     std::time_t started_ = 0;
     std::uint32_t reboots_ = 0;
+    std::uint32_t restarts_ = 0;       ///< by the supervisor, all of them
+    std::uint32_t in_a_row_ = 0;       ///< those since it was stable
+    std::optional<End> restart_after_; ///< the end that it is started again after
+    Clock::time_point restart_at_;
     std::string boot_id_;
     Evidence evidence_;
     bool told_ = false; ///< on_started was told of success

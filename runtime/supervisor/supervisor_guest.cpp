@@ -92,8 +92,11 @@ void Supervisor::guest_booted(const std::string& boot_id) {
     }
     boot_id_ = boot_id;
     agent_up_ = true;
-    if (launch_.ready_kind == "init") { ready_ = true; }
-    answer_waiters();
+    if (launch_.ready_kind == "init") {
+        guest_is_ready();
+    } else {
+        answer_waiters();
+    }
 }
 
 void Supervisor::send_renew(std::string_view kind) {
@@ -135,8 +138,11 @@ void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
 }
 
 void Supervisor::guest_is_ready() {
-    if (ready_) { return; }
-    ready_ = true;
+    if (!ready_) {
+        ready_ = true;
+        events_.tell("ready");
+        stable_from_now();
+    }
     answer_waiters();
 }
 
@@ -162,6 +168,7 @@ void Supervisor::panicked(const std::string& line) {
 
 void Supervisor::new_boot() {
     ++reboots_;
+    events_.tell("rebooted");
     ready_ = false;
     shutdown_sent_ = false;
 }

@@ -121,6 +121,7 @@ Outcome run(const Case& given) {
             pinned.path = kernel.pin + "/vmlinuz";
             pinned.release = kernel.release;
             pinned.modules = kernel.pin + "/modules";
+            pinned.file_systems = {"9p", "virtiofs"};
             pinned.image = KernelImage::bzimage;
             pinned.compression = Compression::xz;
             pinned.identity = kernel.identity;
