@@ -155,6 +155,7 @@ void follow(const std::string& path, const KnownMachine& machine, Fd file, Shown
 
 // Where the last lines begin.
 std::uint64_t start_of_last(const std::string& path, int lines, std::uint64_t end) {
+    if (lines == 0) { return end; }
     const std::string last = tail(path, static_cast<std::size_t>(lines));
     std::uint64_t begin = end;
     std::ifstream file(path, std::ios::binary);

@@ -153,7 +153,12 @@ int run(Session& session, const RunFlags& flags) {
                                      [&vm_name](const VmPlan& v) { return v.name == vm_name; });
     const Ephemeral ephemeral(project_state_dir(where.state, session.project),
                               project_runtime_dir(where.runtime, session.project), vm.runtime_dir);
+    // What it depends on is not run with it, and it is run once.
+    std::erase_if(pipeline.changes->vms, [&vm_name](const VmChange& change) { return change.vm != vm_name; });
     std::vector<Action> actions = lower(*pipeline.plan, *pipeline.changes, pipeline.observed, pipeline.facts);
+    for (Action& action : actions) {
+        if (auto* start = std::get_if<StartMachine>(&action)) { start->launch.restart.policy = "no"; }
+    }
     std::erase_if(actions, [](const Action& action) { return std::holds_alternative<AwaitReady>(action); });
     perform_here(actions);
 

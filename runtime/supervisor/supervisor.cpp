@@ -341,10 +341,8 @@ void Supervisor::end_by(Milliseconds timeout, const std::string& else_reason) {
     if (at >= deadline_at_) { return; }
     deadline_at_ = at;
     deadline_.expires_at(at);
-    const std::string within =
-        std::to_string(timeout.count() / 1000) + "." + std::to_string(timeout.count() % 1000 / 100) + "s";
     deadline_.async_wait(
-        [this, reason = else_reason + " within " + within + "; killed"](boost::system::error_code error) {
+        [this, reason = else_reason + " within " + seconds(timeout) + "; killed"](boost::system::error_code error) {
             if (!error) { kill_vmm(reason, true); }
         });
 }

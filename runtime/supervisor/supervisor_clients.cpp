@@ -8,10 +8,6 @@ namespace microvmc::supervisor {
 
 namespace {
 
-std::string seconds(std::chrono::milliseconds duration) {
-    return std::to_string(duration.count() / 1000) + "." + std::to_string(duration.count() % 1000 / 100) + "s";
-}
-
 std::chrono::milliseconds milliseconds_in(const nlohmann::json& request, const char* key) {
     const auto value = request.at(key).get<std::int64_t>();
     if (value < 0) { throw Error(std::string(key) + " is negative"); }

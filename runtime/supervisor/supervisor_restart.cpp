@@ -15,10 +15,6 @@ constexpr auto longest_delay = 60s;
 constexpr auto lost_grace = 10s;         ///< for a guest to end that has lost what it stands on
 constexpr auto disconnect_grace = 500ms; ///< a server ends with its VMM, and may be heard of first
 
-std::string seconds(std::chrono::milliseconds duration) {
-    return std::to_string(duration.count() / 1000) + "." + std::to_string(duration.count() % 1000 / 100) + "s";
-}
-
 } // namespace
 
 void Supervisor::helper_ended(const Running& running, const std::string& words) {

@@ -199,6 +199,7 @@ command = ["sh", "-c", "sleep 1; touch /tmp/up; sleep 1000000"]
 depends-on = ["web"]
 ready.command = ["test", "-e", "/tmp/up"]
 [vm.notifies]
+mem = "256MiB"
 root.host = true
 command = ["perl", "-MIO::Socket::UNIX", "-e", "sleep 1; IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send('READY=1'); sleep 1000000"]
 depends-on = ["probed"]
