@@ -323,6 +323,16 @@ void await_dependencies(ActionGroup& group, const VmPlan& vm, const std::vector<
     group.actions.insert(group.actions.begin(), first.begin(), first.end());
 }
 
+// Each after the one before it, in the order in which they may: most of a project stays up.
+void restart_one_by_one(std::vector<ActionGroup>& starts, const std::set<std::string>& restarts) {
+    std::string last;
+    for (ActionGroup& group : starts) {
+        if (!restarts.contains(group.vm)) { continue; }
+        if (!last.empty()) { group.after.push_back(last); }
+        last = group.name;
+    }
+}
+
 // What an action makes that others may need, too; nothing when it is its machine's alone. Whoever makes the same of
 // the same name makes the same of it.
 struct Makes {
@@ -410,15 +420,12 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
     Neighbours neighbours{plan.networks, {}};
     for (const VmPlan& vm : plan.vms) { neighbours.vms.push_back(&vm); }
     std::vector<ActionGroup> starts;
-    std::string restarted; // the last one
+    std::set<std::string> restarts;
     for (const VmChange& change : changes.vms) {
         std::vector<Action> actions = taking(change, plan, observed.find(change.vm), neighbours, facts);
         if (actions.empty()) { continue; }
-        ActionGroup& group = starts.emplace_back(
-            ActionGroup{.name = change.vm, .vm = change.vm, .after = {}, .actions = std::move(actions)});
-        if (change.kind != ChangeKind::restart) { continue; }
-        if (!restarted.empty()) { group.after.push_back(restarted); }
-        restarted = change.vm;
+        starts.push_back({.name = change.vm, .vm = change.vm, .after = {}, .actions = std::move(actions)});
+        if (change.kind == ChangeKind::restart) { restarts.insert(change.vm); }
     }
     for (ActionGroup& group : starts) {
         const auto starts_it = [](const Action& action) { return std::holds_alternative<StartMachine>(action); };
@@ -426,6 +433,8 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
             await_dependencies(group, planned(plan, group.vm), starts);
         }
     }
+    starts = sorted(std::move(starts));
+    restart_one_by_one(starts, restarts);
     return assembled(std::move(stops), first, std::move(starts));
 }
 

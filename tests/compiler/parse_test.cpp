@@ -135,8 +135,8 @@ TEST(Hostile, LongChainsOfDependencies) {
     for (int i = 0; i < 15'000; ++i) {
         text += "[vm.a" + std::to_string(i) + "]\ndepends-on = [\"a" + std::to_string((i + 1) % 15'000) + "\"]\n";
     }
-    expect_quick(text, "E0502");
-    expect_quick("[vm.a]\ncount = 10000\ndepends-on = [\"b\"]\n[vm.b]\ncount = 10000\ndepends-on = [\"a\"]", "E0502");
+    expect_quick(text, "E0412");
+    expect_quick("[vm.a]\ncount = 10000\ndepends-on = [\"b\"]\n[vm.b]\ncount = 10000\ndepends-on = [\"a\"]", "E0412");
 }
 
 } // namespace

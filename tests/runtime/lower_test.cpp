@@ -140,8 +140,10 @@ TEST(Lower, DestroyRemovesEachLogAndTheOneBeforeIt) {
     const auto actions = lower_destroy(running(hello_vm()).vms.front(), {"web", "/s/web", "/r/p/web"}, false);
     std::vector<std::string> files;
     for (const RemoveFile& file : of_kind<RemoveFile>(actions)) { files.push_back(file.path); }
-    const std::vector<std::string> expected{"/s/web/console.log", "/s/web/console.log.1", "/s/web/vmm.log",
-                                            "/s/web/vmm.log.1",   "/s/web/end.json",      "/s/web/plan.json"};
+    const std::vector<std::string> expected{
+        "/s/web/console.log", "/s/web/console.log.times", "/s/web/console.log.1", "/s/web/console.log.1.times",
+        "/s/web/vmm.log",     "/s/web/vmm.log.1",         "/s/web/events.log",    "/s/web/events.log.1",
+        "/s/web/end.json",    "/s/web/plan.json"};
     EXPECT_EQ(files, expected);
 }
 

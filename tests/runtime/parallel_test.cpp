@@ -120,7 +120,7 @@ TEST(Groups, AreStoppedInTheOtherOrder) {
     const Changes changes = all(plan, ChangeKind::destroy);
     plan.vms.clear();
     const auto groups = lower_groups(plan, changes, observed, sample_facts());
-    EXPECT_THAT(names(groups), ElementsAre("stop web", "stop cache", "stop db"));
+    EXPECT_THAT(names(groups), ElementsAre("stop web", "stop db", "stop cache"));
     EXPECT_THAT(group(groups, "stop db").after, ElementsAre("stop web"));
 }
 
