@@ -465,6 +465,7 @@ const Backend qemu{
                     native("volume.raw"),
                     native("volume.ext4"),
                     native("volume.none"),
+                    native("volume.write"),
                     native("volume.read-only"),
                     native("share.9p"),
                     native("share.read-only"),
