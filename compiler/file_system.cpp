@@ -23,7 +23,7 @@ constexpr std::array table{
     FileSystemInfo{.name = "btrfs",
                    .mkfs = "mkfs.btrfs",
                    .package = "btrfs-progs",
-                   .label_bytes = 255,
+                   .label_bytes = 254,
                    .least_mib = 16,
                    .grows = true},
     FileSystemInfo{

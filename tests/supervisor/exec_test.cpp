@@ -316,7 +316,7 @@ TEST_F(Exec, RunSaysThatTheMachineEnded) {
     start_up(fake({"serve"}));
     auto waiting = std::async(std::launch::async, [&]() -> std::string {
         try {
-            run_in_machine(run_, {{"signals"}, {}, {}, false});
+            run_in_machine(run_, {{"never"}, {}, {}, false});
         } catch (const Error& error) { return error.what(); }
         return "no error";
     });

@@ -100,9 +100,11 @@ TEST_F(Restarts, SoOftenInARowAndLaterEachTime) {
     start(launch);
     EXPECT_EQ(ended().kind, End::Kind::vmm_crash);
     EXPECT_GE(std::chrono::steady_clock::now() - begin, 50ms + 100ms + 200ms);
-    const std::string log = vmm_log();
+    const std::string log = "\n" + vmm_log(); // a line of its own, not the end of another's
     std::size_t runs = 0;
-    for (std::size_t at = log.find("again\n"); at != std::string::npos; at = log.find("again\n", at + 1)) { ++runs; }
+    for (std::size_t at = log.find("\nagain\n"); at != std::string::npos; at = log.find("\nagain\n", at + 1)) {
+        ++runs;
+    }
     EXPECT_EQ(runs, 4U) << log;
 }
 
