@@ -119,6 +119,7 @@ std::string_view name_of(End::Kind kind) {
     case End::Kind::killed: return "killed";
     case End::Kind::timed_out: return "timed-out";
     case End::Kind::start_failed: return "start-failed";
+    case End::Kind::helper_crash: return "helper-crash";
     }
     return {};
 }

@@ -69,6 +69,9 @@ int grow_xfs(const Growing& what) {
 }
 
 int grow_btrfs(const Growing& what) {
+    // The kernel resizes none to less (linux: fs/btrfs/ioctl.c, btrfs_ioctl_resize).
+    constexpr std::uint64_t least_bytes = std::uint64_t{256} << 20U;
+    if (what.disk_bytes < least_bytes) { return 0; }
     btrfs_ioctl_vol_args args{};
     std::memcpy(args.name, "max", sizeof "max"); // does nothing when it is as large as the disk
     return ioctl(what.directory, BTRFS_IOC_RESIZE, &args) == 0 ? 0 : errno;

@@ -1,5 +1,8 @@
 #include "runtime/supervisor/cgroup.h"
 
+#include "runtime/guest/wire.h"
+
+#include <cstdio>
 #include <vector>
 
 namespace microvmc::supervisor {
@@ -42,8 +45,11 @@ std::string unescape(std::string_view text) {
 
 } // namespace
 
-std::string cgroup_name_of(const std::string& project, const std::string& vm) {
-    std::string name = "microvmc-" + project + "-" + vm;
+std::string cgroup_name_of(const std::string& project, const std::string& vm, const std::string& runtime_dir) {
+    // Machines of one name may run from several runtime directories.
+    std::array<char, 9> where{};
+    std::snprintf(where.data(), where.size(), "%08x", static_cast<unsigned>(wire::crc32(runtime_dir)));
+    std::string name = "microvmc-" + std::string(where.data()) + "-" + project + "-" + vm;
     for (char& c : name) {
         const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
                            c == '_' || c == '.';

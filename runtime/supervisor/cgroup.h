@@ -43,7 +43,7 @@ inline bool kill_cgroup(const std::string& path) {
 }
 
 /// The name of a machine's cgroup.
-std::string cgroup_name_of(const std::string& project, const std::string& vm);
+std::string cgroup_name_of(const std::string& project, const std::string& vm, const std::string& runtime_dir);
 
 /// The directory of the cgroup (v2) that this process is in, also where v1 is mounted beside it; nothing when there is
 /// none. The texts are /proc/self/mountinfo and /proc/self/cgroup; proc(5), cgroups(7).

@@ -58,7 +58,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
       deadline_(io), helpers_(io), panic_(io), stable_(io), started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
-    const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
+    const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
     cgroup_ = std::make_unique<Cgroup>(cgroup);
     if (!cgroup_->path().empty()) { write_private_file(path(cgroup_name), cgroup_->path(), false); }
@@ -417,7 +417,7 @@ void Supervisor::all_dead() {
 
 void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
-    cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm));
+    cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir));
     remove_sockets(launch_.runtime_dir, control_name);
     const bool has_agent = evidence_.has_agent;
     evidence_ = {};

@@ -254,7 +254,7 @@ TEST_F(OneMachine, RestoredElsewhereEachIsAnother) {
 
 TEST_F(OneMachine, WithAShareItIsNotSavedAndGoesOn) {
     cli.write("www/file", "text\n");
-    apply("mem = \"192MiB\"\nshares.www = { source = \"www\", mount-point = \"/www\" }\n");
+    apply("mem = \"192MiB\"\nshares.www = { source = \"www\", mount-point = \"/www\", proto = \"9p\" }\n");
     Ran ran = cli.run({"snapshot", "a", "-p", "c"});
     EXPECT_EQ(ran.status, 1);
     EXPECT_THAT(ran.err, HasSubstr("can't save a machine that has a 9p share mounted"));

@@ -54,9 +54,10 @@ TEST(OwnCgroup, IsFoundInEveryLayout) {
 }
 
 TEST(CgroupName, HasNoSurprises) {
-    EXPECT_EQ(cgroup_name_of("shop", "web-1"), "microvmc-shop-web-1");
-    EXPECT_EQ(cgroup_name_of("a/b", "../x\n"), "microvmc-a_b-.._x_");
-    EXPECT_LE(cgroup_name_of(std::string(300, 'a'), "b").size(), 255U);
+    EXPECT_EQ(cgroup_name_of("shop", "web-1", "/run/x"), "microvmc-9640d208-shop-web-1");
+    EXPECT_EQ(cgroup_name_of("a/b", "../x\n", "/run/x"), "microvmc-9640d208-a_b-.._x_");
+    EXPECT_LE(cgroup_name_of(std::string(300, 'a'), "b", "/run/x").size(), 255U);
+    EXPECT_NE(cgroup_name_of("shop", "web-1", "/run/y"), cgroup_name_of("shop", "web-1", "/run/x"));
 }
 
 TEST(DecideEnd, OrdersTheEvidence) {
