@@ -17,15 +17,11 @@ namespace {
 
 class Decoder {
 public:
-    Decoder(const Merged& merged, const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics)
-        : merged_(merged), values_(sources, traits, diagnostics, merged.routes), traits_(traits),
-          diagnostics_(diagnostics) {}
+    Decoder(const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics,
+            std::span<const Route> routes)
+        : values_(sources, traits, diagnostics, routes), traits_(traits), diagnostics_(diagnostics) {}
 
-    Config config() {
-        Config config = prototype<Config>();
-        keys(merged_.root, schema_of<Config>(), &config);
-        return config;
-    }
+    void top(const Node& root, const TableSchema& schema, void* object) { keys(root, schema, object); }
 
 private:
     /// Where we are, for messages: "vm.web.volumes.data"; empty at the top.
@@ -56,6 +52,8 @@ private:
         case Form::table: one_table(member, key, object); return;
         case Form::named_tables: named_tables(member, key, object); return;
         case Form::collection: collection(member, key, object); return;
+        case Form::tables: tables(member, key, object); return;
+        case Form::custom: return;
         case Form::boolean:
         case Form::integer:
         case Form::number:
@@ -81,7 +79,8 @@ private:
         case Form::mac:
         case Form::addresses:
         case Form::address:
-        case Form::http: break;
+        case Form::http:
+        case Form::text_or_number: break;
         }
         auto value = values_.read(key, member.value);
         if (!value) { return; }
@@ -171,7 +170,7 @@ private:
             node.table()->members, [&](const Member& member) { return schema.find(member.key) == nullptr; });
         if (first == nullptr && schema.one_required && !misspelt) {
             error(codes::missing_key, node, element_, fmt::format("[{}] says nothing", path())).help =
-                fmt::format("it takes one of {}", list_or(schema.one_of));
+                fmt::format("it takes {}{}", schema.one_of.size() == 1 ? "" : "one of ", list_or(schema.one_of));
         }
     }
 
@@ -181,9 +180,16 @@ private:
     }
 
     void one_table(const Member& member, const KeySchema& key, void* object) {
+        const auto shorthand = key.table->shorthand;
+        if (shorthand != nullptr && member.value.string() != nullptr) {
+            auto value = values_.read(key, member.value);
+            if (!value) { return; }
+            void* child = key.slot.child(object, {member.key, member.key_span}, member.key_span);
+            shorthand(std::get<std::string>(value->data), member.value.span, child);
+            return;
+        }
         if (member.value.table() == nullptr) {
-            auto& diagnostic = error(codes::wrong_type, member.value, member.value.span,
-                                     fmt::format("`{}` is a table, not {}", path(), type_name(member.value)));
+            auto& diagnostic = wrong_type(member, shorthand == nullptr ? "a table" : "a string or a table");
             diagnostic.help = table_help(key, member.value);
             return;
         }
@@ -208,6 +214,31 @@ private:
             }
         }
         return {};
+    }
+
+    void tables(const Member& member, const KeySchema& key, void* object) {
+        constexpr std::size_t most = 1000;
+        const Array* array = member.value.array();
+        if (array == nullptr) {
+            wrong_type(member, "an array of tables").help = fmt::format("begin each with [[{}]]", path());
+            return;
+        }
+        if (array->items.size() > most) {
+            error(codes::too_many, member.value, member.key_span,
+                  fmt::format("`{}` has {} elements, {} at most", path(), array->items.size(), most));
+            return;
+        }
+        key.slot.reserve(object, array->items.size());
+        for (const Node& item : array->items) {
+            if (item.table() == nullptr) {
+                error(codes::wrong_type, item, item.span,
+                      fmt::format("a {} is a table, not {}", key.table->noun, type_name(item)));
+                continue;
+            }
+            const Span outer = std::exchange(element_, item.span);
+            keys(item, *key.table, key.slot.child(object, {}, item.span));
+            element_ = outer;
+        }
     }
 
     void named_tables(const Member& member, const KeySchema& key, void* object) {
@@ -513,7 +544,6 @@ private:
         return diagnostic;
     }
 
-    const Merged& merged_;
     Values values_;
     std::span<const Traits> traits_;
     Diagnostics& diagnostics_;
@@ -528,8 +558,14 @@ private:
 
 } // namespace
 
+void decode(const Node& table, const TableSchema& schema, void* object, const Sources& sources,
+            std::span<const Traits> traits, Diagnostics& diagnostics) {
+    Decoder(sources, traits, diagnostics, {}).top(table, schema, object);
+}
+
 Config decode(const Merged& merged, const Sources& sources, std::span<const Traits> traits, Diagnostics& diagnostics) {
-    Config config = Decoder(merged, sources, traits, diagnostics).config();
+    Config config = prototype<Config>();
+    Decoder(sources, traits, diagnostics, merged.routes).top(merged.root, schema_of<Config>(), &config);
     config.routes = merged.routes;
     if (config.version.span.known() && config.version.value != 1) {
         diagnostics

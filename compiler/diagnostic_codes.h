@@ -96,6 +96,16 @@ inline constexpr const char* volume_shrinks = "E0601";
 inline constexpr const char* volume_changes = "E0602";
 inline constexpr const char* volume_stays = "E0603";
 
+// Specs of microvm-test
+inline constexpr const char* unknown_reference = "E0801";
+inline constexpr const char* unknown_capability = "E0802";
+inline constexpr const char* bad_pattern = "E0803";
+inline constexpr const char* bad_axis = "E0804";
+inline constexpr const char* unknown_axis = "E0805";
+inline constexpr const char* no_cases = "E0806";
+inline constexpr const char* wrong_state = "E0807";
+inline constexpr const char* no_answer = "E0808";
+
 // Warnings
 inline constexpr const char* odd_memory = "W0701";
 inline constexpr const char* share_holds_image = "W0702";

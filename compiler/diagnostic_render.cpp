@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
+#include <utility>
 
 namespace microvmc {
 
@@ -79,15 +80,15 @@ Snippet snippet(std::string_view line) {
     return made;
 }
 
-/// Cuts a long line around the caret.
-void shorten(Snippet& made, std::size_t& from, std::size_t& to) {
+/// A line, a long one cut around the caret, whose columns follow.
+std::string shortened(const Snippet& made, std::size_t& from, std::size_t& to) {
     constexpr std::size_t most = 160;
-    if (made.text.size() <= most) { return; }
+    if (made.text.size() <= most) { return made.text; }
     std::size_t begin_column = from > most / 2 ? from - most / 2 : 0;
     std::string out;
     std::size_t column = 0;
     std::size_t first = std::string::npos;
-    for (std::size_t i = 0; i < made.text.size();) {
+    for (std::size_t i = 0; i < made.text.size() && column <= begin_column + most;) {
         const std::size_t start = i;
         const auto width = static_cast<std::size_t>(display_width(next_code_point(made.text, i)));
         if (column >= begin_column && column + width <= begin_column + most) {
@@ -99,9 +100,9 @@ void shorten(Snippet& made, std::size_t& from, std::size_t& to) {
     const std::size_t lead = first > 0 && first != std::string::npos ? 3 : 0;
     if (first == std::string::npos) { first = 0; }
     if (column > begin_column + most) { out += "..."; }
-    made.text = std::string(lead, '.') + out;
     from = from - first + lead;
     to = std::min(to - first + lead, most + lead);
+    return std::string(lead, '.') + out;
 }
 
 class Renderer {
@@ -154,23 +155,32 @@ private:
         out_ +=
             fmt::format("{}:{}:{}\n", printable(sources_.files[span.file].path), span.begin.line, span.begin.column);
 
-        std::string line(lines_.get(span.file, span.begin.line));
-        auto [secrets, fresh] = secrets_.try_emplace(span.file);
-        if (fresh) { secrets->second = SecretLines(sources_.files[span.file].text); }
-        line = secrets->second.masked(span.begin.line, line);
-        mask(line, span);
-        Snippet made = snippet(line);
+        const Snippet& made = whole_line(span);
         const std::size_t last = made.columns.size() - 1;
         const std::size_t first = std::min<std::size_t>(span.begin.column - 1, last);
         std::size_t end = span.end.line == span.begin.line ? std::min<std::size_t>(span.end.column - 1, last) : last;
         end = std::max(end, first);
         std::size_t from = made.columns[first];
         std::size_t to = std::max(made.columns[end], from + 1);
-        shorten(made, from, to);
+        const std::string text = shortened(made, from, to);
         out_ += std::string(gutter_ + 1, ' ') + paint_(blue, "|") + '\n';
-        out_ += paint_(blue, fmt::format("{:>{}} |", span.begin.line, gutter_)) + ' ' + made.text + '\n';
+        out_ += paint_(blue, fmt::format("{:>{}} |", span.begin.line, gutter_)) + ' ' + text + '\n';
         out_ += std::string(gutter_ + 1, ' ') + paint_(blue, "|") + ' ' + std::string(from, ' ') +
                 paint_(colour, std::string(to - from, mark)) + '\n';
+    }
+
+    /// The line where a span begins. The last one is kept: of a long line, there may be much to say.
+    const Snippet& whole_line(const Span& span) {
+        const std::pair at(span.file, span.begin.line);
+        if (last_at_ == at) { return last_; }
+        std::string line(lines_.get(span.file, span.begin.line));
+        auto [secrets, fresh] = secrets_.try_emplace(span.file);
+        if (fresh) { secrets->second = SecretLines(sources_.files[span.file].text); }
+        line = secrets->second.masked(span.begin.line, line);
+        mask(line, span);
+        last_ = snippet(line);
+        last_at_ = at;
+        return last_;
     }
 
     /// Stars over what a phase said is secret on this line.
@@ -196,6 +206,8 @@ private:
     const Diagnostics& diagnostics_;
     Lines lines_;
     std::unordered_map<std::uint32_t, SecretLines> secrets_;
+    Snippet last_;
+    std::pair<std::uint32_t, std::uint32_t> last_at_{0, 0}; ///< its file and line
     Paint paint_;
     std::string out_;
     std::size_t gutter_ = 1;

@@ -4,8 +4,10 @@
 #include "compiler/schema_text.h"
 #include "compiler/values.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <variant>
@@ -33,6 +35,8 @@ constexpr const char* http_pattern = "^:[0-9]+(/[^ ]*)?$";
 constexpr const char* forward_pattern = "^(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?$";
 constexpr const char* marker_pattern = "^[.][.][.]$";
 constexpr const char* forward_or_marker_pattern = "^([.][.][.]|(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?)$";
+
+constexpr const char* reference_pattern = "[$][{]";
 
 constexpr std::int64_t size_max = std::int64_t{1} << 40; // MiB
 constexpr std::int64_t year_s = std::int64_t{365} * 24 * 3600;
@@ -102,19 +106,40 @@ Json number_or_text(Json number, const char* pattern) {
     return number;
 }
 
+/// What `json` takes, or a string with a reference in it.
+Json or_reference(Json json) {
+    if (json.contains("items")) { json["items"] = or_reference(std::move(json["items"])); }
+    if (json.contains("enum")) { return any_of({std::move(json), text(reference_pattern)}); }
+    if (json.contains("anyOf")) {
+        for (Json& each : json["anyOf"]) { each = or_reference(std::move(each)); }
+        return json;
+    }
+    Json& type = json["type"];
+    if (!type.is_array()) { type = Json::array({type}); }
+    if (std::find(type.begin(), type.end(), "string") == type.end()) {
+        if (type.front() == "array") { return json; }
+        type.push_back("string");
+        json["pattern"] = reference_pattern;
+    } else if (json.contains("pattern")) {
+        json["pattern"] = fmt::format("({})|{}", json["pattern"].get<std::string>(), reference_pattern);
+    }
+    return json;
+}
+
 class Writer {
 public:
-    explicit Writer(std::span<const Traits> traits) : traits_(traits), names_(table_names(schema_of<Config>())) {}
+    Writer(const TableSchema& root, bool references, std::span<const Traits> traits)
+        : root_(root), references_(references), traits_(traits), names_(table_names(root)) {}
 
-    Json file() {
+    Json file(const JsonSchemaTitle& title) {
         Json json{{"$schema", "http://json-schema.org/draft-07/schema#"},
-                  {"title", "microvm.toml"},
-                  {"description", "Virtual machines, described for microvmc."}};
+                  {"title", title.title},
+                  {"description", title.description}};
         json["type"] = "object";
-        json.update(table(schema_of<Config>()));
+        json.update(table(root_));
         json["definitions"] = Json::object();
         for (const auto& [schema, name] : names_) {
-            if (schema != &schema_of<Config>()) { json["definitions"][name] = table(*schema); }
+            if (schema != &root_) { json["definitions"][name] = table(*schema); }
         }
         return json;
     }
@@ -173,7 +198,9 @@ private:
 
     Json key(const KeySchema& key) const {
         Json json{{"description", description(key, traits_)}};
-        json.update(value(key));
+        Json type = value(key);
+        const bool scalar = key.table == nullptr && key.form != Form::custom && key.form != Form::string_table;
+        json.update(references_ && scalar ? or_reference(std::move(type)) : std::move(type));
         if (!key.default_text.empty()) { json["default"] = default_of(key); }
         return json;
     }
@@ -250,13 +277,27 @@ private:
         case Form::addresses: return one_or_more(text(addresses_pattern));
         case Form::address: return text(address_pattern);
         case Form::http: return text(http_pattern);
-        case Form::table: return reference(*key.table);
+        case Form::text_or_number: return {{"type", {"string", "number"}}};
+        case Form::table: {
+            Json json = reference(*key.table);
+            if (key.table->shorthand == nullptr) { return json; }
+            if (!key.words.empty()) {
+                Json word = words(key);
+                return any_of({references_ ? or_reference(std::move(word)) : std::move(word), std::move(json)});
+            }
+            json["type"].push_back("string");
+            return json;
+        }
         case Form::named_tables: return named(reference(*key.table), name_pattern);
         case Form::collection: return collection(key);
+        case Form::tables: return array(reference(*key.table));
+        case Form::custom: return Json::parse(key.json);
         }
         return {};
     }
 
+    const TableSchema& root_;
+    bool references_;
     std::span<const Traits> traits_;
     TableNames names_;
 };
@@ -264,7 +305,13 @@ private:
 } // namespace
 
 std::string json_schema(std::span<const Traits> traits) {
-    return Writer(traits).file().dump(2) + "\n";
+    return json_schema(schema_of<Config>(), {"microvm.toml", "Virtual machines, described for microvmc."}, false,
+                       traits);
+}
+
+std::string json_schema(const TableSchema& root, const JsonSchemaTitle& title, bool references,
+                        std::span<const Traits> traits) {
+    return Writer(root, references, traits).file(title).dump(2) + "\n";
 }
 
 } // namespace microvmc

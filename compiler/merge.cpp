@@ -139,7 +139,10 @@ void merge_values(Node& nearer, const Node& farther, const KeySchema& key) {
     case Form::guest_path:
     case Form::mac:
     case Form::address:
-    case Form::http: return;
+    case Form::http:
+    case Form::text_or_number:
+    case Form::tables:
+    case Form::custom: return;
     }
 }
 

@@ -44,9 +44,12 @@ enum class Form {
     addresses,       ///< "dhcp", or one or more addresses with or without prefix length
     address,         ///< an IP address
     http,            ///< ":80/path"
-    table,           ///< a table with keys of its own
+    text_or_number,  ///< kept as text
+    table,           ///< a table with keys of its own; or a string, when that has a shorthand (one of `words`, if any)
     named_tables,    ///< a table of named tables
     collection,      ///< a table of named tables, or an array of tables that may carry `name`
+    tables,          ///< an array of tables without names
+    custom,          ///< something that its owner reads; `type` and `json` say what
 };
 
 /// A value as the decoder hands it to a member.
@@ -84,8 +87,10 @@ struct KeySchema {
     /// The capability that a value asks for, when it is none of the default, false, "no", "none", "auto" and "off"; `*`
     /// is the value itself, and then the default counts too.
     std::string_view needs = {};
-    bool secret = false;     ///< never echoed
-    std::uint8_t counts = 0; ///< rises by one for each instance of `count`
+    bool secret = false;        ///< never echoed
+    std::uint8_t counts = 0;    ///< rises by one for each instance of `count`
+    std::string_view type = {}; ///< custom: what it takes, for people
+    std::string_view json = {}; ///< custom: its JSON Schema
 };
 
 struct TableSchema {
@@ -94,7 +99,7 @@ struct TableSchema {
     /// At most one of these is said; a nearer layer's choice replaces the whole table.
     std::span<const std::string_view> one_of = {};
     bool one_required = false;
-    /// Elements may be strings: fills the object, or says what is wrong.
+    /// It may be written as a string: fills the object, or says what is wrong.
     std::string (*shorthand)(std::string_view text, Span span, void* object) = nullptr;
     /// Keys whose value names an element that has no name, first that is there.
     std::span<const std::string_view> name_from = {};
@@ -192,7 +197,7 @@ template <auto Member> constexpr Slot slot() {
                     auto& element = [&]() -> auto& {
                         if constexpr (requires { member.emplace_back(prototype<typename Type::value_type>()); }) {
                             auto& added = member.emplace_back(prototype<typename Type::value_type>());
-                            added.name = std::move(name);
+                            if constexpr (requires { added.name; }) { added.name = std::move(name); }
                             return added;
                         } else {
                             return member.emplace(prototype<typename Type::value_type>());

@@ -21,8 +21,9 @@ void find_tables(const TableSchema& table, std::string_view key, Found& found) {
     }
 }
 
-std::string quoted_words(const KeySchema& key, std::vector<std::string> before = {}) {
+std::string quoted_words(const KeySchema& key, std::vector<std::string> before = {}, std::string_view last = {}) {
     for (const std::string_view word : key.words) { before.push_back(fmt::format("`{}`", word)); }
+    if (!last.empty()) { before.emplace_back(last); }
     const std::vector<std::string_view> all(before.begin(), before.end());
     return list_or(all);
 }
@@ -105,9 +106,14 @@ std::string type_text(const KeySchema& key) {
     case Form::addresses: return "`dhcp`, or address, or array of them";
     case Form::address: return "IP address";
     case Form::http: return "`:PORT/PATH`";
-    case Form::table: return "table";
+    case Form::text_or_number: return "string or number";
+    case Form::table:
+        if (!key.words.empty()) { return quoted_words(key, {}, "table"); }
+        return key.table->shorthand != nullptr ? "string or table" : "table";
     case Form::named_tables: return "named tables";
     case Form::collection: return "collection";
+    case Form::tables: return "array of tables";
+    case Form::custom: return std::string(key.type);
     }
     return {};
 }

@@ -130,7 +130,10 @@ private:
         case Form::mac:
         case Form::addresses:
         case Form::address:
-        case Form::http: leaf(member, key, out); break;
+        case Form::http:
+        case Form::text_or_number:
+        case Form::tables:
+        case Form::custom: leaf(member, key, out); break;
         }
         path_.pop_back();
     }

@@ -14,35 +14,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t widest_aligned = 60; ///< origins of longer lines stand right behind them
 
-/// A basic string. All that drives a terminal is escaped, not only what TOML asks for.
-std::string quoted(const std::string& text) {
-    std::string out = "\"";
-    for (std::size_t i = 0; i < text.size();) {
-        const std::size_t start = i;
-        const char32_t c = next_code_point(text, i);
-        const std::string as_it_is = text.substr(start, i - start);
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += as_it_is;
-        } else if (c == '\n') {
-            out += "\\n";
-        } else if (c == '\t') {
-            out += "\\t";
-        } else if (printable(as_it_is) != as_it_is) {
-            const auto code = static_cast<std::uint32_t>(c);
-            out += code > 0xFFFF ? fmt::format("\\U{:08X}", code) : fmt::format("\\u{:04X}", code);
-        } else {
-            out += as_it_is;
-        }
-    }
-    return out + '"';
-}
-
 std::string key_text(const std::string& key) {
     const bool bare = !key.empty() && std::ranges::all_of(key, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     });
-    return bare ? key : quoted(key);
+    return bare ? key : toml_string(key);
 }
 
 std::string path_text(const std::vector<std::string>& path) {
@@ -58,7 +34,7 @@ std::string number_text(double number) {
 }
 
 std::string value_text(const Json& value) {
-    if (value.is_string()) { return quoted(value.get<std::string>()); }
+    if (value.is_string()) { return toml_string(value.get<std::string>()); }
     if (value.is_number_float()) { return number_text(value.get<double>()); }
     const bool table = value.is_object();
     if (!table && !value.is_array()) { return value.dump(); }

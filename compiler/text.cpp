@@ -270,6 +270,29 @@ bool has_control(std::string_view text) {
     return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
+std::string toml_string(std::string_view text) {
+    std::string out = "\"";
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t start = i;
+        const char32_t c = next_code_point(text, i);
+        const std::string_view as_it_is = text.substr(start, i - start);
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += as_it_is;
+        } else if (c == '\n') {
+            out += "\\n";
+        } else if (c == '\t') {
+            out += "\\t";
+        } else if (printable(as_it_is) != as_it_is) {
+            const auto code = static_cast<std::uint32_t>(c);
+            out += code > 0xFFFF ? fmt::format("\\U{:08X}", code) : fmt::format("\\u{:04X}", code);
+        } else {
+            out += as_it_is;
+        }
+    }
+    return out + '"';
+}
+
 std::string list_or(std::span<const std::string_view> words) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {

@@ -38,6 +38,9 @@ std::string printable(std::string_view text);
 
 /// Whether it has a control character of ASCII in it.
 bool has_control(std::string_view text);
+/// A basic string of TOML. All that drives a terminal is escaped, not only what TOML asks for; malformed bytes become
+/// U+FFFD.
+std::string toml_string(std::string_view text);
 
 /// "a", "a or b", "a, b or c".
 std::string list_or(std::span<const std::string_view> words);

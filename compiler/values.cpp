@@ -31,6 +31,7 @@ std::string_view expectation(Form form) {
     case Form::hypervisors:
     case Form::texts:
     case Form::addresses: return "a string or an array of strings";
+    case Form::text_or_number: return "a string or a number";
     case Form::path:
     case Form::path_or_word: return "a path";
     case Form::guest_path: return "a path in the guest";
@@ -43,6 +44,8 @@ std::string_view expectation(Form form) {
     case Form::table:
     case Form::named_tables: return "a table";
     case Form::collection: return "a table of named tables, or an array of tables";
+    case Form::tables: return "an array of tables";
+    case Form::custom: break;
     }
     return {};
 }
@@ -127,9 +130,12 @@ Value default_value(const KeySchema& key) {
     case Form::mac:
     case Form::address:
     case Form::http:
+    case Form::text_or_number:
     case Form::table:
     case Form::named_tables:
-    case Form::collection: break;
+    case Form::collection:
+    case Form::tables:
+    case Form::custom: break;
     }
     return {.data = std::string(text), .span = {}};
 }
@@ -357,15 +363,20 @@ std::optional<std::string> Values::checked(const KeySchema& key, const Node& nod
     case Form::strings:
     case Form::texts:
     case Form::string:
+    case Form::text_or_number:
     case Form::string_table: return text;
+    case Form::table: // its shorthand
+        if (!key.words.empty()) { return word(key, node, text); }
+        return text;
     case Form::boolean:
     case Form::integer:
     case Form::number:
     case Form::size:
     case Form::duration:
-    case Form::table:
     case Form::named_tables:
-    case Form::collection: break;
+    case Form::collection:
+    case Form::tables:
+    case Form::custom: break;
     }
     return text;
 }
@@ -378,6 +389,7 @@ std::optional<std::string> Values::word(const KeySchema& key, const Node& node, 
     const std::string_view meant = nearest(text, known);
     if (key.form == Form::flag_or_word) { known.insert(known.begin(), {"true", "false"}); }
     if (key.form == Form::integer_or_word) { known.insert(known.begin(), "a number"); }
+    if (key.form == Form::table) { known.emplace_back("a table"); }
     diagnostic.help = meant.empty() ? fmt::format("it takes {}", list_or(known))
                                     : fmt::format("did you mean `{}`? It takes {}", meant, list_or(known));
     return std::nullopt;
@@ -551,7 +563,8 @@ std::optional<Value> Values::read(const KeySchema& key, const Node& node) {
     case Form::guest_path:
     case Form::mac:
     case Form::address:
-    case Form::http: {
+    case Form::http:
+    case Form::table: { // its shorthand
         auto made = text(key, node);
         if (!made) { return std::nullopt; }
         return scalar(std::move(*made), node.span);
@@ -561,6 +574,15 @@ std::optional<Value> Values::read(const KeySchema& key, const Node& node) {
             auto value = integer(key, node);
             if (!value) { return std::nullopt; }
             return scalar(std::to_string(std::get<std::int64_t>(value->data)), node.span);
+        }
+        if (auto made = text(key, node)) { return scalar(std::move(*made), node.span); }
+        return std::nullopt;
+    case Form::text_or_number:
+        if (const auto* whole = std::get_if<std::int64_t>(&node.value)) {
+            return scalar(std::to_string(*whole), node.span);
+        }
+        if (const double* real = std::get_if<double>(&node.value)) {
+            return scalar(fmt::format("{}", *real), node.span);
         }
         if (auto made = text(key, node)) { return scalar(std::move(*made), node.span); }
         return std::nullopt;
@@ -600,9 +622,10 @@ std::optional<Value> Values::read(const KeySchema& key, const Node& node) {
         return Value{.data = std::move(lists), .span = node.span};
     }
     case Form::string_table: return string_table(key, node);
-    case Form::table:
     case Form::named_tables:
-    case Form::collection: break;
+    case Form::collection:
+    case Form::tables:
+    case Form::custom: break;
     }
     return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include "runtime/commands/session.h"
 
 #include "compiler/document.h"
+#include "compiler/text.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -13,7 +14,6 @@
 #include "runtime/observe.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -36,11 +36,6 @@ struct RunFlags {
 };
 
 constexpr const char* project_prefix = "run-";
-
-// A TOML basic string; JSON's escapes are a subset of TOML's, but for the solidus, which the library leaves alone.
-std::string toml_string(const std::string& text) {
-    return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
 
 // Without a file: the host's root read-only, the current directory shared, the command run in it.
 SourceFile default_source() {

@@ -1,5 +1,7 @@
 #include "tests/compiler/golden.h"
 
+#include "tests/compiler/case_file.h"
+
 #include "compiler/diagnostic_codes.h"
 #include "compiler/render.h"
 
@@ -73,81 +75,47 @@ TEST_P(GoldenPlan, IsAsRecorded) {
 
 INSTANTIATE_TEST_SUITE_P(Plans, GoldenPlan, testing::ValuesIn(files("plans", ".toml")), test_name);
 
-/// A file of cases, as it is and as it would be written.
-std::vector<Case> read_cases(const std::string& text, std::vector<std::string>& expected) {
-    std::vector<Case> cases;
-    std::string* part = nullptr;
-    std::stringstream lines(text);
-    for (std::string line; std::getline(lines, line);) {
-        if (line.starts_with("=== ")) {
-            cases.emplace_back().name = line.substr(4);
-            expected.emplace_back();
-            part = &cases.back().text;
-        } else if (line == "--- whole") {
-            cases.back().whole = true;
-        } else if (line == "--- over") {
-            part = &cases.back().over;
-        } else if (line == "--- facts") {
-            part = &cases.back().facts;
-        } else if (line == "--- before") {
-            part = &cases.back().before;
-        } else if (line == "--- observed") {
-            part = &cases.back().observed;
-        } else if (line == "---") {
-            part = &expected.back();
-        } else if (part != nullptr) {
-            *part += line + "\n";
-        }
-    }
-    return cases;
-}
-
-std::string write_case(const Case& one, const std::string& expected) {
-    std::string text = "=== " + one.name + "\n" + one.text;
-    const auto part = [&text](const char* name, const std::string& what) {
-        if (!what.empty()) { text += std::string("--- ") + name + "\n" + what; }
-    };
-    if (one.whole) { text += "--- whole\n"; }
-    part("over", one.over);
-    part("facts", one.facts);
-    part("before", one.before);
-    part("observed", one.observed);
-    return text + "---\n" + expected;
-}
-
-/// Control and other odd characters are written \xNN in a file of cases.
-std::string unescaped(const std::string& text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text.compare(i, 3, "\\0x") == 0 && i + 4 < text.size()) {
-            out += static_cast<char>(std::stoi(text.substr(i + 3, 2), nullptr, 16));
-            i += 4;
+/// What the parts of a case in a file say.
+Case case_of(const FiledCase& filed) {
+    Case made;
+    made.name = filed.title;
+    made.text = unescaped(filed.text);
+    for (const auto& [name, text] : filed.parts) {
+        if (name == "whole") {
+            made.whole = true;
+        } else if (name == "over") {
+            made.over = text;
+        } else if (name == "facts") {
+            made.facts = text;
+        } else if (name == "before") {
+            made.before = text;
+        } else if (name == "observed") {
+            made.observed = text;
         } else {
-            out += text[i];
+            ADD_FAILURE() << filed.title << ": no part is called " << name;
         }
     }
-    return out;
+    return made;
 }
 
 class GoldenErrors : public testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenErrors, AreAsRecorded) {
     const std::string path = golden_dir() + "/errors/" + GetParam() + ".cases";
-    std::vector<std::string> expected;
-    const std::vector<Case> cases = read_cases(read(path), expected);
+    std::vector<FiledCase> cases = read_case_file(read(path));
     ASSERT_FALSE(cases.empty());
     std::string written;
-    for (std::size_t i = 0; i < cases.size(); ++i) {
-        Case given = cases[i];
-        given.text = unescaped(given.text);
+    for (FiledCase& filed : cases) {
+        const Case given = case_of(filed);
         const Outcome outcome = run(given);
         std::string actual = outcome.errors();
         if (!actual.empty()) { actual += "\n"; } // cases stand apart
         if (updating()) {
-            written += write_case(cases[i], actual);
+            filed.expected = actual;
+            written += write_case(filed);
             continue;
         }
-        EXPECT_EQ(expected[i], actual) << path << ": " << given.name;
+        EXPECT_EQ(filed.expected, actual) << path << ": " << given.name;
         EXPECT_FALSE(outcome.diagnostics.all().empty()) << given.name;
         for (const Diagnostic& diagnostic : outcome.diagnostics.all()) {
             EXPECT_NE(find_code(diagnostic.code), nullptr) << diagnostic.code << " is not in the table";

@@ -27,7 +27,8 @@ std::size_t kind_of(Form form) {
     case Form::guest_path:
     case Form::mac:
     case Form::address:
-    case Form::http: return 3;
+    case Form::http:
+    case Form::text_or_number: return 3;
     case Form::names:
     case Form::hypervisors:
     case Form::globs:
@@ -40,7 +41,9 @@ std::size_t kind_of(Form form) {
     case Form::string_table: return 6;
     case Form::table:
     case Form::named_tables:
-    case Form::collection: break;
+    case Form::collection:
+    case Form::tables:
+    case Form::custom: break;
     }
     return 99;
 }
