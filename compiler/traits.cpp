@@ -45,6 +45,7 @@ constexpr CapabilityName names[] = {
     {"volume.btrfs", "volumes with btrfs", "use ext4"},
     {"volume.vfat", "volumes with FAT", "use ext4"},
     {"volume.none", "volumes without a file system of ours"},
+    {"volume.write", "volumes that the guest writes"},
     {"volume.read-only", "volumes that the guest can't write, enforced by the host"},
     {"volume.direct", "volumes past the host's page cache"},
     {"volume.cache", "choosing a volume's cache mode"},

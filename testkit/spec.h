@@ -97,6 +97,7 @@ struct Exclusion {
     std::optional<std::string> hypervisor;
     std::optional<std::string> accel;
     std::optional<bool> interpreted; ///< Target::interpreted
+    friend bool operator==(const Exclusion&, const Exclusion&) = default;
 };
 
 /// One point of a spec's matrix.

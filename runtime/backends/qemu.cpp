@@ -499,6 +499,7 @@ const Backend qemu{
                     native("volume.vfat"),
                     native("volume.none"),
                     native("volume.mkfs-args"),
+                    native("volume.write"),
                     native("volume.read-only"),
                     native("share.9p"),
                     native("share.virtiofs"),

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "compiler/compile.h"
+#include "compiler/diagnostic.h"
+#include "compiler/merge.h"
+#include "compiler/source.h"
+#include "compiler/traits.h"
+#include "testkit/spec.h"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace microvmc::testkit {
+
+/// Text to cases: parses each of `specs`, carries out its matrix, and decodes each point of it; everything that is
+/// wrong is in `diagnostics`, sorted, and there are no cases then. `machines`: microvm.toml files, the farthest first,
+/// over which the machines of each spec are merged; what they include is read by `read`. Pure.
+Specs load(std::vector<SourceFile> machines, std::vector<SourceFile> specs, std::span<const Traits> traits,
+           const IncludeReader& read, Diagnostics& diagnostics);
+
+/// What a case's machines are decoded from; for tests.
+using MergedMachines = std::vector<Node>;
+Specs load(std::vector<SourceFile> machines, std::vector<SourceFile> specs, std::span<const Traits> traits,
+           const IncludeReader& read, Diagnostics& diagnostics, MergedMachines* merged);
+
+/// A spec of one step, which runs argv in the guest: of `on`, or of a machine of its own when that is empty.
+SourceFile command_spec(const std::vector<std::string>& argv, const std::string& on, const std::string& directory);
+
+} // namespace microvmc::testkit
