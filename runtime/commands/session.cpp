@@ -1,11 +1,15 @@
 #include "runtime/commands/session.h"
 
+#include "compiler/text.h"
 #include "runtime/error.h"
 #include "runtime/terminal.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <fmt/format.h>
+#include <string_view>
 #include <unistd.h>
 
 namespace microvmc {
@@ -18,6 +22,28 @@ void write_all(int fd, std::string_view text) {
         if (written < 0 && errno == EINTR) { continue; }
         if (written < 0) { throw Error(fmt::format("can't write the output: {}", std::strerror(errno))); }
         text.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+// A message may have several lines, and names that others gave: of files, of what a guest printed.
+std::string printable_lines(std::string_view text) {
+    std::string out;
+    for (;;) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        out += printable(text.substr(0, end));
+        if (end == text.size()) { return out; }
+        out += '\n';
+        text.remove_prefix(end + 1);
+    }
+}
+
+void report_error(const Session& session, const std::exception& error, const std::string& help) {
+    const bool colour = colour_on_stderr(session);
+    complain(fmt::format("{}error:{} {}\n", colour ? "\x1b[1;31m" : "", colour ? "\x1b[0m" : "",
+                         printable_lines(error.what())));
+    if (!help.empty()) {
+        complain(
+            fmt::format("{}help:{} {}\n", colour ? "\x1b[1;36m" : "", colour ? "\x1b[0m" : "", printable_lines(help)));
     }
 }
 
@@ -44,6 +70,30 @@ void add_lock_timeout(CLI::App& command, Session& session) {
                     "Seconds to wait for another microvmc that works on the project")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+}
+
+int run_app(CLI::App& app, Session& session, int argc, char** argv) {
+    // Behind `--` stands the guest's command line, which is none of CLI11's business.
+    char** const dashes =
+        std::find_if(argv, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
+    session.dashes = dashes != argv + argc;
+    if (session.dashes) { session.after_dashes.assign(dashes + 1, argv + argc); }
+    try {
+        app.parse(static_cast<int>(dashes - argv), argv);
+    } catch (const CLI::ParseError& error) {
+        const int status = app.exit(error);
+        return status == 0 ? exit_ok : exit_usage;
+    } catch (const TimeoutError& error) {
+        report_error(session, error, error.help);
+        return exit_timeout;
+    } catch (const Error& error) {
+        report_error(session, error, error.help);
+        return session.failure;
+    } catch (const std::exception& error) {
+        report_error(session, error, {});
+        return session.failure;
+    }
+    return session.status;
 }
 
 void print(std::string_view text) {

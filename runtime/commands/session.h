@@ -26,7 +26,8 @@ struct Session {
     std::vector<std::string> files;        ///< -f, in order
     std::string project;                   ///< -p
     std::vector<std::string> targets;      ///< positionals: files and names of VMs
-    std::vector<std::string> after_dashes; ///< what stood behind `--`: a command for the guest
+    bool dashes = false;                   ///< there was a `--`
+    std::vector<std::string> after_dashes; ///< what stood behind it: a command for the guest
     bool json = false;
     bool no_color = false;
     int lock_timeout_s = 10;
@@ -44,6 +45,9 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, 
 
 /// --lock-timeout, for commands that change something.
 void add_lock_timeout(CLI::App& command, Session& session);
+
+/// Parses the command line up to `--`, runs what it says, and gives the exit status; what is thrown is reported.
+int run_app(CLI::App& app, Session& session, int argc, char** argv);
 
 /// Writes to standard output whole; throws Error when nobody reads it any more.
 void print(std::string_view text);
