@@ -431,6 +431,15 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     return lowered;
 }
 
+// Devices are found through ACPI, on microvm's bus and on PCI; the console is the serial port; an ELF kernel is entered
+// by its PVH note.
+std::vector<std::string_view> kernel_options(const VmPlan& vm) {
+    std::vector<std::string_view> options{"ACPI", "SERIAL_8250_CONSOLE"};
+    if (vm.machine != "microvm") { options.emplace_back("PCI"); }
+    if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
+    return options;
+}
+
 class QemuControl final : public Control {
 public:
     QemuControl(const std::string& socket, milliseconds timeout) : qmp_(socket, timeout) {}
@@ -492,6 +501,7 @@ const Backend qemu{
         },
     .lower = lower,
     .attach = attach,
+    .kernel_options = kernel_options,
 };
 
 } // namespace microvmc
