@@ -465,6 +465,15 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     return lowered;
 }
 
+// Devices are found through ACPI, on microvm's bus and on PCI; the console is the serial port; an ELF kernel is entered
+// by its PVH note.
+std::vector<std::string_view> kernel_options(const VmPlan& vm) {
+    std::vector<std::string_view> options{"ACPI", "SERIAL_8250_CONSOLE"};
+    if (vm.machine != "microvm") { options.emplace_back("PCI"); }
+    if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
+    return options;
+}
+
 } // namespace
 
 const Backend qemu{
@@ -540,6 +549,7 @@ const Backend qemu{
         },
     .lower = lower,
     .attach = attach_qemu,
+    .kernel_options = kernel_options,
 };
 
 } // namespace microvmc
