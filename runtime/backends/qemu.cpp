@@ -182,7 +182,8 @@ public:
     [[nodiscard]] KeyValues virtio(std::string_view kind, std::string_view id) const {
         KeyValues device(fmt::format("{}-{}", kind, bus_));
         device.add("id", id);
-        if (bus_ == "pci") { device.add("disable-legacy", true); }
+        // vhost-user-fs was never of the legacy kind, and has no such property.
+        if (bus_ == "pci" && kind != "vhost-user-fs") { device.add("disable-legacy", true); }
         return device;
     }
     [[nodiscard]] bool is_pci() const { return bus_ == "pci"; }
