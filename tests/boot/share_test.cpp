@@ -132,7 +132,7 @@ TEST_P(Shares, BothDirectionsWithNamesOfEveryKind) {
     fs::create_symlink("/etc/hostname", cli.dir() + "/" + odd + "/out");
     apply(fmt::format("hostname = \"the-guest\"\n"
                       "shares.odd = {{ source = \"so,ur=ce \\\"q\\\"; ü%\", mount-point = \"/mnt/a,b=c \\\"ü%\", "
-                      "tag = \"t,a=g ü\\n\", proto = \"{0}\", xattr = true, posix-acl = true }}\n"
+                      "tag = \"t,a=g ü\", proto = \"{0}\", xattr = true, posix-acl = true }}\n"
                       "shares.ro = {{ source = \"ro\", mount-point = \"/mnt/ro\", proto = \"{0}\", read-only = true }}",
                       proto()));
     const std::string in = "cd '/mnt/a,b=c \"ü%' && ";

@@ -253,7 +253,7 @@ TEST_F(Volumes, OddTextArrivesAsItIs) {
                         "mount-point = \"/q\" }}\n",
                         directory);
     text += "command = [\"sh\", \"-ec\", '''for d in vda vdb; do echo \"serial <$(cat /sys/block/$d/serial)>\"; done; "
-            "echo arrived > /mnt/a*/out; echo arrived > /q/out; cat /proc/mounts''']\n";
+            "cd /mnt/a*; echo arrived > out; echo arrived > /q/out; cat /proc/mounts''']\n";
     const std::string console = console_of_run(text);
     EXPECT_NE(console.find("serial <" + odd + ">"), std::string::npos) << console;
     EXPECT_NE(console.find("serial <é%n,,>"), std::string::npos) << console;
