@@ -84,6 +84,8 @@ struct PathFacts {
     bool writable = false;
     std::uint64_t size = 0; ///< bytes, files and block devices
     ImageFacts image;       ///< files
+    /// Of what roots are made of: tells one state of its content from another.
+    std::string identity{};
 
     friend bool operator==(const PathFacts&, const PathFacts&) = default;
 };

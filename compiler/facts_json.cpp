@@ -46,7 +46,8 @@ const auto image_fields =
                sparse("backing", &ImageFacts::backing), sparse("backing-format", &ImageFacts::backing_format)};
 const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
                                     field("writable", &PathFacts::writable), field("size", &PathFacts::size),
-                                    sparse("image", &PathFacts::image)};
+                                    sparse("image", &PathFacts::image),
+                                    sparse("identity", &PathFacts::identity)};
 const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("hostname", &HostFacts::hostname),
                                     field("arch", &HostFacts::arch),

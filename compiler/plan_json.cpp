@@ -127,6 +127,8 @@ const auto root_fields = std::tuple{field("kind", &RootPlan::kind),
                                     field("tag", &RootPlan::tag),
                                     field("overlay", &RootPlan::overlay),
                                     sparse("fs-type", &RootPlan::fs_type),
+                                    sparse("image", &RootPlan::image),
+                                    sparse("uuid", &RootPlan::uuid),
                                     sparse("format", &RootPlan::format),
                                     sparse("partition", &RootPlan::partition),
                                     sparse("read-only", &RootPlan::read_only)};

@@ -2,6 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/identity.h"
 #include "compiler/named_paths.h"
 #include "compiler/text.h"
 #include "compiler/values.h"
@@ -74,7 +75,17 @@ ReadyPlan ready(const Inputs& in, const VmConfig& config) {
     return plan;
 }
 
-RootPlan root(const VmConfig& config) {
+/// Where the image lies that is made of a root's source.
+void place_image(const Inputs& in, RootPlan& plan) {
+    const PathFacts* facts = resolving::path_facts(in.facts, plan.source);
+    // Facts of another host don't know it; what is made here is then named by where its source lies.
+    const std::string& identity = facts == nullptr || facts->identity.empty() ? plan.source : facts->identity;
+    const std::string key = root_key(plan.kind, plan.fs_type, identity);
+    plan.image = fmt::format("{}/cache/roots/{}.{}", in.facts.state_dir, key, plan.fs_type);
+    plan.uuid = uuid_of_digest(key);
+}
+
+RootPlan root(const Inputs& in, const VmConfig& config) {
     RootPlan plan;
     if (!config.root) { return plan; }
     const RootConfig& said = *config.root;
@@ -99,7 +110,10 @@ RootPlan root(const VmConfig& config) {
         break;
     case RootPlan::Kind::dir:
     case RootPlan::Kind::tar:
-    case RootPlan::Kind::oci: plan.fs_type = said.fs_type.value; break;
+    case RootPlan::Kind::oci:
+        plan.fs_type = said.fs_type.value;
+        place_image(in, plan);
+        break;
     }
     plan.overlay = said.overlay ? said.overlay->value : plan.read_only ? "tmpfs" : "none";
     return plan;
@@ -167,6 +181,10 @@ void surroundings(const Inputs& in, Draft& draft) {
     }
     for (const DeviceConfig& each : config.devices) {
         plan.host_devices.push_back({each.name.value, text_of(each.bus), text_of(each.path)});
+    }
+    // A root of its own has programs that ask for it; what its own loader boots isn't told.
+    if (plan.root.kind != RootPlan::Kind::initramfs && plan.firmware.empty()) {
+        plan.machine_id = derived_machine_id(in.project, plan.name);
     }
     if (config.machine_id) {
         plan.machine_id = config.machine_id->value;
@@ -319,7 +337,7 @@ void basics(const Inputs& in, Draft& draft) {
     plan.startup_timeout_ms = config.startup_timeout.value;
     plan.shutdown_timeout_ms = config.shutdown_timeout.value;
     plan.ready = ready(in, config);
-    plan.root = root(config);
+    plan.root = root(in, config);
     plan.state_dir = fmt::format("{}/projects/{}/{}", in.facts.state_dir, in.project, plan.name);
     plan.runtime_dir = fmt::format("{}/{}/{}", in.facts.runtime_dir, in.project, plan.name);
 

@@ -24,6 +24,9 @@ void within_one(const Inputs& in, const Draft& draft) {
     Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
     Unique tags(in.diagnostics, codes::duplicate_tag);
     Unique serials(in.diagnostics, codes::duplicate_serial);
+    if (plan.root.kind == RootPlan::Kind::image || !plan.root.image.empty()) {
+        serials.add(root_serial, config.root->span, [] { return ""; });
+    }
     if (!plan.root.tag.empty()) {
         tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }
@@ -55,6 +58,40 @@ void within_one(const Inputs& in, const Draft& draft) {
             in.diagnostics.error(codes::duplicate_mount_point, span, "a share can't be mounted over the root").help =
                 "root.host = true runs the guest on the host's own root";
         }
+    }
+}
+
+/// Keys of `root` that its source has no use for, and what takes its writes.
+void root_keys(const Inputs& in, const Draft& draft) {
+    if (!draft.config->root) { return; }
+    const RootConfig& said = *draft.config->root;
+    const RootPlan& root = draft.plan.root;
+    const auto refuse = [&](const Span& span, const std::string& message) -> Diagnostic& {
+        return in.diagnostics.error(codes::conflicting_keys, span, message);
+    };
+    if (root.kind != RootPlan::Kind::image) {
+        for (const auto& [key, span] : {std::pair{"format", said.format ? said.format->span : Span{}},
+                                        {"partition", said.partition ? said.partition->span : Span{}},
+                                        {"read-only", said.read_only.span}}) {
+            if (span.known()) { refuse(span, fmt::format("`{}` is for root.image, and there is none", key)); }
+        }
+    }
+    if (!said.overlay) { return; }
+    const Span span = said.overlay->span;
+    if (!root.read_only && root.overlay != "none") {
+        refuse(span, "an image that is written has no overlay").help =
+            "leave `overlay` out, or leave `read-only` out to keep the image as it is";
+        return;
+    }
+    if (root.overlay == "tmpfs" || root.overlay == "none") { return; }
+    const auto volume = std::ranges::find(draft.plan.volumes, root.overlay, &VolumePlan::name);
+    if (volume == draft.plan.volumes.end()) { return; } // the text's own check says so
+    if (volume->read_only) {
+        refuse(span, fmt::format("volume `{}` is read-only and takes no writes", volume->name));
+    } else if (volume->fs_type == "none" || volume->fs_type == "vfat") {
+        // kernel: Documentation/filesystems/overlayfs.rst: the upper one needs extended attributes and d_type.
+        refuse(span, fmt::format("volume `{}` has no file system that can take a root's writes", volume->name)).help =
+            "ext4, xfs and btrfs can";
     }
 }
 
@@ -132,6 +169,7 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
     for (const Draft& draft : drafts) {
         const VmConfig& config = *draft.config;
         within_one(in, draft);
+        root_keys(in, draft);
         socket_length(in, draft);
         for (std::size_t i = 0; i < draft.plan.interfaces.size(); ++i) {
             const InterfacePlan& interface = draft.plan.interfaces[i];
@@ -149,17 +187,22 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
                 ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }
         }
+        const auto use_image = [&](const std::string& image, bool read_only, const Span& span) {
+            const auto [at, fresh] = images.emplace(image, Image{span, !read_only});
+            if (fresh || (!at->second.written && read_only)) { return; }
+            auto& diagnostic =
+                in.diagnostics.error(codes::duplicate_image, span, fmt::format("{} is used twice, and written", image));
+            diagnostic.notes.push_back({at->second.span, "the other is here"});
+            diagnostic.help = "give each its own image, or set read-only = true in both";
+            at->second.written = at->second.written || !read_only;
+        };
         for (std::size_t i = 0; i < draft.plan.volumes.size(); ++i) {
             const VolumePlan& volume = draft.plan.volumes[i];
             const VolumeConfig& said = config.volumes[i];
-            const Span span = said.image ? said.image->span : said.name.span;
-            const auto [at, fresh] = images.emplace(volume.image, Image{span, !volume.read_only});
-            if (fresh || (!at->second.written && volume.read_only)) { continue; }
-            auto& diagnostic = in.diagnostics.error(codes::duplicate_image, span,
-                                                    fmt::format("{} is used twice, and written", volume.image));
-            diagnostic.notes.push_back({at->second.span, "the other is here"});
-            diagnostic.help = "give each its own image, or set read-only = true in both";
-            at->second.written = at->second.written || !volume.read_only;
+            use_image(volume.image, volume.read_only, said.image ? said.image->span : said.name.span);
+        }
+        if (draft.plan.root.kind == RootPlan::Kind::image) {
+            use_image(draft.plan.root.source, draft.plan.root.read_only, config.root->image->span);
         }
     }
     shares_with_images(in, drafts);

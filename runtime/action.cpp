@@ -1,5 +1,6 @@
 #include "runtime/action.h"
 
+#include "compiler/text.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -41,6 +42,9 @@ struct Line {
     }
     std::string operator()(const BuildInitramfs& action) const {
         return fmt::format("build initramfs {}", action.output);
+    }
+    std::string operator()(const BuildRoot& action) const {
+        return fmt::format("make a root of {} as {}, unless it is there", printable(action.source), action.fs_type);
     }
     std::string operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
@@ -111,9 +115,18 @@ struct Value {
             spec.push_back(action.spec.substr(at, end - at));
             at = end == std::string::npos ? action.spec.size() : end + 1;
         }
-        return {{"action", "build-initramfs"}, {"key", action.key},      {"output", action.output},
-                {"busybox", action.busybox},   {"init", action.init},    {"modules-dir", action.modules_dir},
-                {"modules", action.modules},   {"spec", std::move(spec)}};
+        return {{"action", "build-initramfs"}, {"key", action.key},
+                {"output", action.output},     {"busybox", action.busybox},
+                {"init", action.init},         {"modules-dir", action.modules_dir},
+                {"modules", action.modules},   {"file-systems", action.file_systems},
+                {"spec", std::move(spec)}};
+    }
+    json operator()(const BuildRoot& action) const {
+        return {{"action", "build-root"},
+                {"source", action.source},
+                {"fs-type", action.fs_type},
+                {"uuid", action.uuid},
+                {"output", action.output}};
     }
     json operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;

@@ -10,6 +10,7 @@
 #include "runtime/machine.h"
 #include "runtime/machine_control.h"
 #include "runtime/network/links.h"
+#include "runtime/root/root_image.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -108,6 +109,10 @@ bool LinuxHost::pin_kernel(const KernelPlan& kernel) {
 
 bool LinuxHost::build_initramfs(const BuildInitramfs& request) {
     return microvmc::build_initramfs(request);
+}
+
+bool LinuxHost::build_root(const BuildRoot& request, const RootProgress& progress) {
+    return microvmc::build_root(request, progress);
 }
 
 bool LinuxHost::create_volume(const CreateVolume& request) {

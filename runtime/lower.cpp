@@ -84,9 +84,10 @@ Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     prepared.initramfs.init = facts.guest_init.path;
     prepared.initramfs.modules_dir = vm.kernel.pin + "/modules";
     prepared.initramfs.modules = unnamed.modules;
+    prepared.initramfs.file_systems = unnamed.file_systems;
     prepared.initramfs.spec = guest_spec(vm, unnamed);
-    prepared.initramfs.key =
-        initramfs_key(busybox, facts.guest_init, vm.kernel, unnamed.modules, prepared.initramfs.spec);
+    prepared.initramfs.key = initramfs_key(busybox, facts.guest_init, vm.kernel, unnamed.modules, unnamed.file_systems,
+                                           prepared.initramfs.spec);
     prepared.initramfs.output = fmt::format("{}/cache/initramfs/{}.cpio", facts.state_dir, prepared.initramfs.key);
     prepared.lowered = its.lower(vm, prepared.initramfs.output);
     return prepared;
@@ -149,6 +150,17 @@ void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const
 
 void append(std::vector<Action>& to, std::vector<Action> actions) {
     to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
+}
+
+// What takes long and disturbs no machine that runs.
+std::vector<Action> preparing(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<Action> actions;
+    const RootPlan& root = vm.root;
+    if (root.image.empty()) { return actions; }
+    make_directories(actions, facts.state_dir, parent_of(root.image));
+    actions.emplace_back(BuildRoot{
+        .kind = root.kind, .source = root.source, .fs_type = root.fs_type, .uuid = root.uuid, .output = root.image});
+    return actions;
 }
 
 // What a machine's processes need to be there, but its volumes.
@@ -218,6 +230,27 @@ void append_release(std::vector<Action>& actions, const ObservedVm* observed, co
                std::ranges::find(stays->interfaces, release->bridge, &InterfacePlan::bridge) != stays->interfaces.end();
     });
     append(actions, std::move(releases));
+}
+
+// Those that aren't among them yet.
+void append_new(std::vector<Action>& to, std::vector<Action> actions) {
+    for (Action& action : actions) {
+        if (std::ranges::find(to, action) == to.end()) { to.push_back(std::move(action)); }
+    }
+}
+
+bool is_started(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::create:
+    case ChangeKind::start:
+    case ChangeKind::restart: return true;
+    case ChangeKind::none:
+    case ChangeKind::stop:
+    case ChangeKind::in_place:
+    case ChangeKind::update:
+    case ChangeKind::destroy: return false;
+    }
+    return false;
 }
 
 // Of one machine, what frees something for others.
@@ -339,6 +372,7 @@ struct Makes {
     std::string operator()(const MakeDirectory& action) const { return "directory " + action.path; }
     std::string operator()(const PinKernel& action) const { return "kernel " + action.kernel.pin; }
     std::string operator()(const BuildInitramfs& action) const { return "initramfs " + action.output; }
+    std::string operator()(const BuildRoot& action) const { return "root " + action.output; }
     std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
     std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
     std::string operator()(const EnsureNetwork& action) const { return "network " + action.up.network.bridge; }
@@ -412,6 +446,15 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
     }
     stop_dependants_first(stops, observed);
 
+    ActionGroup prepared{.name = "(roots)", .vm = {}, .after = {}, .actions = {}};
+    for (const VmChange& change : changes.vms) {
+        if (is_started(change.kind)) { append_new(prepared.actions, preparing(planned(plan, change.vm), facts)); }
+    }
+    if (!prepared.actions.empty()) {
+        for (ActionGroup& group : stops) { group.after.push_back(prepared.name); }
+        stops.insert(stops.begin(), std::move(prepared));
+    }
+
     std::vector<Action> first;
     if (!changes.empty() && plan.networks != observed.networks) {
         make_directories(first, facts.state_dir, plan.project_state_dir);
@@ -472,15 +515,26 @@ void forget_readiness(std::vector<ActionGroup>& groups) {
 
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts) {
-    std::vector<Action> actions;
+    std::vector<Action> actions = preparing(vm, facts);
     append_start(actions, project, vm, observed.find(vm.name), neighbours_of(observed), facts);
+    return actions;
+}
+
+std::vector<Action> lower_restart(const std::string& project, const VmPlan& vm, std::int64_t timeout_ms,
+                                  const Observed& observed, const HostFacts& facts) {
+    std::vector<Action> actions = preparing(vm, facts);
+    const ObservedVm* const seen = observed.find(vm.name);
+    if (seen != nullptr && seen->running) {
+        actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = timeout_ms});
+    }
+    append_start(actions, project, vm, seen, neighbours_of(observed), facts);
     return actions;
 }
 
 std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
                                   const Observed& observed, const HostFacts& facts) {
     Prepared prepared = prepare(vm, facts);
-    std::vector<Action> actions;
+    std::vector<Action> actions = preparing(vm, facts);
     make_place(actions, vm, prepared.initramfs, facts);
     for (const VolumePlan& volume : vm.volumes) {
         make_directories(actions, facts.state_dir, parent_of(volume.image));

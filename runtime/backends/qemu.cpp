@@ -86,9 +86,9 @@ bool has_balloon(const VmPlan& vm) {
     return vm.balloon.mode != BalloonPlan::Mode::off;
 }
 
-// Random numbers, the agent's port, and one for each device, a balloon and a shared root.
+// Random numbers, the agent's port, and one for each device, a balloon and a root that isn't in memory.
 std::size_t virtio_devices(const VmPlan& vm) {
-    const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
+    const std::size_t root = vm.root.kind == RootPlan::Kind::initramfs ? 0 : 1;
     return 2 + root + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() +
            vm.host_devices.size();
 }
@@ -279,8 +279,7 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
-void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
-    const std::string node = fmt::format("{}{}", qemu_ids::volume, number);
+void add_disk(CommandLine& line, const VolumePlan& volume, const std::string& node) {
     line.option("-blockdev", KeyValues()
                                  .add("driver", image_driver(volume.format))
                                  .add("node-name", node)
@@ -294,6 +293,37 @@ void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
     device.add("drive", node);
     if (!volume.serial.empty()) { device.add("serial", volume.serial); }
     line.option("-device", device);
+}
+
+void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
+    add_disk(line, volume, fmt::format("{}{}", qemu_ids::volume, number));
+}
+
+void add_root(CommandLine& line, const RootPlan& root) {
+    switch (root.kind) {
+    case RootPlan::Kind::initramfs: return;
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store: add_9p(line, "root", root.source, root.tag, "none", true); return;
+    case RootPlan::Kind::image: {
+        VolumePlan disk;
+        disk.image = root.source;
+        disk.format = root.format;
+        disk.serial = root_serial;
+        disk.read_only = root.read_only;
+        add_disk(line, disk, "root");
+        return;
+    }
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci: {
+        VolumePlan disk;
+        disk.image = root.image;
+        disk.serial = root_serial;
+        disk.read_only = true;
+        add_disk(line, disk, "root");
+        return;
+    }
+    }
 }
 
 void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_t number) {
@@ -385,16 +415,28 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     want("button"); // system_powerdown arrives as a key
     want("evdev");
     if (has_balloon(vm)) { want("virtio_balloon"); }
-    if (vm.root.kind == RootPlan::Kind::share) {
+    switch (vm.root.kind) {
+    case RootPlan::Kind::initramfs: break;
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store:
         want("9pnet_virtio");
         want("9p");
-        if (vm.root.overlay == "tmpfs") { want("overlay"); }
+        break;
+    case RootPlan::Kind::image: want("virtio_blk"); break; // its file system the guest finds out
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci:
+        want("virtio_blk");
+        want(vm.root.fs_type);
+        break;
     }
+    if (vm.root.kind != RootPlan::Kind::initramfs && vm.root.overlay != "none") { want("overlay"); }
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) {
                            want("virtio_blk");
-                           for (const std::string& module : file_system_modules(volume)) { want(module); }
+                           const bool takes_writes = volume.name == vm.root.overlay;
+                           for (const std::string& module : file_system_modules(volume, takes_writes)) { want(module); }
                        },
                        [&](const SharePlan& share) {
                            if (share.proto == "9p") {
@@ -421,6 +463,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.load_args = {"-incoming", "defer", "-S"};
+    if (vm.root.kind == RootPlan::Kind::image) { lowered.file_systems = {"ext4", "xfs", "btrfs", "erofs", "squashfs"}; }
 
     CommandLine line(vm);
     line.flag("-nodefaults");
@@ -436,7 +479,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     add_kernel(line, vm, initramfs);
     add_channels(line, lowered);
     if (has_balloon(vm)) { add_balloon(line, vm.balloon); }
-    if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
+    add_root(line, vm.root);
     std::size_t volumes = 0;
     std::size_t shares = 0;
     std::size_t interfaces = 0;
@@ -487,6 +530,12 @@ const Backend qemu{
                     native("kernel.bzimage"),
                     native("kernel.elf"),
                     native("root.share"),
+                    native("root.image"),
+                    native("root.dir"),
+                    native("root.tar"),
+                    native("root.overlay-volume"),
+                    native("root.init"),
+                    native("machine-id"),
                     native("volume.raw"),
                     native("volume.qcow2"),
                     native("volume.vhd"),

@@ -30,7 +30,9 @@ Failure read_settings(Settings& settings) {
 
 Failure set_up(const Settings& settings) {
     if (settings.root) {
-        if (auto failure = switch_root(*settings.root)) { return failure; }
+        if (auto failure = switch_root(settings, *settings.root)) { return failure; }
+    } else {
+        forget_modules();
     }
     for (const auto& volume : settings.volumes) {
         if (auto failure = mount_volume(volume)) { return failure; }

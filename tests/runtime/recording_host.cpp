@@ -85,6 +85,14 @@ bool RecordingHost::build_initramfs(const BuildInitramfs& request) {
     return true;
 }
 
+bool RecordingHost::build_root(const BuildRoot& request, const RootProgress& progress) {
+    record("build_root " + request.output);
+    if (model.files.contains(request.output)) { return false; }
+    if (progress) { progress(1, 2); }
+    add_file(request.output, request.source);
+    return true;
+}
+
 bool RecordingHost::create_volume(const CreateVolume& request) {
     record("create_volume " + request.volume.image);
     if (model.files.contains(request.volume.image)) { return false; }
