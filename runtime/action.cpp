@@ -4,6 +4,7 @@
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -42,6 +43,11 @@ struct Line {
     }
     std::string operator()(const BuildInitramfs& action) const {
         return fmt::format("build initramfs {}", action.output);
+    }
+    std::string operator()(const ReadCredentials& action) const {
+        std::vector<std::string> names;
+        for (const CredentialPlan& each : action.credentials) { names.push_back(each.name); }
+        return fmt::format("read the credentials of {}: {}", action.vm, fmt::join(names, ", "));
     }
     std::string operator()(const BuildRoot& action) const {
         return fmt::format("make a root of {} as {}, unless it is there", printable(action.source), action.fs_type);
@@ -120,6 +126,15 @@ struct Value {
                 {"init", action.init},         {"modules-dir", action.modules_dir},
                 {"modules", action.modules},   {"file-systems", action.file_systems},
                 {"spec", std::move(spec)}};
+    }
+    json operator()(const ReadCredentials& action) const {
+        json sources = json::object(); // never the secrets
+        for (const CredentialPlan& each : action.credentials) {
+            sources[each.name] = !each.file.empty()  ? json{{"file", each.file}}
+                                 : !each.env.empty() ? json{{"env", each.env}}
+                                                     : json{{"command", each.command}};
+        }
+        return {{"action", "read-credentials"}, {"vm", action.vm}, {"credentials", std::move(sources)}};
     }
     json operator()(const BuildRoot& action) const {
         return {{"action", "build-root"},

@@ -46,6 +46,13 @@ struct BuildInitramfs {
     std::string spec;                      ///< guest/spec.h records but `module`, which the builder adds
     friend bool operator==(const BuildInitramfs&, const BuildInitramfs&) = default;
 };
+/// Keeps what its next start hands to the guest, in memory; each is read once.
+struct ReadCredentials {
+    std::string vm;
+    std::string runtime_dir; ///< the machine's
+    std::vector<CredentialPlan> credentials;
+    friend bool operator==(const ReadCredentials&, const ReadCredentials&) = default;
+};
 /// The read-only image that is made of a root's source. Does nothing when it is there.
 struct BuildRoot {
     RootPlan::Kind kind = RootPlan::Kind::dir; ///< dir, tar, oci
@@ -143,9 +150,9 @@ struct RemoveDirectory {
     friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;
 };
 
-using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, BuildRoot, CreateVolume, GrowVolume,
-                            DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, StartMachine, AwaitReady,
-                            StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
+using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot,
+                            CreateVolume, GrowVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile,
+                            SwapFiles, StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// What is done for one machine, in this order; several groups at once.
 struct ActionGroup {

@@ -81,6 +81,11 @@ struct Performer {
         return {"built", remove_again(action.output)};
     }
 
+    Done operator()(const ReadCredentials& action) const {
+        run.host.read_credentials(action);
+        return {"read", std::nullopt};
+    }
+
     Done operator()(const BuildRoot& action) const {
         const auto told = [this, &action](std::uint64_t done, std::uint64_t total) {
             if (!run.advance) { return; }

@@ -171,6 +171,7 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
         append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }
+    for (const CredentialPlan& credential : vm.credentials) { append_record(spec, "credential", {credential.name}); }
     for (const auto& [name, value] : vm.env) { append_record(spec, "env", {name, value}); }
     if (!vm.workdir.empty()) { append_record(spec, "workdir", {vm.workdir}); }
     if (!vm.command.empty()) {

@@ -42,6 +42,8 @@ public:
     /// These four say whether they made anything.
     virtual bool pin_kernel(const KernelPlan& kernel) = 0;
     virtual bool build_initramfs(const BuildInitramfs& request) = 0;
+    /// Reads them and keeps them until the machine is started, or this goes.
+    virtual void read_credentials(const ReadCredentials& request) = 0;
     virtual bool build_root(const BuildRoot& request, const RootProgress& progress) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
     virtual void grow_volume(const GrowVolume& request) = 0;

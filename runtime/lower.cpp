@@ -152,9 +152,13 @@ void append(std::vector<Action>& to, std::vector<Action> actions) {
     to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
 }
 
-// What takes long and disturbs no machine that runs.
+// What takes long, or may fail, and disturbs no machine that runs.
 std::vector<Action> preparing(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Action> actions;
+    if (!vm.credentials.empty()) {
+        actions.emplace_back(
+            ReadCredentials{.vm = vm.name, .runtime_dir = vm.runtime_dir, .credentials = vm.credentials});
+    }
     const RootPlan& root = vm.root;
     if (root.image.empty()) { return actions; }
     make_directories(actions, facts.state_dir, parent_of(root.image));
@@ -230,13 +234,6 @@ void append_release(std::vector<Action>& actions, const ObservedVm* observed, co
                std::ranges::find(stays->interfaces, release->bridge, &InterfacePlan::bridge) != stays->interfaces.end();
     });
     append(actions, std::move(releases));
-}
-
-// Those that aren't among them yet.
-void append_new(std::vector<Action>& to, std::vector<Action> actions) {
-    for (Action& action : actions) {
-        if (std::ranges::find(to, action) == to.end()) { to.push_back(std::move(action)); }
-    }
 }
 
 bool is_started(ChangeKind kind) {
@@ -372,6 +369,7 @@ struct Makes {
     std::string operator()(const MakeDirectory& action) const { return "directory " + action.path; }
     std::string operator()(const PinKernel& action) const { return "kernel " + action.kernel.pin; }
     std::string operator()(const BuildInitramfs& action) const { return "initramfs " + action.output; }
+    std::string operator()(const ReadCredentials& /*action*/) const { return {}; }
     std::string operator()(const BuildRoot& action) const { return "root " + action.output; }
     std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
     std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
@@ -411,9 +409,30 @@ ActionGroup shared_of(std::vector<ActionGroup>& groups) {
     return shared;
 }
 
+// What takes long, or may fail, is done for each machine before any is stopped for its sake; each thing once.
+std::vector<ActionGroup> prepared(const Plan& plan, const Changes& changes, const HostFacts& facts) {
+    std::vector<ActionGroup> groups;
+    std::map<std::string, std::string> makers; // what is made -> the group that makes it
+    for (const VmChange& change : changes.vms) {
+        if (!is_started(change.kind)) { continue; }
+        ActionGroup group{.name = "prepare " + change.vm, .vm = {}, .after = {}, .actions = {}};
+        for (Action& action : preparing(planned(plan, change.vm), facts)) {
+            const std::string made = std::visit(Makes{}, action);
+            const auto [maker, is_new] = makers.try_emplace(made, group.name);
+            if (made.empty() || is_new) {
+                group.actions.push_back(std::move(action));
+            } else if (std::ranges::find(group.after, maker->second) == group.after.end()) {
+                group.after.push_back(maker->second);
+            }
+        }
+        if (!group.actions.empty() || !group.after.empty()) { groups.push_back(std::move(group)); }
+    }
+    return groups;
+}
+
 // `first`: what is done before any of them is started, beside what they share.
-std::vector<ActionGroup> assembled(std::vector<ActionGroup> stops, const std::vector<Action>& first,
-                                   std::vector<ActionGroup> starts) {
+std::vector<ActionGroup> assembled(std::vector<ActionGroup> prepares, std::vector<ActionGroup> stops,
+                                   const std::vector<Action>& first, std::vector<ActionGroup> starts) {
     std::vector<std::string> before;
     for (const ActionGroup& group : stops) { before.push_back(group.name); }
     ActionGroup shared = shared_of(starts);
@@ -421,7 +440,12 @@ std::vector<ActionGroup> assembled(std::vector<ActionGroup> stops, const std::ve
                   [&first](const Action& action) { return std::ranges::find(first, action) != first.end(); });
     shared.actions.insert(shared.actions.begin(), first.begin(), first.end());
     shared.after = before;
-    std::vector<ActionGroup> groups = std::move(stops);
+    std::vector<ActionGroup> groups = std::move(prepares);
+    for (ActionGroup& group : starts) {
+        const std::string its = "prepare " + group.vm;
+        if (std::ranges::find(groups, its, &ActionGroup::name) != groups.end()) { group.after.push_back(its); }
+    }
+    std::ranges::move(stops, std::back_inserter(groups));
     for (ActionGroup& group : starts) {
         if (shared.actions.empty()) {
             group.after.insert(group.after.end(), before.begin(), before.end());
@@ -446,15 +470,6 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
     }
     stop_dependants_first(stops, observed);
 
-    ActionGroup prepared{.name = "(roots)", .vm = {}, .after = {}, .actions = {}};
-    for (const VmChange& change : changes.vms) {
-        if (is_started(change.kind)) { append_new(prepared.actions, preparing(planned(plan, change.vm), facts)); }
-    }
-    if (!prepared.actions.empty()) {
-        for (ActionGroup& group : stops) { group.after.push_back(prepared.name); }
-        stops.insert(stops.begin(), std::move(prepared));
-    }
-
     std::vector<Action> first;
     if (!changes.empty() && plan.networks != observed.networks) {
         make_directories(first, facts.state_dir, plan.project_state_dir);
@@ -478,7 +493,7 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
     }
     starts = sorted(std::move(starts));
     restart_one_by_one(starts, restarts);
-    return assembled(std::move(stops), first, std::move(starts));
+    return assembled(prepared(plan, changes, facts), std::move(stops), first, std::move(starts));
 }
 
 std::vector<ActionGroup> lower_starts(const std::string& project, const std::vector<const VmPlan*>& vms,
@@ -489,7 +504,7 @@ std::vector<ActionGroup> lower_starts(const std::string& project, const std::vec
             {.name = vm->name, .vm = vm->name, .after = {}, .actions = lower_start(project, *vm, observed, facts)});
     }
     for (std::size_t i = 0; i < vms.size(); ++i) { await_dependencies(starts[i], *vms[i], starts); }
-    return assembled({}, {}, std::move(starts));
+    return assembled({}, {}, {}, std::move(starts));
 }
 
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts) {

@@ -536,6 +536,7 @@ const Backend qemu{
                     native("root.overlay-volume"),
                     native("root.init"),
                     native("machine-id"),
+                    native("credentials"),
                     native("volume.raw"),
                     native("volume.qcow2"),
                     native("volume.vhd"),

@@ -197,6 +197,14 @@ const Verb verbs[] = {
     {"volume", 7, 7, parse_volume},
     {"share", 4, 4, parse_share},
     {"interface", 3, any, parse_interface},
+    {"credential", 1, 1,
+     [](const Args& args, Settings& settings) -> Failure {
+         if (args[0].empty() || args[0].find('/') != std::string_view::npos || args[0][0] == '.') {
+             return concat({"no name of a file: ", args[0]});
+         }
+         settings.credentials.emplace_back(args[0]);
+         return std::nullopt;
+     }},
     {"env", 2, 2,
      [](const Args& args, Settings& settings) -> Failure {
          settings.env.push_back(concat({args[0], "=", args[1]}));

@@ -100,7 +100,8 @@ struct Settings {
     std::vector<VolumeSettings> volumes;
     std::vector<ShareSettings> shares;
     std::vector<InterfaceSettings> interfaces;
-    std::vector<std::string> env; ///< NAME=VALUE
+    std::vector<std::string> credentials; ///< names
+    std::vector<std::string> env;         ///< NAME=VALUE
     std::string workdir;
     std::vector<std::string> command;
     std::string init;

@@ -36,6 +36,7 @@
 //                                  PROTO 9p, virtiofs. OPTIONS: as mount(8) takes them, added to the transport's own
 //   interface MAC ADDRESS... "" GATEWAY DNS...
 //                                  ADDRESS with prefix length; the empty argument ends them; GATEWAY may be empty
+//   credential NAME                asked for on the agent's channel (wire.h) before anything is started
 //   env NAME VALUE                 for the main process, and what the agent executes
 //   workdir PATH                   of the command
 //   command ARG...                 the main process; none: the init idles (and answers the agent)

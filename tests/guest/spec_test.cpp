@@ -31,6 +31,7 @@ std::string whole_spec() {
     append_record(text, "interface",
                   {"52:54:00:AB:CD:EF", "10.0.2.15/24", "fd00::2/64", "", "10.0.2.2", "10.0.2.3", "1.1.1.1"});
     append_record(text, "interface", {"52:54:00:00:00:02", "", ""});
+    append_record(text, "credential", {"token"});
     append_record(text, "env", {"GREETING", "hello world=1"});
     append_record(text, "workdir", {"/data"});
     append_record(text, "command", {"sh", "-c", "", "exit 3"});
@@ -69,7 +70,7 @@ TEST(Spec, EveryTruncationIsMalformedUnlessItEndsBetweenRecords) {
         parse_records(std::string_view(text).substr(0, size), whole);
         good += whole ? 1 : 0;
     }
-    EXPECT_EQ(good, 1 + 20); // nothing, and after each of the 20
+    EXPECT_EQ(good, 1 + 21); // nothing, and after each of the 21
 }
 
 TEST(Spec, ManglingNeverCrashes) {
@@ -136,6 +137,7 @@ TEST(Spec, SettingsOfEveryRecord) {
     EXPECT_EQ(settings.interfaces[0].dns, (Fields{"10.0.2.3", "1.1.1.1"}));
     EXPECT_TRUE(settings.interfaces[1].addresses.empty());
     EXPECT_FALSE(settings.interfaces[1].gateway.has_value());
+    EXPECT_EQ(settings.credentials, (Fields{"token"}));
     EXPECT_EQ(settings.env, (Fields{"GREETING=hello world=1"}));
     EXPECT_EQ(settings.workdir, "/data");
     EXPECT_EQ(settings.command, (Fields{"sh", "-c", "", "exit 3"}));
@@ -199,6 +201,8 @@ TEST(Spec, WhatCannotBeDoneIsRefusedWithItsPlace) {
               "record 1, root: partition is not a number: x");
     EXPECT_EQ(message("root", {"disk", "none", "s", "", "0", "0", "", "r"}),
               "record 1, root: mode is neither ro nor rw: r");
+    EXPECT_EQ(message("credential", {"../x"}), "record 1, credential: no name of a file: ../x");
+    EXPECT_EQ(message("credential", {".hidden"}), "record 1, credential: no name of a file: .hidden");
     EXPECT_EQ(message("overlay", {"s", "", "-1", "ext4", "", "0"}), "record 1, overlay: position is not a number: -1");
     EXPECT_EQ(message("volume", {"", "", "x", "ext4", "/", "", "0"}), "record 1, volume: position is not a number: x");
     EXPECT_EQ(message("volume", {"", "", "0", "ext4", "/", "", "yes"}),

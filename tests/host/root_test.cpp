@@ -3,8 +3,10 @@
 #include "compiler/identity.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/initramfs_cache.h"
 #include "runtime/process.h"
 #include "runtime/root/directory_source.h"
+#include "runtime/root/root_cache.h"
 #include "runtime/root/root_image.h"
 #include "tests/host/archives.h"
 #include "tests/host/images.h"
@@ -580,6 +582,40 @@ TEST_F(Root, ProgressIsTold) {
     build_root(request(RootPlan::Kind::dir, source), tell);
     ASSERT_FALSE(told.empty());
     EXPECT_EQ(told.back().first, 5U);
+}
+
+TEST(RootCache, KeepsWhatIsUsedAndTheNewest) {
+    const TemporaryDirectory directory;
+    const Directories where{.state = directory / "state", .runtime = directory / "run"};
+    const std::string roots = where.state + "/cache/roots";
+    for (const std::string& path : {roots, where.state + "/projects/p/stopped", where.runtime + "/p/runs"}) {
+        std::filesystem::create_directories(path);
+    }
+    const auto name = [](char digit) { return std::string(64, digit) + (digit < '5' ? ".erofs" : ".squashfs"); };
+    for (const char digit : {'1', '2', '3', '4', '5', '6'}) {
+        put(roots + "/" + name(digit), "image");
+        const timespec times[2] = {{digit * 100, 0}, {digit * 100, 0}};
+        ::utimensat(AT_FDCWD, (roots + "/" + name(digit)).c_str(), times, 0);
+    }
+    put(roots + "/not-ours", "x");
+    put(where.state + "/projects/p/stopped/plan.json", R"({"root": {"image": ")" + roots + "/" + name('1') + R"("}})");
+    put(where.runtime + "/p/runs/machine.json",
+        R"({"children": ["-blockdev", "x"], "image": ")" + roots + "/" + name('5') + R"("})");
+    const auto left = [&roots] {
+        std::set<std::string> names;
+        for (const auto& entry : std::filesystem::directory_iterator(roots)) {
+            names.insert(entry.path().filename().string());
+        }
+        return names;
+    };
+    {
+        const FileLock starts = hold_initramfs_cache(where.state);
+        prune_root_cache(where);
+        EXPECT_EQ(left().size(), 7U) << "somebody starts a machine";
+    }
+    prune_root_cache(where);
+    EXPECT_THAT(left(), ElementsAre(name('1'), name('5'), name('6'), "not-ours"));
+    EXPECT_THAT(root_image_names("/cache/roots/../../etc/passwd\""), IsEmpty());
 }
 
 } // namespace

@@ -85,6 +85,10 @@ bool RecordingHost::build_initramfs(const BuildInitramfs& request) {
     return true;
 }
 
+void RecordingHost::read_credentials(const ReadCredentials& request) {
+    record("read_credentials " + request.runtime_dir);
+}
+
 bool RecordingHost::build_root(const BuildRoot& request, const RootProgress& progress) {
     record("build_root " + request.output);
     if (model.files.contains(request.output)) { return false; }
