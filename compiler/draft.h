@@ -46,6 +46,8 @@ void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span);
 /// What is known about a path; null: nothing.
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
 
+/// One volume, added to the plan.
+void volume(const Inputs& in, Draft& draft, const VolumeConfig& config);
 /// Volumes, shares, interfaces and forwards; host ports are left open where the text leaves them.
 void devices(const Inputs& in, Draft& draft);
 /// What the hypervisor gives to the devices: protocol of shares, the user network's addresses.

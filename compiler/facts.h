@@ -64,12 +64,24 @@ struct KernelFacts {
     friend bool operator==(const KernelFacts&, const KernelFacts&) = default;
 };
 
+/// What a disk image that isn't raw says of itself (runtime/image_header.h). A raw one may say so, too: its guest can
+/// write that; so it counts only where the text says that format.
+struct ImageFacts {
+    std::string format;         ///< qcow2, vhd, vhdx; empty: none of them
+    std::uint64_t size = 0;     ///< what a guest sees, in bytes
+    std::string backing;        ///< the image that it lies over, as it is named there; empty: none
+    std::string backing_format; ///< QEMU's word; empty: it doesn't say
+
+    friend bool operator==(const ImageFacts&, const ImageFacts&) = default;
+};
+
 /// What a path named in a microvm.toml is, as far as the checks need it.
 struct PathFacts {
     enum class Kind { missing, file, directory, block_device, other } kind = Kind::missing;
     bool readable = false;
     bool writable = false;
     std::uint64_t size = 0; ///< bytes, files and block devices
+    ImageFacts image;       ///< files
 
     friend bool operator==(const PathFacts&, const PathFacts&) = default;
 };

@@ -40,8 +40,12 @@ const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),
                                       field("readable", &KernelFacts::readable),
                                       field("identity", &KernelFacts::identity),
                                       field("pinned-from", &KernelFacts::pinned_from)};
+const auto image_fields =
+    std::tuple{field("format", &ImageFacts::format), field("size", &ImageFacts::size),
+               sparse("backing", &ImageFacts::backing), sparse("backing-format", &ImageFacts::backing_format)};
 const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
-                                    field("writable", &PathFacts::writable), field("size", &PathFacts::size)};
+                                    field("writable", &PathFacts::writable), field("size", &PathFacts::size),
+                                    sparse("image", &PathFacts::image)};
 const auto host_fields =
     std::tuple{field("version", &HostFacts::version),     field("hostname", &HostFacts::hostname),
                field("arch", &HostFacts::arch),           field("uid", &HostFacts::uid),
@@ -102,6 +106,12 @@ void to_json(nlohmann::json& json, const KernelFacts& kernel) {
 }
 void from_json(const nlohmann::json& json, KernelFacts& kernel) {
     read_fields(json, kernel, kernel_fields);
+}
+void to_json(nlohmann::json& json, const ImageFacts& image) {
+    write_fields(json, image, image_fields);
+}
+void from_json(const nlohmann::json& json, ImageFacts& image) {
+    read_fields(json, image, image_fields);
 }
 void to_json(nlohmann::json& json, const PathFacts& path) {
     write_fields(json, path, path_fields);

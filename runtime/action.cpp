@@ -1,5 +1,7 @@
 #include "runtime/action.h"
 
+#include "runtime/volume.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -42,8 +44,8 @@ struct Line {
     }
     std::string operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
-        return fmt::format("create volume {} ({}MiB {}), unless it is there", volume.image, volume.size_mib,
-                           volume.fs_type);
+        return fmt::format("create volume {} ({}MiB {}{}), unless it is there", volume.image, volume.size_mib,
+                           volume.fs_type, volume.format == "raw" ? "" : " in " + volume.format);
     }
     std::string operator()(const GrowVolume& action) const {
         return fmt::format("grow volume {} to {}MiB", action.image, action.size_mib);
@@ -106,12 +108,19 @@ struct Value {
     }
     json operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
-        return {{"action", "create-volume"},   {"name", volume.name},       {"image", volume.image},
-                {"size-mib", volume.size_mib}, {"fs-type", volume.fs_type}, {"format", volume.format},
-                {"mkfs", action.mkfs}};
+        return {{"action", "create-volume"},
+                {"name", volume.name},
+                {"image", volume.image},
+                {"size-mib", volume.size_mib},
+                {"fs-type", volume.fs_type},
+                {"format", volume.format},
+                {"commands", volume_commands(action, "RAW", "IMAGE")}};
     }
     json operator()(const GrowVolume& action) const {
-        return {{"action", "grow-volume"}, {"image", action.image}, {"size-mib", action.size_mib}};
+        return {{"action", "grow-volume"},
+                {"image", action.image},
+                {"format", action.format},
+                {"size-mib", action.size_mib}};
     }
     json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
     json operator()(const EnsureNetwork& action) const {

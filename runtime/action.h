@@ -48,14 +48,16 @@ struct BuildInitramfs {
 /// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
 struct CreateVolume {
     VolumePlan volume;
-    std::vector<std::string> mkfs; ///< argv with "{}" for the image
+    ToolFacts mkfs;       ///< the program that makes its file system; none: an empty one
+    std::string qemu_img; ///< of an image that isn't raw: absolute path
     friend bool operator==(const CreateVolume&, const CreateVolume&) = default;
 };
-/// Extends a stopped raw image; the guest grows the file system online. Undone never: a longer image holds the same
-/// data.
+/// Extends a stopped image; the guest grows the file system online. Undone never: a longer image holds the same data.
 struct GrowVolume {
     std::string image;
     std::uint64_t size_mib = 0;
+    std::string format = "raw";
+    std::string qemu_img{}; ///< of one that isn't raw: absolute path
     friend bool operator==(const GrowVolume&, const GrowVolume&) = default;
 };
 /// Deletes an image; only `destroy --with-volumes` makes one.

@@ -90,7 +90,7 @@ struct Performer {
     }
 
     Done operator()(const GrowVolume& action) const {
-        run.host.grow_volume(action.image, action.size_mib);
+        run.host.grow_volume(action);
         return {"grown", Undo{fmt::format("the volume {} stays grown; its data is the same", action.image), nullptr}};
     }
 

@@ -40,7 +40,7 @@ public:
     virtual bool pin_kernel(const KernelPlan& kernel) = 0;
     virtual bool build_initramfs(const BuildInitramfs& request) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
-    virtual void grow_volume(const std::string& image, std::uint64_t size_mib) = 0;
+    virtual void grow_volume(const GrowVolume& request) = 0;
 
     /// Says whether the bridge was made.
     virtual bool ensure_network(const NetworkUp& up) = 0;

@@ -102,8 +102,8 @@ bool LinuxHost::create_volume(const CreateVolume& request) {
     return microvmc::create_volume(request);
 }
 
-void LinuxHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
-    microvmc::grow_volume(image, size_mib);
+void LinuxHost::grow_volume(const GrowVolume& request) {
+    microvmc::grow_volume(request);
 }
 
 bool LinuxHost::ensure_network(const NetworkUp& up) {

@@ -22,7 +22,7 @@ public:
     bool pin_kernel(const KernelPlan& kernel) override;
     bool build_initramfs(const BuildInitramfs& request) override;
     bool create_volume(const CreateVolume& request) override;
-    void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    void grow_volume(const GrowVolume& request) override;
     bool ensure_network(const NetworkUp& up) override;
     bool release_network(const ReleaseNetwork& request) override;
     void make_tap(const MakeTap& request) override;

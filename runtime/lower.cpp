@@ -1,11 +1,11 @@
 #include "runtime/lower.h"
 
+#include "compiler/file_system.h"
 #include "runtime/backend.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/initramfs.h"
 #include "runtime/lower_network.h"
-#include "runtime/volume.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -113,26 +113,32 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
 void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const ObservedVm* observed,
                    const HostFacts& facts) {
     if (!volume.auto_create) { return; }
+    const std::string qemu_img = volume.format == "raw" ? "" : tool(facts, std::string(image_program)).path;
+    const auto grow = [&] {
+        actions.emplace_back(GrowVolume{
+            .image = volume.image, .size_mib = volume.size_mib, .format = volume.format, .qemu_img = qemu_img});
+    };
     const auto same_image = [&](const VolumePlan& old) { return old.name == volume.name && old.image == volume.image; };
     if (observed != nullptr && observed->plan && std::ranges::any_of(observed->plan->volumes, same_image)) {
         const auto size = observed->volumes.find(volume.name);
         if (size != observed->volumes.end()) {
-            if (size->second < volume.size_mib) {
-                actions.emplace_back(GrowVolume{.image = volume.image, .size_mib = volume.size_mib});
-            }
+            if (size->second < volume.size_mib) { grow(); }
             return;
         }
     }
     // One that was kept when its machine's record was destroyed.
     const auto kept = facts.paths.find(volume.image);
     if (kept != facts.paths.end() && kept->second.kind == PathFacts::Kind::file) {
-        if (volume.format == "raw" && kept->second.size >> 20U < volume.size_mib) {
-            actions.emplace_back(GrowVolume{.image = volume.image, .size_mib = volume.size_mib});
-        }
+        const std::uint64_t size = volume.format == "raw" ? kept->second.size : kept->second.image.size;
+        if (size >> 20U < volume.size_mib) { grow(); }
         return;
     }
     make_directories(actions, facts.state_dir, parent_of(volume.image));
-    actions.emplace_back(CreateVolume{.volume = volume, .mkfs = mkfs_argv(volume, tool(facts, "mke2fs").path)});
+    const FileSystemInfo* file_system = find_file_system(volume.fs_type);
+    actions.emplace_back(
+        CreateVolume{.volume = volume,
+                     .mkfs = file_system == nullptr ? ToolFacts{} : tool(facts, std::string(file_system->mkfs)),
+                     .qemu_img = qemu_img});
 }
 
 void append(std::vector<Action>& to, std::vector<Action> actions) {

@@ -25,8 +25,10 @@
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
 #include "runtime/error.h"
+#include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
 #include "runtime/qmp.h"
+#include "runtime/volume.h"
 
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/network_v4.hpp>
@@ -268,7 +270,8 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 // many by itself.
 void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
     const std::string node = fmt::format("volume{}", number);
-    line.option("-blockdev", KeyValues("driver=" + volume.format)
+    line.option("-blockdev", KeyValues()
+                                 .add("driver", image_driver(volume.format))
                                  .add("node-name", node)
                                  .add("read-only", volume.read_only)
                                  .add("discard", "unmap")
@@ -373,7 +376,7 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) {
                            want("virtio_blk");
-                           if (!volume.mount_point.empty() && volume.fs_type != "none") { want(volume.fs_type); }
+                           for (const std::string& module : file_system_modules(volume)) { want(module); }
                        },
                        [&](const SharePlan&) {
                            want("9pnet_virtio");
@@ -463,8 +466,17 @@ const Backend qemu{
                     native("kernel.elf"),
                     native("root.share"),
                     native("volume.raw"),
+                    native("volume.qcow2"),
+                    native("volume.vhd"),
+                    native("volume.vhdx"),
                     native("volume.ext4"),
+                    native("volume.ext3"),
+                    native("volume.ext2"),
+                    native("volume.xfs"),
+                    native("volume.btrfs"),
+                    native("volume.vfat"),
                     native("volume.none"),
+                    native("volume.mkfs-args"),
                     native("volume.read-only"),
                     native("share.9p"),
                     native("share.read-only"),

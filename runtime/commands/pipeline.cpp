@@ -61,7 +61,7 @@ HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<st
     request.runtime_dir = where.runtime;
     request.paths = paths;
     request.kernels = kernels;
-    request.programs = {"mke2fs", "busybox", "dnsmasq", "nft"};
+    request.programs = {"mke2fs", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "qemu-img", "busybox", "dnsmasq", "nft"};
     for (const Backend* backend : backends()) {
         for (const Traits::Program& program : backend->traits.programs) { request.programs.emplace_back(program.name); }
     }

@@ -8,6 +8,7 @@
 #include "runtime/facts/tsc.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
+#include "runtime/image_header.h"
 
 #include <cstdlib>
 #include <fcntl.h>
@@ -89,6 +90,7 @@ PathFacts path_facts(const std::string& path) {
     if (S_ISREG(status.st_mode)) {
         facts.kind = PathFacts::Kind::file;
         facts.size = static_cast<std::uint64_t>(status.st_size);
+        facts.image = read_image_header(path).value_or(ImageFacts{});
     } else if (S_ISDIR(status.st_mode)) {
         facts.kind = PathFacts::Kind::directory;
     } else if (S_ISBLK(status.st_mode)) {

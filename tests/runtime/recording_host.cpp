@@ -92,9 +92,9 @@ bool RecordingHost::create_volume(const CreateVolume& request) {
     return true;
 }
 
-void RecordingHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
-    record("grow_volume " + image);
-    model.files.at(image) = fmt::format("{} MiB", size_mib);
+void RecordingHost::grow_volume(const GrowVolume& request) {
+    record("grow_volume " + request.image);
+    model.files.at(request.image) = fmt::format("{} MiB", request.size_mib);
 }
 
 bool RecordingHost::ensure_network(const NetworkUp& up) {
