@@ -95,10 +95,13 @@ inline constexpr const char* needs_root = "E0514";
 inline constexpr const char* volume_shrinks = "E0601";
 inline constexpr const char* volume_changes = "E0602";
 inline constexpr const char* volume_stays = "E0603";
+inline constexpr const char* image_in_use = "E0604";
+inline constexpr const char* no_room = "E0605";
 
 // Warnings
 inline constexpr const char* odd_memory = "W0701";
 inline constexpr const char* share_holds_image = "W0702";
+inline constexpr const char* little_room = "W0703";
 
 } // namespace codes
 

@@ -78,6 +78,8 @@ bool kernel(const Inputs& in, Draft& draft);
 
 /// What the text alone tells of keys and machines together: dependencies, networks, amounts of memory.
 void check_text(const Inputs& in);
+/// Images: two that write one, one that lies over what another writes, room on the host, those in use elsewhere.
+void images(const Inputs& in, const std::vector<Draft>& drafts);
 /// What one machine's text can't tell: clashes between machines and within one.
 void check(const Inputs& in, const std::vector<Draft>& drafts);
 

@@ -16,6 +16,9 @@ struct FileSystemInfo {
     std::uint64_t least_mib = 1; ///< its mkfs makes none that is smaller
     std::uint64_t most_mib = 0;  ///< 0: more than any image
     bool grows = false;          ///< while it is mounted
+    /// What its mkfs writes of a sparse image at most: so much, and one part in so many of its size.
+    std::uint64_t writes_mib = 1;
+    std::uint64_t writes_one_in = 1024;
 };
 
 /// Null for "none" and for what isn't known.

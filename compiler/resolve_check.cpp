@@ -124,11 +124,6 @@ void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
 void check(const Inputs& in, const std::vector<Draft>& drafts) {
     Unique macs(in.diagnostics, codes::duplicate_mac);
     HostPorts ports(in.diagnostics);
-    struct Image {
-        Span span;
-        bool written = false;
-    };
-    std::unordered_map<std::string, Image> images;
     for (const Draft& draft : drafts) {
         const VmConfig& config = *draft.config;
         within_one(in, draft);
@@ -149,19 +144,8 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
                 ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }
         }
-        for (std::size_t i = 0; i < draft.plan.volumes.size(); ++i) {
-            const VolumePlan& volume = draft.plan.volumes[i];
-            const VolumeConfig& said = config.volumes[i];
-            const Span span = said.image ? said.image->span : said.name.span;
-            const auto [at, fresh] = images.emplace(volume.image, Image{span, !volume.read_only});
-            if (fresh || (!at->second.written && volume.read_only)) { continue; }
-            auto& diagnostic = in.diagnostics.error(codes::duplicate_image, span,
-                                                    fmt::format("{} is used twice, and written", volume.image));
-            diagnostic.notes.push_back({at->second.span, "the other is here"});
-            diagnostic.help = "give each its own image, or set read-only = true in both";
-            at->second.written = at->second.written || !volume.read_only;
-        }
     }
+    images(in, drafts);
     shares_with_images(in, drafts);
 }
 

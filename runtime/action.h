@@ -60,6 +60,16 @@ struct GrowVolume {
     std::string qemu_img{}; ///< of one that isn't raw: absolute path
     friend bool operator==(const GrowVolume&, const GrowVolume&) = default;
 };
+/// Extends the image of a running machine's volume; its guest grows the file system. Undone never, as above.
+struct GrowRunningVolume {
+    std::string vm;
+    std::string hypervisor;
+    std::string control;    ///< the VMM's own control socket
+    std::size_t number = 0; ///< of the volume, in the plan that it runs by
+    std::string image;      ///< for people
+    std::uint64_t size_mib = 0;
+    friend bool operator==(const GrowRunningVolume&, const GrowRunningVolume&) = default;
+};
 /// Deletes an image; only `destroy --with-volumes` makes one.
 struct DeleteVolume {
     std::string image;
@@ -119,9 +129,9 @@ struct RemoveDirectory {
     friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;
 };
 
-using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            EnsureNetwork, MakeTap, ReleaseNetwork, StartMachine, AwaitReady, StopMachine, RemoveTree,
-                            RemoveFile, RemoveDirectory>;
+using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume,
+                            GrowRunningVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, StartMachine,
+                            AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);

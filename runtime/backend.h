@@ -31,6 +31,8 @@ public:
     virtual void power_button() = 0;
     /// Ends the VMM at once, its caches flushed.
     virtual void quit() = 0;
+    /// Makes the image of the plan's `number`th volume larger, which its guest learns of.
+    virtual void grow_volume(std::size_t number, std::uint64_t bytes) = 0;
 };
 
 /// A hypervisor: a const struct, one file, one line in backends/list.cpp.

@@ -106,6 +106,13 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.console_log = vm.state_dir + "/console.log";
     launch.vmm_log = vm.state_dir + "/vmm.log";
     launch.end_file = vm.state_dir + "/end.json";
+    for (const VolumePlan& volume : vm.volumes) {
+        launch.images.push_back({.path = volume.image, .read_only = volume.read_only});
+        // Of a copy, what it was made of is no longer needed.
+        if (!volume.backing.empty() && volume.format == "qcow2") {
+            launch.images.push_back({.path = volume.backing, .read_only = true});
+        }
+    }
     launch.plan = vm;
     return launch;
 }
@@ -113,7 +120,8 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
 void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const ObservedVm* observed,
                    const HostFacts& facts) {
     if (!volume.auto_create) { return; }
-    const std::string qemu_img = volume.format == "raw" ? "" : tool(facts, std::string(image_program)).path;
+    const std::string qemu_img =
+        volume.format == "raw" && volume.backing.empty() ? "" : tool(facts, std::string(image_program)).path;
     const auto grow = [&] {
         actions.emplace_back(GrowVolume{
             .image = volume.image, .size_mib = volume.size_mib, .format = volume.format, .qemu_img = qemu_img});
@@ -160,6 +168,27 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
     actions.emplace_back(
         StartMachine{.launch = launch_of(project, vm, prepared.lowered), .control = prepared.lowered.control});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
+}
+
+// Volumes of a running machine that are larger now.
+void append_growth(std::vector<Action>& actions, const VmPlan& vm, const ObservedVm* observed) {
+    if (observed == nullptr || !observed->plan) { return; }
+    const VmPlan& running = *observed->plan;
+    for (const VolumePlan& volume : vm.volumes) {
+        const auto has = observed->volumes.find(volume.name);
+        const auto its = std::ranges::find(running.volumes, volume.name, &VolumePlan::name);
+        if (has == observed->volumes.end() || its == running.volumes.end() || has->second >= volume.size_mib) {
+            continue;
+        }
+        actions.emplace_back(GrowRunningVolume{
+            .vm = vm.name,
+            .hypervisor = running.hypervisor,
+            .control = backend(running.hypervisor).lower(running, {}).control,
+            .number = static_cast<std::size_t>(its - running.volumes.begin()),
+            .image = volume.image,
+            .size_mib = volume.size_mib,
+        });
+    }
 }
 
 StopMachine stop_of(const ObservedVm& observed, const std::string& runtime_dir) {
@@ -232,6 +261,7 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     case ChangeKind::update: {
         const VmPlan& vm = planned(plan, change.vm);
         make_directories(actions, facts.state_dir, vm.state_dir);
+        if (change.kind == ChangeKind::in_place) { append_growth(actions, vm, observed); }
         actions.emplace_back(write_record(vm));
         break;
     }

@@ -21,7 +21,7 @@
 //                                  No root record: the initramfs stays the root
 //   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW
 //                                  SERIAL: of the disk (virtio: its first 20 bytes count). UUID: of the file system (ext,
-//                                  xfs, btrfs), looked for on disks that tell no serial. POSITION among the disks (0, 1,
+//                                  xfs, btrfs, vfat), looked for on disks that tell no serial. POSITION among the disks (0, 1,
 //                                  ...), used when both are empty. OPTIONS: as mount(8) takes them. GROW 1: grow the file
 //                                  system to its disk (all but vfat). Empty MOUNTPOINT or FS "none": not mounted
 //   share PROTO TAG MOUNTPOINT OPTIONS

@@ -14,7 +14,8 @@ inline constexpr std::size_t superblock_bytes = 65536 + 4096;
 /// Enough for ext alone; reading the other 64 KiB takes 20 ms on an emulated machine.
 inline constexpr std::size_t ext_superblock_bytes = 4096;
 
-/// The UUID of the ext, xfs or btrfs file system whose disk begins with `head`, lower case; nothing when it is neither.
+/// The UUID of the ext, xfs or btrfs file system whose disk begins with `head`, lower case, or FAT's volume id
+/// ("54B3-B3B2"); nothing when it is none of them.
 /// Offsets: Linux' Documentation/filesystems/ext4/super.rst (s_magic, s_uuid), fs/xfs/libxfs/xfs_format.h (xfs_dsb),
 /// include/uapi/linux/btrfs_tree.h (btrfs_super_block).
 std::optional<std::string> superblock_uuid(std::string_view head);

@@ -17,7 +17,7 @@ namespace microvmc::supervisor {
 
 /// Raised whenever a field is added, removed or means something else: another version is refused, and the program that
 /// runs goes on.
-inline constexpr int handover_version = 1;
+inline constexpr int handover_version = 2;
 
 /// Bytes, which need not be text.
 struct Bytes {
@@ -61,8 +61,9 @@ struct Handover {
     int version = handover_version;
     Launch launch;
     int lock = -1;
-    int control = -1; ///< the listening control socket
-    int client = -1;  ///< who asked for it, and is answered by the new program
+    std::vector<int> images; ///< the locked ones
+    int control = -1;        ///< the listening control socket
+    int client = -1;         ///< who asked for it, and is answered by the new program
     std::string cgroup;
     ConsoleHandover console;
     AgentHandover agent;

@@ -46,7 +46,9 @@ pid_t fork_into(int cgroup) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { fail(); }
     if (::getppid() != parent) { ::_exit(127); } // it died before the line above
     if (::dup2(request.in, 0) < 0 || ::dup2(request.out, 1) < 0 || ::dup2(request.err, 2) < 0) { fail(); }
-    if (request.inherit >= 0 && ::fcntl(request.inherit, F_SETFD, 0) != 0) { fail(); }
+    for (const int kept : request.inherit) {
+        if (::fcntl(kept, F_SETFD, 0) != 0) { fail(); }
+    }
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

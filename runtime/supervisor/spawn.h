@@ -11,8 +11,8 @@ struct SpawnRequest {
     int in = -1;                          ///< become the child's 0, 1 and 2; none of them may be below 3
     int out = -1;
     int err = -1;
-    int inherit = -1; ///< stays open in the child under its number; -1: none
-    int cgroup = -1;  ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    std::vector<int> inherit{}; ///< stay open in the child under their numbers
+    int cgroup = -1;            ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
 };
 
 /// Starts a child that dies with this process, has a session of its own, default signals and no other descriptors.

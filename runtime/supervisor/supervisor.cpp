@@ -1,6 +1,7 @@
 #include "runtime/supervisor/supervisor.h"
 
 #include "runtime/error.h"
+#include "runtime/supervisor/images.h"
 #include "runtime/supervisor/protocol.h"
 #include "runtime/supervisor/sockets.h"
 #include "runtime/supervisor/spawn.h"
@@ -72,6 +73,9 @@ void Supervisor::connect_parts() {
 }
 
 void Supervisor::start() {
+    try {
+        images_ = lock_images(launch_.images);
+    } catch (const Error& error) { return fail_start(error.what()); }
     start_children();
 }
 
@@ -113,7 +117,9 @@ void Supervisor::start_child(const Child& child) {
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
-    running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    std::vector<int> inherit{lock_};
+    for (const Fd& image : images_) { inherit.push_back(image.get()); }
+    running.pid = spawn({child.argv, in, out, err_end.get(), std::move(inherit), cgroup_->fd()});
     running.err = err;
     running_.push_back(std::move(running));
     watch_words(running_.size() - 1);

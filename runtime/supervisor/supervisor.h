@@ -132,6 +132,7 @@ private:
     /// The identity of the program that runs; of the file as it was when it was executed.
     std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;
+    std::vector<Fd> images_; ///< locked, also while the guest reboots
     LogFile log_;
     Fd null_;
     Console console_;

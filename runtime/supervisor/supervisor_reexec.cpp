@@ -36,6 +36,7 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
     Handover handover;
     handover.launch = launch_;
     handover.lock = lock_;
+    for (const Fd& image : images_) { handover.images.push_back(image.get()); }
     handover.control = control_.descriptor();
     handover.client = client->descriptor();
     handover.cgroup = cgroup_->path();
@@ -63,6 +64,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
       signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), phase_(Phase::up), started_(handover.started),
       reboots_(handover.reboots), boot_id_(handover.boot_id), told_(true), vmm_up_(true), agent_up_(handover.agent_up),
       agent_version_(handover.agent_version), ready_(handover.ready), upgrader_(control_.adopt(handover.client)) {
+    for (const int image : handover.images) { images_.emplace_back(image); }
     execs_.set_next_id(handover.next_exec);
     connect_parts();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements

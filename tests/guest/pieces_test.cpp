@@ -4,6 +4,7 @@
 #include "runtime/guest/mount_options.h"
 #include "runtime/guest/mount_table.h"
 #include "runtime/guest/probe.h"
+#include "runtime/guest/resized_disks.h"
 #include "runtime/guest/superblock.h"
 #include "runtime/guest/system.h"
 
@@ -85,6 +86,33 @@ TEST(Superblock, OtherFileSystems) {
     head.replace(32, 16, "0123456789abcdef");
     EXPECT_EQ(superblock_uuid(head), "30313233-3435-3637-3839-616263646566");
     EXPECT_EQ(superblock_uuid(""), std::nullopt);
+}
+
+TEST(Superblock, FatVolumeIds) {
+    for (const char* bits : {"12", "16", "32"}) {
+        const std::string image = "/tmp/microvmc-fat-" + std::to_string(getpid());
+        const std::string command =
+            "mkfs.vfat -C -i 54b3b3b2 -F " + std::string(bits) + " " + image + " 40000 >/dev/null 2>&1";
+        const int status = std::system(command.c_str());
+        if (status >> 8 == 127) { GTEST_SKIP() << "mkfs.vfat is not installed"; }
+        const std::string head = read_file(image, superblock_bytes).value_or("");
+        unlink(image.c_str());
+        EXPECT_EQ(superblock_uuid(head), "54B3-B3B2") << bits;
+        EXPECT_EQ(superblock_uuid(head.substr(0, 511)), std::nullopt);
+    }
+}
+
+TEST(ResizedDisks, OnlyWhatTheKernelSaysOfABlockDevice) {
+    const auto message = [](const std::string& lines) {
+        std::string text = "change@/devices/x/block/vda";
+        for (const auto line : split(lines, ' ')) { text.append(1, '\0').append(line); }
+        return text.append(1, '\0');
+    };
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=block RESIZE=1 DEVNAME=vda SEQNUM=4")), "vda");
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=block DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=net RESIZE=1 DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(message("SUBSYSTEM=block RESIZE=10 DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(""), "");
 }
 
 TEST(Superblock, SizesBeyond32Bits) {
