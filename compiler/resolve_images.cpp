@@ -40,8 +40,7 @@ void clash(const Inputs& in, const Use& use, const Use& other) {
         const bool lies_over = use.as_backing || other.as_backing;
         auto& diagnostic = in.diagnostics.error(
             codes::duplicate_image, use.span(),
-            fmt::format(lies_over ? "{} is written, and another image lies over it" : "{} is used twice, and written",
-                        path));
+            path + (lies_over ? " is written, and another image lies over it" : " is used twice, and written"));
         diagnostic.notes.push_back({other.span(), "the other is here"});
         diagnostic.help = lies_over ? "what an image lies over must stay as it is: set read-only = true, or start from "
                                       "a copy of it"

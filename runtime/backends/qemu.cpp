@@ -549,12 +549,12 @@ const Backend qemu{
                     native("shutdown"),
                 },
             .accels = {"kvm", "tcg"},
-            .cache_modes = {"writeback", "none", "writethrough", "directsync", "unsafe"},
-            .discard_formats = {"raw", "qcow2"}, // qemu: block/vpc.c and block/vhdx.c have no bdrv_co_pdiscard
             .max_vcpu =
                 255, // the least that both machines have (qemu: hw/i386: microvm.c 288, pc_q35.c 288; x2APIC apart)
             .user_network = user_network,
             .choose_machine = choose_machine,
+            .cache_modes = {"writeback", "none", "writethrough", "directsync", "unsafe"},
+            .discard_formats = {"raw", "qcow2"}, // qemu: block/vpc.c and block/vhdx.c have no bdrv_co_pdiscard
         },
     .lower = lower,
     .attach = attach,
