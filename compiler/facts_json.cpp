@@ -47,6 +47,10 @@ const auto image_fields =
 const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
                                     field("writable", &PathFacts::writable), field("size", &PathFacts::size),
                                     sparse("image", &PathFacts::image)};
+const auto host_device_fields =
+    std::tuple{field("present", &HostDeviceFacts::present), field("driver", &HostDeviceFacts::driver),
+               field("iommu-group", &HostDeviceFacts::iommu_group), field("accessible", &HostDeviceFacts::accessible)};
+const auto huge_page_fields = std::tuple{field("total", &HugePageFacts::total), field("free", &HugePageFacts::free)};
 const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("hostname", &HostFacts::hostname),
                                     field("arch", &HostFacts::arch),
@@ -64,7 +68,10 @@ const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("pinned", &HostFacts::pinned),
                                     field("guest-init", &HostFacts::guest_init),
                                     field("paths", &HostFacts::paths),
-                                    field("named-kernels", &HostFacts::named_kernels)};
+                                    field("named-kernels", &HostFacts::named_kernels),
+                                    sparse("huge-pages", &HostFacts::huge_pages),
+                                    sparse("default-huge-page", &HostFacts::default_huge_page),
+                                    sparse("host-devices", &HostFacts::host_devices)};
 
 } // namespace
 
@@ -128,6 +135,18 @@ void to_json(nlohmann::json& json, const PathFacts& path) {
 }
 void from_json(const nlohmann::json& json, PathFacts& path) {
     read_fields(json, path, path_fields);
+}
+void to_json(nlohmann::json& json, const HostDeviceFacts& device) {
+    write_fields(json, device, host_device_fields);
+}
+void from_json(const nlohmann::json& json, HostDeviceFacts& device) {
+    read_fields(json, device, host_device_fields);
+}
+void to_json(nlohmann::json& json, const HugePageFacts& pages) {
+    write_fields(json, pages, huge_page_fields);
+}
+void from_json(const nlohmann::json& json, HugePageFacts& pages) {
+    read_fields(json, pages, huge_page_fields);
 }
 void to_json(nlohmann::json& json, const HostFacts& facts) {
     write_fields(json, facts, host_fields);

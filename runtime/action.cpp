@@ -66,6 +66,9 @@ struct Line {
     std::string operator()(const SwapFiles& action) const {
         return fmt::format("put {} in place of {}", action.other, action.path);
     }
+    std::string operator()(const ResizeMemory& action) const {
+        return fmt::format("change the memory of {} from {}MiB to {}MiB", action.vm, action.before_mib, action.mib);
+    }
     std::string operator()(const StartMachine& action) const {
         return action.load.empty() ? fmt::format("start {}", action.launch.vm)
                                    : fmt::format("start {} from {}", action.launch.vm, action.load);
@@ -153,6 +156,13 @@ struct Value {
     }
     json operator()(const SwapFiles& action) const {
         return {{"action", "swap-files"}, {"path", action.path}, {"other", action.other}};
+    }
+    json operator()(const ResizeMemory& action) const {
+        return {{"action", "resize-memory"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"before-mib", action.before_mib},
+                {"mib", action.mib}};
     }
     json operator()(const StartMachine& action) const {
         json value{{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};

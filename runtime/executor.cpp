@@ -137,6 +137,15 @@ struct Performer {
                                 }}};
     }
 
+    Done operator()(const ResizeMemory& action) const {
+        const auto resize = [&host = run.host, action](std::uint64_t mib, const std::vector<Child>& children) {
+            host.resize_memory(action.runtime_dir, mib, children);
+        };
+        resize(action.mib, action.children);
+        return {"changed", Undo{fmt::format("the memory of {} stays changed", action.vm),
+                                [resize, action] { resize(action.before_mib, action.children_before); }}};
+    }
+
     Done operator()(const StartMachine& action) const {
         const Launch& launch = action.launch;
         run.host.start_machine(action);

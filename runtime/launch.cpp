@@ -58,6 +58,7 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("vmm_log", launch.vmm_log);
     visit("event_log", launch.event_log);
     visit("end_file", launch.end_file);
+    visit("next_children", launch.next_children);
     visit("plan", launch.plan);
     visit("restored", launch.restored);
     visit("was_ready", launch.was_ready);

@@ -86,6 +86,7 @@ struct Launch {
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
     std::string event_log;   ///< <state>/events.log: what happened when (supervisor/events.h); empty: none
     std::string end_file;    ///< <state>/end.json: how it ended, written whole
+    std::vector<Child> next_children{}; ///< from the next boot on; none: the same
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
     /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
     /// the machine counts as up.
@@ -95,6 +96,8 @@ struct Launch {
     friend bool operator==(const Launch&, const Launch&) = default;
 };
 
+void to_json(nlohmann::json& json, const Child& child);
+void from_json(const nlohmann::json& json, Child& child);
 void to_json(nlohmann::json& json, const Launch& launch);
 /// Throws nlohmann::json::exception that names what is missing or of the wrong type. Unknown keys are ignored.
 void from_json(const nlohmann::json& json, Launch& launch);

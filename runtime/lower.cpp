@@ -246,6 +246,20 @@ std::vector<Action> freeing(const VmChange& change, const Plan& plan, const Obse
     return {};
 }
 
+// What a running machine is told of its changes; all else is the record's.
+void append_in_place(std::vector<Action>& actions, const VmPlan& vm, const ObservedVm* observed,
+                     const HostFacts& facts) {
+    if (observed == nullptr || !observed->plan || observed->plan->mem_mib == vm.mem_mib) { return; }
+    VmPlan next = *observed->plan;
+    next.mem_mib = vm.mem_mib;
+    actions.emplace_back(ResizeMemory{.vm = vm.name,
+                                      .runtime_dir = vm.runtime_dir,
+                                      .before_mib = observed->plan->mem_mib,
+                                      .mib = vm.mem_mib,
+                                      .children_before = commands(*observed->plan, facts),
+                                      .children = commands(next, facts)});
+}
+
 // Of one machine, the rest.
 std::vector<Action> taking(const VmChange& change, const Plan& plan, const ObservedVm* observed,
                            const Neighbours& neighbours, const HostFacts& facts) {
@@ -266,6 +280,7 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     case ChangeKind::update: {
         const VmPlan& vm = planned(plan, change.vm);
         make_directories(actions, facts.state_dir, vm.state_dir);
+        if (change.kind == ChangeKind::in_place) { append_in_place(actions, vm, observed, facts); }
         actions.emplace_back(write_record(vm));
         break;
     }

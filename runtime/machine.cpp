@@ -107,6 +107,12 @@ std::optional<MachineStatus> machine_status(const std::string& runtime_dir) {
     return status;
 }
 
+void set_next_boot(const std::string& runtime_dir, const std::vector<Child>& children) {
+    const Fd connection = machine::find_supervisor(runtime_dir);
+    if (!connection) { throw Error("the machine has ended meanwhile"); }
+    machine::request_now(connection, {{"op", "next-boot"}, {"children", children}});
+}
+
 AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout) {
     const Fd connection = machine::find_supervisor(runtime_dir);
     if (!connection) { return ended_earlier(runtime_dir, goal); }

@@ -68,6 +68,10 @@ struct AwaitOutcome {
     std::string waiting_for; ///< timed_out: in words
 };
 
+/// Has a machine that runs started with other children from its next boot on (a guest's reboot). Throws Error when it
+/// doesn't run, or these are not of the same roles.
+void set_next_boot(const std::string& runtime_dir, const std::vector<Child>& children);
+
 /// Waits until the goal is reached or the machine ended.
 AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout);
 

@@ -31,7 +31,8 @@ HostFacts facts_from_file(const std::string& path) {
 HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
     if (!session.facts_file.empty()) { return facts_from_file(session.facts_file); }
     const std::string state = directories().state;
-    return host_facts(paths_to_probe(*pipeline.config, state, pipeline.project), kernels_to_probe(*pipeline.config));
+    return host_facts(paths_to_probe(*pipeline.config, state, pipeline.project), kernels_to_probe(*pipeline.config),
+                      devices_to_probe(*pipeline.config));
 }
 
 bool is_in(const std::vector<std::string>& names, const std::string& name) {
@@ -72,7 +73,8 @@ void keep_only(Changes& changes, const Plan& plan, const std::vector<std::string
 
 } // namespace
 
-HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels) {
+HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels,
+                     const std::vector<std::pair<std::string, std::string>>& devices) {
     const Directories where = directories();
     prepare_directories(where);
     FactsRequest request;
@@ -80,6 +82,7 @@ HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<st
     request.runtime_dir = where.runtime;
     request.paths = paths;
     request.kernels = kernels;
+    request.devices = devices;
     request.programs = {"mke2fs",
                         "mkfs.xfs",
                         "mkfs.btrfs",

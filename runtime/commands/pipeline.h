@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace microvmc {
@@ -55,8 +56,9 @@ Pipeline compile(const Session& session, const PipelineOptions& options);
 /// The rest of them, for what load_sources gave.
 void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
 
-/// Gathers the host's facts, with what these sources ask about; both may be empty.
-HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels);
+/// Gathers the host's facts, with what these sources ask about; all may be empty. `devices`: bus and path.
+HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels,
+                     const std::vector<std::pair<std::string, std::string>>& devices = {});
 
 /// Shows the diagnostics, as text on standard error or as JSON on standard output; false when there are errors.
 bool report(const Pipeline& pipeline, const Session& session);

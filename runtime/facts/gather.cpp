@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/facts/cache.h"
+#include "runtime/facts/host_devices.h"
 #include "runtime/facts/kernels.h"
 #include "runtime/facts/kvm_probe.h"
 #include "runtime/facts/namespaces.h"
@@ -24,6 +25,9 @@
 namespace microvmc {
 
 namespace {
+
+// Device nodes that hypervisors use for some of what a machine may ask.
+constexpr const char* nodes[] = {"/dev/vhost-vsock"};
 
 /// The cache, and whether it learned anything.
 struct Memory {
@@ -135,6 +139,12 @@ HostFacts gather_facts(const FactsRequest& request) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
     for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
+    for (const char* node : nodes) { facts.paths[node] = path_facts(node); }
+    facts.huge_pages = huge_page_facts();
+    facts.default_huge_page = default_huge_page(read_file("/proc/meminfo").value_or(""));
+    for (const auto& [bus, path] : request.devices) {
+        facts.host_devices[bus + ' ' + path] = host_device_facts(bus, path);
+    }
     for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
 
     if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }

@@ -29,6 +29,8 @@
 //   {"op":"renew"}               -> {"ok":true} when the guest, which stood still, has set its clock and reseeded its
 //   random
 //                                   numbers (wire.h); an error when it can't
+//   {"op":"next-boot","children":[..]}
+//                                -> {"ok":true}: from the guest's next reboot on, these are started (Launch::children)
 //   {"op":"reexec","program":<absolute path>}
 //                                -> {"supervisor":<the same pid>,"program":<program_identity>} from that program, which
 //                                   has taken over the machine; {"later":"why"} while the machine starts or ends or any

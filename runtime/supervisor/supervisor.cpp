@@ -424,6 +424,8 @@ void Supervisor::start_again() {
     evidence_.has_agent = has_agent;
     console_.reset();
     launch_.restored = false;
+    running_.clear(); // they point to their children
+    if (!launch_.next_children.empty()) { launch_.children = std::exchange(launch_.next_children, {}); }
     for (Child& child : launch_.children) { child.first_args.clear(); }
     vmm_up_ = false;
     agent_up_ = false;

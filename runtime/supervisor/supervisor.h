@@ -123,6 +123,7 @@ private:
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_next_boot(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_renew(const std::shared_ptr<Stream>& client);
     void handle_reexec(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     /// Why the program can't be replaced now; empty: it can.

@@ -199,6 +199,22 @@ TEST(Executor, AFailedRestartPutsTheOldRecordBackAndSaysThatTheMachineIsStopped)
     EXPECT_TRUE(host.model.files.contains(old.volumes.front().image)) << "a volume with data was deleted";
 }
 
+TEST(Executor, MemoryIsPutBackWhenWhatFollowsFails) {
+    RecordingHost host = fresh_host();
+    perform(hello_apply(), host, {});
+    const VmPlan old = hello_vm();
+    const std::vector<Child> children{{.role = "vmm", .argv = {"/vmm"}, .await_socket = {}}};
+    const std::vector<Action> actions{
+        ResizeMemory{old.name, old.runtime_dir, old.mem_mib, 2 * old.mem_mib, children, children},
+        WriteFile{.path = old.state_dir + "/plan.json", .content = "new"}};
+    host.fail_at = {host.calls.size() + 1};
+    EXPECT_NE(failure_of(host, actions), "");
+    EXPECT_EQ(host.model.memory.at(old.runtime_dir), old.mem_mib);
+    host.fail_at.clear();
+    perform(actions, host, {});
+    EXPECT_EQ(host.model.memory.at(old.runtime_dir), 2 * old.mem_mib);
+}
+
 TEST(Executor, DestroyRemovesAllButVolumes) {
     RecordingHost host = fresh_host();
     perform(hello_apply(), host, {});

@@ -154,6 +154,13 @@ void RecordingHost::start_machine(const StartMachine& request) {
     }
 }
 
+void RecordingHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib,
+                                  const std::vector<Child>& next_boot) {
+    record("resize_memory " + runtime_dir);
+    if (!model.machines.contains(runtime_dir) || next_boot.empty()) { throw Error("no machine"); }
+    model.memory[runtime_dir] = mib;
+}
+
 void RecordingHost::await_ready(const AwaitReady& request) {
     record("await_ready " + request.runtime_dir);
     if (never_ready) { throw TimeoutError("not ready", "look at its console"); }
