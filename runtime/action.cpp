@@ -69,6 +69,9 @@ struct Line {
     std::string operator()(const ResizeMemory& action) const {
         return fmt::format("change the memory of {} from {}MiB to {}MiB", action.vm, action.before_mib, action.mib);
     }
+    std::string operator()(const AmendMachine& action) const {
+        return fmt::format("tell the supervisor of {} what it does at a reboot and at the end", action.vm);
+    }
     std::string operator()(const StartMachine& action) const {
         return action.load.empty() ? fmt::format("start {}", action.launch.vm)
                                    : fmt::format("start {} from {}", action.launch.vm, action.load);
@@ -163,6 +166,13 @@ struct Value {
                 {"runtime-dir", action.runtime_dir},
                 {"before-mib", action.before_mib},
                 {"mib", action.mib}};
+    }
+    json operator()(const AmendMachine& action) const {
+        return {{"action", "amend-machine"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"before", action.before},
+                {"after", action.after}};
     }
     json operator()(const StartMachine& action) const {
         json value{{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};

@@ -138,12 +138,16 @@ struct Performer {
     }
 
     Done operator()(const ResizeMemory& action) const {
-        const auto resize = [&host = run.host, action](std::uint64_t mib, const std::vector<Child>& children) {
-            host.resize_memory(action.runtime_dir, mib, children);
-        };
-        resize(action.mib, action.children);
-        return {"changed", Undo{fmt::format("the memory of {} stays changed", action.vm),
-                                [resize, action] { resize(action.before_mib, action.children_before); }}};
+        run.host.resize_memory(action.runtime_dir, action.mib);
+        return {"changed", Undo{fmt::format("the memory of {} stays changed", action.vm), [&host = run.host, action] {
+                                    host.resize_memory(action.runtime_dir, action.before_mib);
+                                }}};
+    }
+
+    Done operator()(const AmendMachine& action) const {
+        run.host.amend_machine(action.runtime_dir, action.after);
+        return {"told", Undo{fmt::format("the supervisor of {} could not be told otherwise", action.vm),
+                             [&host = run.host, action] { host.amend_machine(action.runtime_dir, action.before); }}};
     }
 
     Done operator()(const StartMachine& action) const {

@@ -57,7 +57,8 @@ public:
     /// VMM's last words when it ended instead.
     virtual void start_machine(const StartMachine& request) = 0;
     /// Throws TimeoutError when the guest doesn't get there.
-    virtual void resize_memory(const std::string& runtime_dir, std::uint64_t mib, const std::vector<Child>& next_boot) = 0;
+    virtual void resize_memory(const std::string& runtime_dir, std::uint64_t mib) = 0;
+    virtual void amend_machine(const std::string& runtime_dir, const Amendment& amendment) = 0;
     virtual void await_ready(const AwaitReady& request) = 0;
     virtual StopOutcome stop_machine(const StopMachine& request) = 0;
 };

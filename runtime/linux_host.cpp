@@ -174,7 +174,7 @@ void LinuxHost::start_machine(const StartMachine& request) {
     }
 }
 
-void LinuxHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib, const std::vector<Child>& next_boot) {
+void LinuxHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib) {
     const auto status = machine_status(runtime_dir);
     if (!status) { throw Error("the machine has ended meanwhile", "apply again"); }
     const auto control = attach_control(*status);
@@ -190,7 +190,10 @@ void LinuxHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib,
         }
         std::this_thread::sleep_for(milliseconds(20));
     }
-    set_next_boot(runtime_dir, next_boot);
+}
+
+void LinuxHost::amend_machine(const std::string& runtime_dir, const Amendment& amendment) {
+    microvmc::amend_machine(runtime_dir, amendment);
 }
 
 void LinuxHost::await_ready(const AwaitReady& request) {

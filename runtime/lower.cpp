@@ -112,6 +112,8 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.vmm_log = vm.state_dir + "/vmm.log";
     launch.event_log = vm.state_dir + "/events.log";
     launch.end_file = vm.state_dir + "/end.json";
+    launch.pre_start = vm.pre_start;
+    launch.post_stop = vm.post_stop;
     launch.plan = vm;
     return launch;
 }
@@ -249,15 +251,21 @@ std::vector<Action> freeing(const VmChange& change, const Plan& plan, const Obse
 // What a running machine is told of its changes; all else is the record's.
 void append_in_place(std::vector<Action>& actions, const VmPlan& vm, const ObservedVm* observed,
                      const HostFacts& facts) {
-    if (observed == nullptr || !observed->plan || observed->plan->mem_mib == vm.mem_mib) { return; }
-    VmPlan next = *observed->plan;
+    if (observed == nullptr || !observed->plan) { return; }
+    const VmPlan& before = *observed->plan;
+    if (before.mem_mib != vm.mem_mib) {
+        actions.emplace_back(ResizeMemory{
+            .vm = vm.name, .runtime_dir = vm.runtime_dir, .before_mib = before.mem_mib, .mib = vm.mem_mib});
+    }
+    if (before.mem_mib == vm.mem_mib && before.post_stop == vm.post_stop) { return; }
+    VmPlan next = before;
     next.mem_mib = vm.mem_mib;
-    actions.emplace_back(ResizeMemory{.vm = vm.name,
-                                      .runtime_dir = vm.runtime_dir,
-                                      .before_mib = observed->plan->mem_mib,
-                                      .mib = vm.mem_mib,
-                                      .children_before = commands(*observed->plan, facts),
-                                      .children = commands(next, facts)});
+    actions.emplace_back(AmendMachine{
+        .vm = vm.name,
+        .runtime_dir = vm.runtime_dir,
+        .before = {.children = commands(before, facts), .post_stop = before.post_stop},
+        .after = {.children = commands(next, facts), .post_stop = vm.post_stop},
+    });
 }
 
 // Of one machine, the rest.

@@ -68,9 +68,9 @@ struct AwaitOutcome {
     std::string waiting_for; ///< timed_out: in words
 };
 
-/// Has a machine that runs started with other children from its next boot on (a guest's reboot). Throws Error when it
-/// doesn't run, or these are not of the same roles.
-void set_next_boot(const std::string& runtime_dir, const std::vector<Child>& children);
+/// Tells the supervisor of a machine that runs what to do later on. Throws Error when it doesn't run, or the children are
+/// not of the same roles.
+void amend_machine(const std::string& runtime_dir, const Amendment& amendment);
 
 /// Waits until the goal is reached or the machine ended.
 AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout);

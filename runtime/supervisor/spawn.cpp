@@ -82,7 +82,7 @@ bool make_read_only(const char* directory) {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(argv[0], argv);
+    ::execvp(argv[0], argv);
     fail();
     ::_exit(127);
 }

@@ -8,7 +8,7 @@
 namespace microvmc::supervisor {
 
 struct SpawnRequest {
-    const std::vector<std::string>& argv; ///< argv[0] absolute
+    const std::vector<std::string>& argv; ///< argv[0] without a slash is looked up on PATH
     int in = -1;                          ///< become the child's 0, 1 and 2; none of them may be below 3
     int out = -1;
     int err = -1;

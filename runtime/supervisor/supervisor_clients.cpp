@@ -28,8 +28,8 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_await(request, client);
     } else if (op == "stop") {
         handle_stop(request, client);
-    } else if (op == "next-boot") {
-        handle_next_boot(request, client);
+    } else if (op == "amend") {
+        handle_amend(request, client);
     } else if (op == "renew") {
         handle_renew(client);
     } else if (op == "reexec") {
@@ -76,13 +76,15 @@ void Supervisor::handle_stop(const nlohmann::json& request, const std::shared_pt
     stop(timeout, kind == "kill", request.value("asked", false));
 }
 
-void Supervisor::handle_next_boot(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
-    auto children = request.at("children").get<std::vector<Child>>();
+void Supervisor::handle_amend(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
+    auto amendment = request.at("amendment").get<Amendment>();
+    const std::vector<Child>& children = amendment.children;
     const bool same = std::ranges::equal(children, launch_.children, {}, &Child::role, &Child::role);
     const bool executable = std::ranges::all_of(
         children, [](const Child& child) { return !child.argv.empty() && child.argv[0].starts_with('/'); });
     if (!same || !executable) { throw Error("these are not the machine's children"); }
-    launch_.next_children = std::move(children);
+    launch_.next_children = std::move(amendment.children);
+    launch_.post_stop = std::move(amendment.post_stop);
     answer(client, {{"ok", true}});
 }
 

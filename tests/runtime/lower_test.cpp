@@ -107,8 +107,10 @@ TEST(Lower, MemoryChangesInPlaceAndAtTheNextBoot) {
         const auto found = std::ranges::find_if(argv, [](const auto& word) { return word.starts_with("virtio-mem"); });
         return found == argv.end() ? std::string() : found->substr(found->rfind("requested-size="));
     };
-    EXPECT_EQ(requested(resized.front().children_before), "requested-size=0M");
-    EXPECT_EQ(requested(resized.front().children), fmt::format("requested-size={}M", before.mem_mib));
+    const auto amended = of_kind<AmendMachine>(actions);
+    ASSERT_EQ(amended.size(), 1U);
+    EXPECT_EQ(requested(amended.front().before.children), "requested-size=0M");
+    EXPECT_EQ(requested(amended.front().after.children), fmt::format("requested-size={}M", before.mem_mib));
     EXPECT_TRUE(std::holds_alternative<WriteFile>(actions.back())) << "recorded once it is so";
     EXPECT_TRUE(of_kind<ResizeMemory>(lowered(ChangeKind::in_place, plan, running(vm))).empty());
 }
