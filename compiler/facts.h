@@ -138,6 +138,7 @@ struct HostFacts {
     /// By size in the language's words: "2MiB", "1GiB".
     std::map<std::string, HugePageFacts> huge_pages;
     std::string default_huge_page; ///< one of them
+    std::vector<std::string> cgroup_controllers; ///< of cgroup v2, that limits can be set by: "cpu", "memory"
     /// That the sources name, by bus and path: "pci 0000:03:00.0".
     std::map<std::string, HostDeviceFacts> host_devices;
 

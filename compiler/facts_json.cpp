@@ -71,6 +71,7 @@ const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("named-kernels", &HostFacts::named_kernels),
                                     sparse("huge-pages", &HostFacts::huge_pages),
                                     sparse("default-huge-page", &HostFacts::default_huge_page),
+                                    sparse("cgroup-controllers", &HostFacts::cgroup_controllers),
                                     sparse("host-devices", &HostFacts::host_devices)};
 
 } // namespace

@@ -135,11 +135,40 @@ void host_device(const Inputs& in, const DeviceConfig& said, const HostDevicePla
     }
 }
 
+/// What of the host's cgroup v2 a limit needs; linux: Documentation/admin-guide/cgroup-v2.rst.
+void limits(const Inputs& in, const Draft& draft) {
+    if (!draft.config->limits) { return; }
+    const LimitsConfig& said = *draft.config->limits;
+    const auto needs = [&in](std::string_view controller, const Span& span) {
+        const auto& has = in.facts.cgroup_controllers;
+        if (std::ranges::find(has, controller) != has.end()) { return; }
+        in.diagnostics
+            .error(codes::host_lacks, span,
+                   fmt::format("cgroup v2 has no `{}` controller here that you could set limits by", controller))
+            .help = "boot the host with systemd.unified_cgroup_hierarchy=1 when it has cgroup v1; an ordinary user needs "
+                    "a cgroup of its own (systemd-run --user --scope -p Delegate=yes)";
+    };
+    if (said.cpu) { needs("cpu", said.cpu->span); }
+    if (said.mem) { needs("memory", said.mem->span); }
+    if (said.pids) { needs("pids", said.pids->span); }
+    if (said.io_read) { needs("io", said.io_read->span); }
+    if (said.io_write) { needs("io", said.io_write->span); }
+    const std::uint64_t most = most_memory(draft.plan);
+    if (said.mem && draft.plan.limits.mem_mib <= most) {
+        in.diagnostics
+            .error(codes::memory_order, said.mem->span,
+                   fmt::format("`limits.mem` leaves the hypervisor nothing: {}, and the guest has {}",
+                               format_size(draft.plan.limits.mem_mib), format_size(most)))
+            .help = "give it some 100 MiB more than the guest";
+    }
+}
+
 } // namespace
 
 void check_host(const Inputs& in, const std::vector<Draft>& drafts) {
     huge_pages(in, drafts);
     for (const Draft& draft : drafts) {
+        if (draft.traits != nullptr) { limits(in, draft); }
         // Devices of the plan are those of the text, one by one.
         for (std::size_t i = 0; draft.traits != nullptr && i < draft.plan.host_devices.size(); ++i) {
             host_device(in, draft.config->devices[i], draft.plan.host_devices[i]);

@@ -68,6 +68,18 @@ struct Restart {
     friend bool operator==(const Restart&, const Restart&) = default;
 };
 
+/// What the children may use of the host, all together; 0: no limit.
+struct Limits {
+    double cpu = 0; ///< processors
+    std::uint64_t mem_mib = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t io_read_mib = 0; ///< a second, of each disk that has one of `io_paths`
+    std::uint64_t io_write_mib = 0;
+    std::vector<std::string> io_paths{};
+
+    friend bool operator==(const Limits&, const Limits&) = default;
+};
+
 /// What a supervisor does later than at the start, as an in-place change has it.
 struct Amendment {
     std::vector<Child> children; ///< from the guest's next reboot on; the same in number and role
@@ -98,6 +110,7 @@ struct Launch {
     /// and when the machine has ended, however it did (also when it could not be started). What they say is in vmm_log.
     std::vector<std::vector<std::string>> pre_start{};
     std::vector<std::vector<std::string>> post_stop{};
+    Limits limits{};
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
     /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
     /// the machine counts as up.

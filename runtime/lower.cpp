@@ -92,6 +92,18 @@ Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     return prepared;
 }
 
+Limits limits_of(const VmPlan& vm) {
+    Limits limits{.cpu = vm.limits.cpu,
+                  .mem_mib = vm.limits.mem_mib,
+                  .pids = vm.limits.pids,
+                  .io_read_mib = vm.limits.io_read_mib,
+                  .io_write_mib = vm.limits.io_write_mib};
+    if (limits.io_read_mib != 0 || limits.io_write_mib != 0) {
+        for (const VolumePlan& volume : vm.volumes) { limits.io_paths.push_back(volume.image); }
+    }
+    return limits;
+}
+
 Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lowered) {
     Launch launch;
     launch.project = project;
@@ -114,6 +126,7 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.end_file = vm.state_dir + "/end.json";
     launch.pre_start = vm.pre_start;
     launch.post_stop = vm.post_stop;
+    launch.limits = limits_of(vm);
     launch.plan = vm;
     return launch;
 }

@@ -679,6 +679,8 @@ const Backend qemu{
                     native("device.pci"),
                     native("device.usb"),
                     native("vsock"),
+                    native("limits"),
+                    native("hooks"),
                     native("console.serial"),
                     native("console.virtio"),
                     native("console.off"),

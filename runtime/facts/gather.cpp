@@ -11,6 +11,7 @@
 #include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/image_header.h"
+#include "runtime/supervisor/cgroup.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -142,6 +143,7 @@ HostFacts gather_facts(const FactsRequest& request) {
     for (const char* node : nodes) { facts.paths[node] = path_facts(node); }
     facts.huge_pages = huge_page_facts();
     facts.default_huge_page = default_huge_page(read_file("/proc/meminfo").value_or(""));
+    facts.cgroup_controllers = supervisor::usable_controllers();
     for (const auto& [bus, path] : request.devices) {
         facts.host_devices[bus + ' ' + path] = host_device_facts(bus, path);
     }

@@ -60,7 +60,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
-    cgroup_ = std::make_unique<Cgroup>(cgroup);
+    cgroup_ = std::make_unique<Cgroup>(cgroup, launch_.limits);
     if (!cgroup_->path().empty()) { write_private_file(path(cgroup_name), cgroup_->path(), false); }
     connect_parts();
 }
@@ -151,6 +151,7 @@ void Supervisor::start_child(const Child& child) {
                          .inherit = lock_,
                          .listen = listener.get(),
                          .cgroup = cgroup_->fd(),
+                         .limited = !controllers_for(launch_.limits).empty(),
                          .read_only = child.read_only});
     running.err = err;
     running_.push_back(std::move(running));
@@ -427,7 +428,6 @@ void Supervisor::all_dead() {
 
 void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
-    cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir));
     remove_sockets(launch_.runtime_dir, control_name);
     const bool has_agent = evidence_.has_agent;
     evidence_ = {};
@@ -440,6 +440,14 @@ void Supervisor::start_again() {
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
+    try {
+        cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir), launch_.limits);
+    } catch (const Error& error) {
+        running_.clear();
+        phase_ = Phase::starting;
+        fail_start(error.what());
+        return;
+    }
     start_children();
 }
 
