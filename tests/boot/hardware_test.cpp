@@ -56,8 +56,7 @@ TEST_F(OneMachine, MemoryGrowsAndShrinksInPlace) {
     EXPECT_EQ(guest("cat /proc/sys/kernel/random/boot_id"), boot);
 
     // A reboot keeps what it has now.
-    guest("reboot");
-    ASSERT_TRUE(await_reboot(machine(), 1));
+    reboot_guest();
     EXPECT_GE(total_mib(machine()), small + 100);
     EXPECT_LE(total_mib(machine()), small + 140);
 
