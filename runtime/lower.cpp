@@ -384,6 +384,8 @@ struct Makes {
     std::string operator()(const DeleteVolume& /*action*/) const { return {}; }
     std::string operator()(const CopyFile& /*action*/) const { return {}; }
     std::string operator()(const SwapFiles& /*action*/) const { return {}; }
+    std::string operator()(const ResizeMemory& /*action*/) const { return {}; }
+    std::string operator()(const AmendMachine& /*action*/) const { return {}; }
     std::string operator()(const StartMachine& /*action*/) const { return {}; }
     std::string operator()(const AwaitReady& /*action*/) const { return {}; }
     std::string operator()(const StopMachine& /*action*/) const { return {}; }
