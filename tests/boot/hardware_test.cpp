@@ -51,6 +51,7 @@ TEST_F(OneMachine, MemoryGrowsAndShrinksInPlace) {
     EXPECT_EQ(guest("mount -o remount,size=90% /run && dd if=/dev/zero of=/run/fill bs=1M count=400 2>/dev/null && "
                     "wc -c < /run/fill; rm /run/fill"),
               fmt::format("{}\n", 400 << 20));
+    done({"snapshot", "a", "-p", "c"});
     in_place("384MiB");
     EXPECT_LE(total_mib(machine()), small + 140);
     EXPECT_EQ(guest("cat /proc/sys/kernel/random/boot_id"), boot);
@@ -58,6 +59,12 @@ TEST_F(OneMachine, MemoryGrowsAndShrinksInPlace) {
     // A reboot keeps what it has now.
     reboot_guest();
     EXPECT_GE(total_mib(machine()), small + 100);
+    EXPECT_LE(total_mib(machine()), small + 140);
+
+    // A snapshot has as much as there was.
+    done({"restore", "a", "--yes", "-p", "c"});
+    EXPECT_GE(total_mib(machine()), small + 480);
+    EXPECT_THAT(done({"apply", "microvm.toml"}), HasSubstr("mem  768MiB -> 384MiB"));
     EXPECT_LE(total_mib(machine()), small + 140);
 
     // Below what it booted with only a restart helps.
