@@ -28,13 +28,12 @@ constexpr Words<ChangeKind, 8> kinds{{{ChangeKind::none, "none"},
                                       {ChangeKind::destroy, "destroy"}}};
 
 // Where a key was written: itself, else the nearest thing above it.
-Origin origin_of(const VmPlan& vm, std::string key) {
+Origin origin_of(const VmPlan& vm, std::string_view key) {
     for (;;) {
-        const auto found = vm.origins.find(key);
-        if (found != vm.origins.end()) { return found->second; }
+        if (vm.origins.contains(key)) { return vm.origins.find(key); }
         const std::size_t dot = key.rfind('.');
-        if (dot == std::string::npos) { return {}; }
-        key.resize(dot);
+        if (dot == std::string_view::npos) { return {}; }
+        key.remove_suffix(key.size() - dot);
     }
 }
 
@@ -336,13 +335,15 @@ void json_text(JsonText& out, const VmChange& change) {
 }
 
 std::string to_json_text(const Changes& changes) {
-    JsonText out;
+    std::string text;
+    JsonText out([&text](std::string_view piece) { text += piece; });
     json_text(out, changes.vms);
-    return out.take() + "\n";
+    out.finish();
+    return text;
 }
 
-std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against) {
-    JsonText out;
+void write_json(const Plan& plan, const Changes& changes, const std::string& against, const TextSink& sink) {
+    JsonText out(sink);
     out.begin('{');
     out.key("version");
     json_text(out, plan_version);
@@ -355,7 +356,7 @@ std::string to_json_text(const Plan& plan, const Changes& changes, const std::st
         out.string(against);
     }
     out.end('}');
-    return out.take() + "\n";
+    out.finish();
 }
 
 } // namespace microvmc

@@ -6,7 +6,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace microvmc {
@@ -62,7 +64,8 @@ void to_json(nlohmann::json& json, const Changes& changes);
 /// The same as text, indented by two, with a newline at its end.
 std::string to_json_text(const Changes& changes);
 /// What `plan --json` prints: {"version", "plan", "changes"} as text, and "against" (what was compared with) when it
-/// isn't empty.
-std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against);
+/// isn't empty. `sink` gets it piece by piece.
+void write_json(const Plan& plan, const Changes& changes, const std::string& against,
+                const std::function<void(std::string_view)>& sink);
 
 } // namespace microvmc

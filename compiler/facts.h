@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -107,7 +108,7 @@ struct HostFacts {
     std::uint64_t tsc_khz = 0;
     KvmFacts kvm;
     /// By the name that was looked for: "qemu-system-x86_64", "mke2fs", "busybox". A tool that is missing has no entry.
-    std::map<std::string, ToolFacts> tools;
+    std::map<std::string, ToolFacts, std::less<>> tools;
     std::vector<KernelFacts> kernels; ///< the host's, newest first
     std::vector<KernelFacts> pinned;  ///< kernels pinned in the state directory
     /// Where the project's own guest init lies (installed beside the program).
