@@ -60,6 +60,8 @@ void restart_anyway(Changes& changes, const Observed& observed, const std::vecto
 /// in place.
 void take_in_place(VmPlan& running, const VmPlan& recorded);
 
+class JsonShapes;
+nlohmann::ordered_json json_shape(JsonShapes& shapes, const VmChange* type);
 void to_json(nlohmann::json& json, const Changes& changes);
 /// The same as text, indented by two, with a newline at its end.
 std::string to_json_text(const Changes& changes);

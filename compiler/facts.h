@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace microvmc {
@@ -114,7 +115,7 @@ struct HostFacts {
     /// Where the project's own guest init lies (installed beside the program).
     ToolFacts guest_init;
     /// Paths that the sources name (kernels, sources of shares, images), looked at before resolving.
-    std::map<std::string, PathFacts> paths;
+    std::unordered_map<std::string, PathFacts> paths;
     /// Kernels that the sources name by path.
     std::map<std::string, KernelFacts> named_kernels;
 

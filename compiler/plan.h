@@ -370,6 +370,8 @@ struct Plan {
     friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+void to_json(nlohmann::json& json, const Origins& origins);
+void from_json(const nlohmann::json& json, Origins& origins);
 void to_json(nlohmann::json& json, const Plan& plan);
 /// Throws nlohmann::json::exception; unknown keys and another version are errors.
 void from_json(const nlohmann::json& json, Plan& plan);

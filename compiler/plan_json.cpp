@@ -1,5 +1,6 @@
 #include "compiler/plan.h"
 
+#include "compiler/diff.h"
 #include "compiler/facts_json.h"
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
@@ -539,22 +540,17 @@ Shape json_shape(JsonShapes& shapes, const VmPlan* /*type*/) {
 std::string plan_json_schema() {
     JsonShapes shapes;
     const Shape reference = shapes.object<Plan>("plan", plan_fields);
+    const Shape changes = json_shape(shapes, static_cast<const std::vector<VmChange>*>(nullptr));
     Shape definitions = shapes.definitions();
     definitions["plan"]["properties"]["version"] = {{"enum", Shape::array({plan_version})}};
-    const Shape changes{{"type", "array"},
-                        {"items",
-                         {{"type", "object"},
-                          {"required", {"vm", "kind", "summary", "keys"}},
-                          {"properties",
-                           {{"vm", {{"type", "string"}}},
-                            {"kind", {{"type", "string"}}},
-                            {"summary", {{"type", "string"}}},
-                            {"keys", {{"type", "array"}, {"items", {{"type", "object"}}}}}}}}}};
     const Shape printed{
         {"type", "object"},
         {"required", {"version", "plan", "changes"}},
         {"properties",
-         {{"version", {{"enum", Shape::array({plan_version})}}}, {"plan", reference}, {"changes", changes}}},
+         {{"version", {{"enum", Shape::array({plan_version})}}},
+          {"plan", reference},
+          {"changes", changes},
+          {"against", {{"type", "string"}, {"description", "What was compared with; absent: what runs"}}}}},
         {"additionalProperties", false}};
     const Shape schema{{"$schema", "http://json-schema.org/draft-07/schema#"},
                        {"title", "microvmc plan"},

@@ -134,7 +134,8 @@ HostFacts gather_facts(const FactsRequest& request) {
     if (const auto identity = file_identity(request.guest_init); identity) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
-    for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
+    facts.paths.reserve(request.paths.size());
+    for (const std::string& path : request.paths) { facts.paths.emplace(path, path_facts(path)); }
     for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
 
     if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }
