@@ -110,12 +110,16 @@ constexpr CodeInfo table[] = {
     {codes::too_many_devices, "The machine has more devices than slots",
      "Each volume, share, interface and device takes a slot of the hypervisor's machine."},
     {codes::no_tool, "A program that this needs is not installed", "The help says which package has it."},
+    {codes::bad_image, "The file is no image of that format",
+     "A format is never guessed, since the guest of a raw image can write what another format begins with. A volume is "
+     "raw unless `format` says otherwise."},
     {codes::needs_root, "This needs root",
      "Only root may make interfaces and firewall rules on the host. Interfaces of type user need no privilege."},
     {codes::volume_shrinks, "A volume would shrink",
      "A file system can't be made smaller while its data is kept safe, so this is refused."},
     {codes::volume_changes, "A volume that exists would become another",
      "Its file system or format is fixed when it is made."},
+    {codes::volume_stays, "A volume that exists can't grow", "The message says what keeps it from growing."},
     {codes::odd_memory, "This amount of memory is risky", "The message says why."},
     {codes::share_holds_image, "A share holds the image of a volume",
      "The guest that has the share can write the image under the other's feet. Move the image, or set read-only = "

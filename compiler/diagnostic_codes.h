@@ -88,11 +88,13 @@ inline constexpr const char* foreign_arch = "E0509";
 inline constexpr const char* no_free_port = "E0510";
 inline constexpr const char* too_many_devices = "E0511";
 inline constexpr const char* no_tool = "E0512";
+inline constexpr const char* bad_image = "E0513";
 inline constexpr const char* needs_root = "E0514";
 
 // What exists already
 inline constexpr const char* volume_shrinks = "E0601";
 inline constexpr const char* volume_changes = "E0602";
+inline constexpr const char* volume_stays = "E0603";
 
 // Warnings
 inline constexpr const char* odd_memory = "W0701";

@@ -203,13 +203,13 @@ VmChange change_of(const VmPlan& vm, const ObservedVm* observed) {
     return change;
 }
 
-VmChange destruction_of(const ObservedVm& observed) {
+VmChange destruction_of(const ObservedVm& observed, std::string_view gone) {
     VmChange change;
     change.vm = observed.name;
     change.kind = ChangeKind::destroy;
     const std::size_t count = observed.volumes.size();
-    change.summary = count == 0 ? "destroy: no longer in the file; has no volumes"
-                                : fmt::format("destroy: no longer in the file; its {} kept",
+    change.summary = count == 0 ? fmt::format("destroy: {}; has no volumes", gone)
+                                : fmt::format("destroy: {}; its {} kept", gone,
                                               count == 1 ? "volume is" : fmt::format("{} volumes are", count));
     if (!observed.plan) { return change; }
     for (const VolumePlan& volume : observed.plan->volumes) {
@@ -236,7 +236,8 @@ bool Changes::empty() const {
     return std::all_of(vms.begin(), vms.end(), [](const VmChange& change) { return change.kind == ChangeKind::none; });
 }
 
-Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics) {
+Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics,
+             std::string_view gone) {
     std::unordered_map<std::string_view, const ObservedVm*> known;
     for (const ObservedVm& vm : observed.vms) { known.emplace(vm.name, &vm); }
     Changes changes;
@@ -249,10 +250,32 @@ Changes diff(const Plan& plan, const Observed& observed, const Sources& sources,
         changes.vms.push_back(change_of(vm, seen));
     }
     for (const ObservedVm& vm : observed.vms) {
-        if (known.contains(vm.name)) { changes.vms.push_back(destruction_of(vm)); }
+        if (known.contains(vm.name)) { changes.vms.push_back(destruction_of(vm, gone)); }
     }
     diagnostics.sort();
     return changes;
+}
+
+void restart_anyway(Changes& changes, const Observed& observed, const std::vector<std::string>& names) {
+    for (VmChange& change : changes.vms) {
+        if (std::ranges::find(names, change.vm) == names.end()) { continue; }
+        switch (change.kind) {
+        case ChangeKind::none:
+        case ChangeKind::in_place:
+        case ChangeKind::update: {
+            const ObservedVm* vm = observed.find(change.vm);
+            if (vm != nullptr && vm->plan && !vm->plan->enabled) { break; }
+            change.kind = vm != nullptr && vm->running ? ChangeKind::restart : ChangeKind::start;
+            change.summary = vm != nullptr && vm->running ? "restart: as asked" : "start: as asked";
+            break;
+        }
+        case ChangeKind::create:
+        case ChangeKind::start:
+        case ChangeKind::restart:
+        case ChangeKind::stop:
+        case ChangeKind::destroy: break;
+        }
+    }
 }
 
 void take_in_place(VmPlan& running, const VmPlan& recorded) {

@@ -47,7 +47,12 @@ struct Changes {
 };
 
 /// Pure. Reports what can't be done to what exists (a volume that would shrink); `sources` are those of the plan.
-Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics);
+/// `gone`: why those that the plan doesn't have are destroyed, for people.
+Changes diff(const Plan& plan, const Observed& observed, const Sources& sources, Diagnostics& diagnostics,
+             std::string_view gone = "no longer in the file");
+
+/// Has these machines restarted, whether or not anything about them has changed; one that doesn't run is started.
+void restart_anyway(Changes& changes, const Observed& observed, const std::vector<std::string>& names);
 
 /// Gives `running`, the plan that a running machine was started by, what `recorded` says of the keys that are changed
 /// in place.

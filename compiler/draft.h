@@ -46,8 +46,26 @@ void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span);
 /// What is known about a path; null: nothing.
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
 
+/// One volume, added to the plan.
+void volume(const Inputs& in, Draft& draft, const VolumeConfig& config);
 /// Volumes, shares, interfaces and forwards; host ports are left open where the text leaves them.
 void devices(const Inputs& in, Draft& draft);
+/// How a share gets to the guest under a hypervisor, or why it can't.
+struct ShareWay {
+    std::string proto;
+    std::string reason; ///< why that protocol, when it was left open
+    std::string server; ///< as SharePlan has them
+    std::string server_kind;
+    std::string sandbox;
+    std::string problem; ///< why it can't be shared; empty: it can
+    std::string help;
+};
+/// `index`: of the share, in the plan and in the text. What the hypervisor itself can't do is looked at only where
+/// there is a choice.
+ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, std::size_t index);
+/// Makes the plan of a share what `share_way` says.
+void finish_share(const Inputs& in, Draft& draft, std::size_t index);
+
 /// What the hypervisor gives to the devices: protocol of shares, the user network's addresses.
 void finish_devices(const Inputs& in, Draft& draft);
 /// The networks of the project; what is left open in them.

@@ -56,6 +56,8 @@ struct KernelFacts {
     std::string modules; ///< directory with modules.dep of this release; empty when there is none
     KernelImage image = KernelImage::unknown;
     Compression compression = Compression::none;
+    /// Which of the file systems that shares go over it has ("9p", "virtiofs"); not known without `modules`.
+    std::vector<std::string> file_systems;
     bool readable = true; ///< by the user who asks (some distributions make /boot/vmlinuz-* root's)
     FileIdentity identity;
     /// Pinned kernels only: the file that was copied, e.g. /boot/vmlinuz-6.1.0-56-amd64.
@@ -64,12 +66,24 @@ struct KernelFacts {
     friend bool operator==(const KernelFacts&, const KernelFacts&) = default;
 };
 
+/// What a disk image that isn't raw says of itself (runtime/image_header.h). A raw one may say so, too: its guest can
+/// write that; so it counts only where the text says that format.
+struct ImageFacts {
+    std::string format;         ///< qcow2, vhd, vhdx; empty: none of them
+    std::uint64_t size = 0;     ///< what a guest sees, in bytes
+    std::string backing;        ///< the image that it lies over, as it is named there; empty: none
+    std::string backing_format; ///< QEMU's word; empty: it doesn't say
+
+    friend bool operator==(const ImageFacts&, const ImageFacts&) = default;
+};
+
 /// What a path named in a microvm.toml is, as far as the checks need it.
 struct PathFacts {
     enum class Kind { missing, file, directory, block_device, other } kind = Kind::missing;
     bool readable = false;
     bool writable = false;
     std::uint64_t size = 0; ///< bytes, files and block devices
+    ImageFacts image;       ///< files
 
     friend bool operator==(const PathFacts&, const PathFacts&) = default;
 };
@@ -81,6 +95,10 @@ struct HostFacts {
     std::string hostname;
     std::string arch; ///< "x86_64"
     std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    /// The user may make namespaces of his own (mounts, processes, network), as servers that confine themselves do.
+    /// Looked at only where there is such a server.
+    bool namespaces = false;
     std::string state_dir;   ///< /var/lib/microvmc or $XDG_STATE_HOME/microvmc
     std::string runtime_dir; ///< /run/microvmc or $XDG_RUNTIME_DIR/microvmc
     std::uint32_t cpus = 1;

@@ -37,20 +37,34 @@ const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),
                                       field("modules", &KernelFacts::modules),
                                       field("image", &KernelFacts::image),
                                       field("compression", &KernelFacts::compression),
+                                      sparse("file-systems", &KernelFacts::file_systems),
                                       field("readable", &KernelFacts::readable),
                                       field("identity", &KernelFacts::identity),
                                       field("pinned-from", &KernelFacts::pinned_from)};
+const auto image_fields =
+    std::tuple{field("format", &ImageFacts::format), field("size", &ImageFacts::size),
+               sparse("backing", &ImageFacts::backing), sparse("backing-format", &ImageFacts::backing_format)};
 const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
-                                    field("writable", &PathFacts::writable), field("size", &PathFacts::size)};
-const auto host_fields =
-    std::tuple{field("version", &HostFacts::version),     field("hostname", &HostFacts::hostname),
-               field("arch", &HostFacts::arch),           field("uid", &HostFacts::uid),
-               field("state-dir", &HostFacts::state_dir), field("runtime-dir", &HostFacts::runtime_dir),
-               field("cpus", &HostFacts::cpus),           field("memory-mib", &HostFacts::memory_mib),
-               field("tsc-khz", &HostFacts::tsc_khz),     field("kvm", &HostFacts::kvm),
-               field("tools", &HostFacts::tools),         field("kernels", &HostFacts::kernels),
-               field("pinned", &HostFacts::pinned),       field("guest-init", &HostFacts::guest_init),
-               field("paths", &HostFacts::paths),         field("named-kernels", &HostFacts::named_kernels)};
+                                    field("writable", &PathFacts::writable), field("size", &PathFacts::size),
+                                    sparse("image", &PathFacts::image)};
+const auto host_fields = std::tuple{field("version", &HostFacts::version),
+                                    field("hostname", &HostFacts::hostname),
+                                    field("arch", &HostFacts::arch),
+                                    field("uid", &HostFacts::uid),
+                                    sparse("gid", &HostFacts::gid),
+                                    sparse("namespaces", &HostFacts::namespaces),
+                                    field("state-dir", &HostFacts::state_dir),
+                                    field("runtime-dir", &HostFacts::runtime_dir),
+                                    field("cpus", &HostFacts::cpus),
+                                    field("memory-mib", &HostFacts::memory_mib),
+                                    field("tsc-khz", &HostFacts::tsc_khz),
+                                    field("kvm", &HostFacts::kvm),
+                                    field("tools", &HostFacts::tools),
+                                    field("kernels", &HostFacts::kernels),
+                                    field("pinned", &HostFacts::pinned),
+                                    field("guest-init", &HostFacts::guest_init),
+                                    field("paths", &HostFacts::paths),
+                                    field("named-kernels", &HostFacts::named_kernels)};
 
 } // namespace
 
@@ -102,6 +116,12 @@ void to_json(nlohmann::json& json, const KernelFacts& kernel) {
 }
 void from_json(const nlohmann::json& json, KernelFacts& kernel) {
     read_fields(json, kernel, kernel_fields);
+}
+void to_json(nlohmann::json& json, const ImageFacts& image) {
+    write_fields(json, image, image_fields);
+}
+void from_json(const nlohmann::json& json, ImageFacts& image) {
+    read_fields(json, image, image_fields);
 }
 void to_json(nlohmann::json& json, const PathFacts& path) {
     write_fields(json, path, path_fields);

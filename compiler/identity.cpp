@@ -36,6 +36,12 @@ std::string derived_uuid(std::string_view project, std::string_view vm, std::str
                        hex.substr(20));
 }
 
+std::string fat_volume_id(std::string_view uuid) {
+    std::string id = fmt::format("{}-{}", uuid.substr(0, 4), uuid.substr(4, 4));
+    std::ranges::transform(id, id.begin(), [](char c) { return c >= 'a' && c <= 'f' ? static_cast<char>(c - 32) : c; });
+    return id;
+}
+
 std::string derived_tag(std::string_view name, std::size_t most) {
     if (name.size() <= most) { return std::string(name); }
     const std::string hash = sha256_hex(name).substr(0, std::min<std::size_t>(8, most));

@@ -14,6 +14,8 @@ namespace microvmc {
 std::string derived_mac(std::string_view project, std::string_view vm, std::string_view interface);
 /// The file system's UUID.
 std::string derived_uuid(std::string_view project, std::string_view vm, std::string_view volume);
+/// What FAT has instead, of a UUID: "54B3-B3B2", its first 32 bits.
+std::string fat_volume_id(std::string_view uuid);
 /// At most `most` bytes: the name itself, or its beginning and 8 hexadecimal digits of its hash.
 std::string derived_tag(std::string_view name, std::size_t most);
 /// The first port to try, 20000 to 29999.

@@ -4,6 +4,16 @@
 
 namespace microvmc {
 
+bool operator==(const SharePlan& a, const SharePlan& b) {
+    const auto all = [](const SharePlan& share) {
+        return std::tie(share.name, share.source, share.mount_point, share.tag, share.proto, share.security_model,
+                        share.server, share.server_kind, share.sandbox, share.read_only, share.cache, share.posix_acl,
+                        share.xattr, share.dax, share.uid_map, share.gid_map, share.on_death, share.socket,
+                        share.extra_args);
+    };
+    return all(a) == all(b);
+}
+
 bool operator==(const VmPlan& a, const VmPlan& b) {
     const auto kernel = [](const VmPlan& vm) {
         const KernelPlan& k = vm.kernel;

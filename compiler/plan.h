@@ -72,20 +72,26 @@ struct SharePlan {
     std::string mount_point;
     std::string tag; ///< at most 31 bytes (9p), 36 (virtiofs)
     std::string proto = "9p";
+    std::string proto_reason;   ///< why that one; empty: it was named
     std::string security_model; ///< 9p: "none", "mapped-xattr", "passthrough"
+    /// virtiofs: absolute path of its server, the kind of that ("rust", "qemu": the one that came with QEMU up to 7.2)
+    /// and how it is confined ("namespace", "chroot", "none"); empty when a server runs already.
+    std::string server;
+    std::string server_kind;
+    std::string sandbox;
     bool read_only = false;
     std::string cache; ///< the server's word; empty: its default
     bool posix_acl = false;
     bool xattr = false;
     bool dax = false;
-    std::string uid_map;
+    std::string uid_map; ///< "GUEST:HOST:COUNT, ..."; "*:HOST": all of the guest's are that one
     std::string gid_map;
     std::string on_death = "restart"; ///< when its server dies: restart, stop
     std::string socket;               ///< of a server that runs already; empty: one is started
     std::vector<std::string> extra_args;
-
-    friend bool operator==(const SharePlan&, const SharePlan&) = default;
 };
+/// Compares all but the reason.
+bool operator==(const SharePlan& a, const SharePlan& b);
 
 struct ForwardPlan {
     std::string name;

@@ -109,6 +109,8 @@ void add_share(Keys& keys, const SharePlan& share) {
     keys.add(at + ".proto", share.proto);
     keys.add(at + ".tag", printable(share.tag));
     keys.add(at + ".security-model", share.security_model);
+    keys.add(at + ".server", printable(share.server));
+    keys.add(at + ".sandbox", share.sandbox);
     keys.add_if(share.read_only, at + ".read-only");
     keys.add(at + ".cache", printable(share.cache));
     keys.add_if(share.posix_acl, at + ".posix-acl");
@@ -152,6 +154,13 @@ void add_limits(Keys& keys, const LimitsPlan& limits) {
     keys.add("limits.pids", limits.pids == 0 ? "" : std::to_string(limits.pids));
     keys.add("limits.io-read", limits.io_read_mib == 0 ? "" : format_size(limits.io_read_mib) + "/s");
     keys.add("limits.io-write", limits.io_write_mib == 0 ? "" : format_size(limits.io_write_mib) + "/s");
+}
+
+/// How it gets to the guest, and why so.
+std::string share_text(const SharePlan& share) {
+    std::string text = share.proto;
+    if (!share.proto_reason.empty()) { text += ", " + printable(share.proto_reason); }
+    return text;
 }
 
 std::string volume_text(const VolumePlan& volume) {
@@ -235,7 +244,7 @@ std::vector<PlanElement> plan_elements(const VmPlan& vm) {
         elements.push_back({"shares." + share.name,
                             fmt::format("{} on {}{}", printable(share.source), printable(share.mount_point),
                                         share.read_only ? ", read-only" : ""),
-                            share.proto});
+                            share_text(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) {
         elements.push_back(

@@ -1,5 +1,6 @@
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/id_map.h"
 #include "compiler/identity.h"
 #include "compiler/text.h"
 
@@ -12,92 +13,15 @@ namespace microvmc::resolving {
 
 namespace {
 
-/// Bytes of a label that the file system can keep: e2fsprogs' s_volume_name, XFS's sb_fname, FAT's volume label.
-std::size_t label_limit(std::string_view fs_type) {
-    if (fs_type.starts_with("ext")) { return 16; }
-    if (fs_type == "xfs") { return 12; }
-    if (fs_type == "vfat") { return 11; }
-    return 255;
-}
-constexpr std::size_t serial_limit = 20; // virtio-blk's VIRTIO_BLK_ID_BYTES
-constexpr std::size_t tag_limit = 31;    // 9p's, the smaller; virtiofs takes 36
-
-void volume(const Inputs& in, Draft& draft, const VolumeConfig& config) {
-    VolumePlan plan;
-    plan.name = config.name.value;
-    plan.image = config.image ? config.image->value : fmt::format("{}/volumes/{}.img", draft.plan.state_dir, plan.name);
-    plan.fs_type = config.fs_type.value;
-    plan.format = config.format.value;
-    plan.read_only = config.read_only.value;
-    plan.auto_create = config.auto_create.value;
-    plan.protect = config.protect.value;
-    plan.direct = config.direct.value;
-    plan.discard = config.discard.value;
-    if (config.cache) { plan.cache = config.cache->value; }
-    for (const auto& argument : config.mkfs_args) { plan.mkfs_args.push_back(argument.value); }
-    if (config.backing) { plan.backing = config.backing->value; }
-    plan.uuid = derived_uuid(in.project, draft.plan.name, plan.name);
-    if (config.mount_point) { plan.mount_point = config.mount_point->value; }
-    for (const auto& option : config.mount_options) { plan.mount_options.push_back(option.value); }
-    plan.label = config.label ? config.label->value : derived_tag(plan.name, label_limit(plan.fs_type));
-    if (plan.label.size() > label_limit(plan.fs_type)) {
-        in.diagnostics.error(codes::out_of_range, config.label->span,
-                             fmt::format("the label has {} bytes, and {} keeps {}", plan.label.size(), plan.fs_type,
-                                         label_limit(plan.fs_type)));
-    }
-    plan.serial = config.serial ? config.serial->value : derived_tag(plan.name, serial_limit);
-    if (plan.serial.empty() || plan.serial.size() > serial_limit) {
-        in.diagnostics.error(codes::out_of_range, config.serial->span,
-                             fmt::format("a serial number has 1 to {} bytes", serial_limit));
-    }
-    if (plan.fs_type == "none" && config.mount_point) {
-        in.diagnostics
-            .error(codes::conflicting_keys, config.mount_point->span, "a volume without a file system can't be mounted")
-            .help = "leave fs-type out for ext4, or leave mount-point out";
-    }
-    const PathFacts* existing = path_facts(in.facts, plan.image);
-    const bool exists = existing != nullptr && existing->kind != PathFacts::Kind::missing;
-    if (existing != nullptr && existing->kind != PathFacts::Kind::missing && existing->kind != PathFacts::Kind::file &&
-        existing->kind != PathFacts::Kind::block_device) {
-        in.diagnostics.error(codes::missing_path, config.image ? config.image->span : config.name.span,
-                             fmt::format("`{}` is no file", plan.image));
-    }
-    if (config.size) {
-        plan.size_mib = static_cast<std::uint64_t>(config.size->value);
-        const std::uint64_t has = exists && plan.format == "raw" ? existing->size >> 20 : 0;
-        if (plan.size_mib < has) {
-            in.diagnostics
-                .error(codes::volume_shrinks, config.size->span,
-                       fmt::format("the image of `{}` has {} and can't shrink to {}", plan.name, format_size(has),
-                                   format_size(plan.size_mib)))
-                .help = fmt::format("give it {} or more, or leave `size` out", format_size(has));
-        }
-    } else if (exists) {
-        plan.size_mib = existing->size >> 20;
-    } else if (draft.observed != nullptr && draft.observed->volumes.contains(plan.name)) {
-        plan.size_mib = draft.observed->volumes.at(plan.name);
-    } else {
-        in.diagnostics.error(codes::missing_size, config.name.span, fmt::format("volume `{}` has no size", plan.name))
-            .help = "say how big it is made: size = \"1GiB\"";
-    }
-    if (!plan.auto_create && existing != nullptr && !exists) {
-        in.diagnostics.error(codes::missing_path, config.image ? config.image->span : config.name.span,
-                             fmt::format("there is no image `{}`, and auto-create is false", plan.image));
-    }
-    const std::string key = "volumes." + plan.name;
-    origin(in, draft.plan, key, config.name.span);
-    if (config.size) { origin(in, draft.plan, key + ".size", config.size->span); }
-    if (config.image) { origin(in, draft.plan, key + ".image", config.image->span); }
-    if (config.mount_point) { origin(in, draft.plan, key + ".mount-point", config.mount_point->span); }
-    draft.plan.volumes.push_back(std::move(plan));
-}
+constexpr std::size_t tag_limit = 36; // virtiofs' (virtio 1.2, 5.11.4); 9p has 31, and derived ones keep to that
+constexpr std::size_t derived_tag_limit = 31;
 
 void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
     SharePlan plan;
     plan.name = config.name.value;
     plan.read_only = config.read_only.value;
     plan.proto = config.proto.value;
-    plan.tag = config.tag ? config.tag->value : derived_tag(plan.name, tag_limit);
+    plan.tag = config.tag ? config.tag->value : derived_tag(plan.name, derived_tag_limit);
     if (plan.tag.empty() || plan.tag.size() > tag_limit) {
         in.diagnostics.error(codes::out_of_range, config.tag->span, fmt::format("a tag has 1 to {} bytes", tag_limit));
     }
@@ -106,8 +30,14 @@ void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
     plan.posix_acl = config.posix_acl.value;
     plan.xattr = config.xattr.value;
     plan.dax = config.dax.value;
-    if (config.uid_map) { plan.uid_map = config.uid_map->value; }
-    if (config.gid_map) { plan.gid_map = config.gid_map->value; }
+    for (const auto& [said, map] :
+         {std::pair{&config.uid_map, &plan.uid_map}, std::pair{&config.gid_map, &plan.gid_map}}) {
+        if (!*said) { continue; }
+        *map = (*said)->value;
+        if (parse_id_map(*map)) { continue; }
+        in.diagnostics.error(codes::bad_text, (*said)->span, fmt::format("`{}` maps no ids", printable(*map))).help =
+            "write GUEST:HOST:COUNT, several with commas, or *:HOST for all";
+    }
     plan.on_death = config.on_death.value;
     if (config.socket) { plan.socket = config.socket->value; }
     for (const auto& argument : config.extra_args) { plan.extra_args.push_back(argument.value); }
@@ -135,6 +65,22 @@ void share(const Inputs& in, Draft& draft, const ShareConfig& config) {
         in.diagnostics
             .error(codes::missing_key, config.name.span, fmt::format("share `{}` has no mount-point", plan.name))
             .help = "say where the guest mounts it: mount-point = \"/srv\"";
+    }
+    if (config.socket) {
+        const auto decided_by_it = [&](bool given, const Span& span, std::string_view name) {
+            if (!given) { return; }
+            in.diagnostics
+                .error(codes::conflicting_keys, span,
+                       fmt::format("`{}` is said to a server, and this one runs already", name))
+                .help = "say it where that server is started, or leave `socket` out to have one started";
+        };
+        decided_by_it(config.cache.has_value(), config.cache ? config.cache->span : Span{}, "cache");
+        decided_by_it(config.posix_acl.value, config.posix_acl.span, "posix-acl");
+        decided_by_it(config.xattr.value, config.xattr.span, "xattr");
+        decided_by_it(config.uid_map.has_value(), config.uid_map ? config.uid_map->span : Span{}, "uid-map");
+        decided_by_it(config.gid_map.has_value(), config.gid_map ? config.gid_map->span : Span{}, "gid-map");
+        decided_by_it(!config.extra_args.empty(), config.extra_args.empty() ? Span{} : config.extra_args.front().span,
+                      "extra-args");
     }
     const std::string key = "shares." + plan.name;
     origin(in, draft.plan, key, config.name.span);
@@ -246,15 +192,7 @@ void devices(const Inputs& in, Draft& draft) {
 
 void finish_devices(const Inputs& in, Draft& draft) {
     const Traits& traits = *draft.traits;
-    const bool virtiofs =
-        traits.capability("share.virtiofs").support != Support::unsupported && in.facts.tools.contains("virtiofsd");
-    const bool nine_p = traits.capability("share.9p").support != Support::unsupported;
-    for (SharePlan& share : draft.plan.shares) {
-        if (share.proto == "auto") { share.proto = virtiofs || !nine_p ? "virtiofs" : "9p"; }
-        if (share.proto == "9p" && share.security_model.empty()) {
-            share.security_model = in.facts.uid == 0 ? "passthrough" : "none";
-        }
-    }
+    for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) { finish_share(in, draft, i); }
     for (InterfacePlan& interface : draft.plan.interfaces) {
         if (interface.type != "user" || !traits.user_network) { continue; }
         const auto& network = *traits.user_network;

@@ -109,7 +109,7 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
          {}});
 }
 
-void check_needs(const Draft& draft, Candidate& candidate) {
+void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
     const Traits& traits = *candidate.traits;
     const auto refuse = [&](std::string_view name, const Span& span) {
         std::string message = refusal(traits, name);
@@ -122,13 +122,14 @@ void check_needs(const Draft& draft, Candidate& candidate) {
         candidate.obstacles.push_back({codes::unsupported, span, std::move(message), std::string(remedy)});
     };
     for (const Need& need : draft.config->needs) { refuse(need.capability, need.span); }
-    for (const ShareConfig& share : draft.config->shares) {
+    for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) {
+        const ShareConfig& share = draft.config->shares[i];
         const Span span = share.proto.span.known() ? share.proto.span : share.name.span;
-        if (share.proto.value != "auto") {
-            refuse(find_capability("share." + share.proto.value), span);
-        } else if (traits.capability("share.virtiofs").support == Support::unsupported) {
-            refuse("share.9p", span);
-        }
+        if (share.proto.value != "auto") { refuse(find_capability("share." + share.proto.value), span); }
+        const std::size_t before = candidate.obstacles.size();
+        ShareWay way = share_way(in, draft, traits, i);
+        if (way.problem.empty() || candidate.obstacles.size() != before) { continue; }
+        candidate.obstacles.push_back({codes::unsupported, span, std::move(way.problem), std::move(way.help)});
     }
     for (const InterfacePlan& interface : draft.plan.interfaces) {
         const auto said = std::ranges::find_if(
@@ -182,7 +183,7 @@ Candidate examine(const Inputs& in, Draft& draft, const Traits& traits, const Sp
     candidate.traits = &traits;
     find_program(in, draft, said, candidate);
     find_accel(in, draft, candidate);
-    check_needs(draft, candidate);
+    check_needs(in, draft, candidate);
     choose_machine(in, draft, candidate);
     return candidate;
 }

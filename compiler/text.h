@@ -36,6 +36,9 @@ std::string well_formed(std::string_view text);
 /// With control characters (also C1, and those that change direction) as \n, \x1b, \u202e: fit for a terminal.
 std::string printable(std::string_view text);
 
+/// Whether it has a control character of ASCII in it.
+bool has_control(std::string_view text);
+
 /// "a", "a or b", "a, b or c".
 std::string list_or(std::span<const std::string_view> words);
 

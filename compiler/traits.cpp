@@ -125,6 +125,19 @@ std::string refusal(const Traits& traits, std::string_view name) {
                                    : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
 }
 
+const KernelFacts* find_kernel(const HostFacts& facts, const KernelPlan& plan) {
+    const auto named = facts.named_kernels.find(plan.source);
+    if (named != facts.named_kernels.end()) { return &named->second; }
+    for (const auto* kernels : {&facts.kernels, &facts.pinned}) {
+        for (const KernelFacts& kernel : *kernels) {
+            const bool original = kernel.path == plan.source;
+            const bool pinned = kernel.pinned_from == plan.source && kernel.identity == plan.identity;
+            if (original || pinned) { return &kernel; }
+        }
+    }
+    return nullptr;
+}
+
 const Capability& Traits::capability(std::string_view wanted) const {
     const auto found = std::ranges::find(capabilities, wanted, &Capability::name);
     return found == capabilities.end() ? undeclared : *found;

@@ -71,6 +71,9 @@ struct Traits {
     [[nodiscard]] const Capability& capability(std::string_view name) const;
 };
 
+/// What is known of the kernel that a plan has; null: nothing.
+const KernelFacts* find_kernel(const HostFacts& facts, const KernelPlan& plan);
+
 /// A capability that the language can ask for. Backends declare each; `hypervisors` and the docs print the table.
 struct CapabilityName {
     std::string_view name;

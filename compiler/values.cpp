@@ -47,10 +47,6 @@ std::string_view expectation(Form form) {
     return {};
 }
 
-bool has_control(std::string_view text) {
-    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-}
-
 Value scalar(std::string text, Span span) {
     return {.data = std::move(text), .span = span};
 }

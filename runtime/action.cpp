@@ -1,5 +1,7 @@
 #include "runtime/action.h"
 
+#include "runtime/volume.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -42,8 +44,8 @@ struct Line {
     }
     std::string operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
-        return fmt::format("create volume {} ({}MiB {}), unless it is there", volume.image, volume.size_mib,
-                           volume.fs_type);
+        return fmt::format("create volume {} ({}MiB {}{}), unless it is there", volume.image, volume.size_mib,
+                           volume.fs_type, volume.format == "raw" ? "" : " in " + volume.format);
     }
     std::string operator()(const GrowVolume& action) const {
         return fmt::format("grow volume {} to {}MiB", action.image, action.size_mib);
@@ -58,7 +60,16 @@ struct Line {
     std::string operator()(const ReleaseNetwork& action) const {
         return fmt::format("remove bridge {} when nobody is left on it", action.bridge);
     }
-    std::string operator()(const StartMachine& action) const { return fmt::format("start {}", action.launch.vm); }
+    std::string operator()(const CopyFile& action) const {
+        return fmt::format("copy {} to {}", action.from, action.to);
+    }
+    std::string operator()(const SwapFiles& action) const {
+        return fmt::format("put {} in place of {}", action.other, action.path);
+    }
+    std::string operator()(const StartMachine& action) const {
+        return action.load.empty() ? fmt::format("start {}", action.launch.vm)
+                                   : fmt::format("start {} from {}", action.launch.vm, action.load);
+    }
     std::string operator()(const AwaitReady& action) const {
         return fmt::format("wait until {} is ready ({}s at most)", action.vm, action.timeout_ms / 1000);
     }
@@ -106,12 +117,19 @@ struct Value {
     }
     json operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
-        return {{"action", "create-volume"},   {"name", volume.name},       {"image", volume.image},
-                {"size-mib", volume.size_mib}, {"fs-type", volume.fs_type}, {"format", volume.format},
-                {"mkfs", action.mkfs}};
+        return {{"action", "create-volume"},
+                {"name", volume.name},
+                {"image", volume.image},
+                {"size-mib", volume.size_mib},
+                {"fs-type", volume.fs_type},
+                {"format", volume.format},
+                {"commands", volume_commands(action, "RAW", "IMAGE")}};
     }
     json operator()(const GrowVolume& action) const {
-        return {{"action", "grow-volume"}, {"image", action.image}, {"size-mib", action.size_mib}};
+        return {{"action", "grow-volume"},
+                {"image", action.image},
+                {"format", action.format},
+                {"size-mib", action.size_mib}};
     }
     json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
     json operator()(const EnsureNetwork& action) const {
@@ -130,8 +148,16 @@ struct Value {
     json operator()(const ReleaseNetwork& action) const {
         return {{"action", "release-network"}, {"bridge", action.bridge}, {"runtime-dir", action.runtime_dir}};
     }
+    json operator()(const CopyFile& action) const {
+        return {{"action", "copy-file"}, {"from", action.from}, {"to", action.to}};
+    }
+    json operator()(const SwapFiles& action) const {
+        return {{"action", "swap-files"}, {"path", action.path}, {"other", action.other}};
+    }
     json operator()(const StartMachine& action) const {
-        return {{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
+        json value{{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};
+        if (!action.load.empty()) { value["load"] = action.load; }
+        return value;
     }
     json operator()(const AwaitReady& action) const {
         return {{"action", "await-ready"},

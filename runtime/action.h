@@ -48,14 +48,16 @@ struct BuildInitramfs {
 /// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
 struct CreateVolume {
     VolumePlan volume;
-    std::vector<std::string> mkfs; ///< argv with "{}" for the image
+    ToolFacts mkfs;       ///< the program that makes its file system; none: an empty one
+    std::string qemu_img; ///< of an image that isn't raw: absolute path
     friend bool operator==(const CreateVolume&, const CreateVolume&) = default;
 };
-/// Extends a stopped raw image; the guest grows the file system online. Undone never: a longer image holds the same
-/// data.
+/// Extends a stopped image; the guest grows the file system online. Undone never: a longer image holds the same data.
 struct GrowVolume {
     std::string image;
     std::uint64_t size_mib = 0;
+    std::string format = "raw";
+    std::string qemu_img{}; ///< of one that isn't raw: absolute path
     friend bool operator==(const GrowVolume&, const GrowVolume&) = default;
 };
 /// Deletes an image; only `destroy --with-volumes` makes one.
@@ -82,10 +84,23 @@ struct ReleaseNetwork {
     std::string runtime_dir;
     friend bool operator==(const ReleaseNetwork&, const ReleaseNetwork&) = default;
 };
+/// Copies a file, its holes kept; what has the name `to` is replaced. Undone by removing the copy.
+struct CopyFile {
+    std::string from;
+    std::string to;
+    friend bool operator==(const CopyFile&, const CopyFile&) = default;
+};
+/// Exchanges two files; when there is no `path`, `other` becomes it. Undone by doing it again.
+struct SwapFiles {
+    std::string path;
+    std::string other;
+    friend bool operator==(const SwapFiles&, const SwapFiles&) = default;
+};
 /// Starts the supervisor, which starts the children, and waits until the VMM's control socket answers.
 struct StartMachine {
     Launch launch;
     std::string control; ///< the VMM's own control socket; empty: none
+    std::string load{};  ///< the file with a saved state that it goes on from; empty: it boots
     friend bool operator==(const StartMachine&, const StartMachine&) = default;
 };
 struct AwaitReady {
@@ -101,7 +116,8 @@ struct StopMachine {
     std::int64_t timeout_ms = 0;
     friend bool operator==(const StopMachine&, const StopMachine&) = default;
 };
-/// Removes a directory of ours with everything in it: a machine's runtime directory. Never one that volumes may be in.
+/// Removes a directory of ours with everything in it: a machine's runtime directory, or its snapshots. Never one that
+/// volumes may be in.
 struct RemoveTree {
     std::string path;
     friend bool operator==(const RemoveTree&, const RemoveTree&) = default;
@@ -118,8 +134,18 @@ struct RemoveDirectory {
 };
 
 using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            EnsureNetwork, MakeTap, ReleaseNetwork, StartMachine, AwaitReady, StopMachine, RemoveTree,
-                            RemoveFile, RemoveDirectory>;
+                            EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, StartMachine, AwaitReady,
+                            StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
+
+/// What is done for one machine, in this order; several groups at once.
+struct ActionGroup {
+    std::string name;               ///< of its own: "stop web", "web"; "(shared)" is what several machines need
+    std::string vm;                 ///< the machine; empty: several
+    std::vector<std::string> after; ///< groups that are done before this begins; all of them are before it in the list
+    std::vector<Action> actions;
+
+    friend bool operator==(const ActionGroup&, const ActionGroup&) = default;
+};
 
 /// One line for progress and for `plan --commands`: "create volume /var/lib/... (64MiB ext4)".
 std::string describe(const Action& action);

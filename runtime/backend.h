@@ -4,7 +4,10 @@
 #include "runtime/action.h"
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,10 +23,28 @@ struct Lowered {
     std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME"
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name
+    /// What the VMM is given beside, at its first start only, to wait for Control::load instead of booting.
+    std::vector<std::string> load_args;
+};
+
+/// What a VMM counts, since its start. What it doesn't know is absent.
+struct ControlStats {
+    std::optional<std::uint64_t> balloon_mib; ///< the balloon's size
+    /// What the guest says of its memory, in bytes: "total", "free", "available", "caches", "swapped-in",
+    /// "swapped-out"; and how often: "major-faults", "minor-faults".
+    std::map<std::string, std::uint64_t> guest;
+    struct Disk {
+        std::uint64_t reads = 0;
+        std::uint64_t writes = 0;
+        std::uint64_t flushes = 0;
+        std::uint64_t read_bytes = 0;
+        std::uint64_t written_bytes = 0;
+    };
+    std::vector<Disk> disks; ///< in the order of the plan's volumes
 };
 
 /// The control handle of a running machine, over its VMM's own protocol. Errors are thrown as runtime Error with the
-/// VMM's words.
+/// VMM's words; every call is bounded in time.
 class Control {
 public:
     virtual ~Control() = default;
@@ -31,6 +52,28 @@ public:
     virtual void power_button() = 0;
     /// Ends the VMM at once, its caches flushed.
     virtual void quit() = 0;
+
+    // What not every hypervisor can do: its traits say so. These throw for one that can't.
+
+    /// "pause": the guest stands still. Nothing happens when it does already.
+    virtual void pause();
+    virtual void resume();
+    [[nodiscard]] virtual bool paused();
+
+    /// "balloon": the size that it should have, in MiB. Returns at once; it gets there as the guest can, or doesn't.
+    virtual void set_balloon(std::uint64_t mib);
+    /// Its size now.
+    [[nodiscard]] virtual std::uint64_t balloon_mib();
+
+    /// "snapshot": throws Error with the reason and a remedy when the machine can't be saved as it is now.
+    virtual void require_savable();
+    /// Writes all of the machine but its disks to a file, in the VMM's own format. The machine must be paused; from
+    /// then on the VMM lets go of its disks until it is resumed.
+    virtual void save(int fd, std::chrono::milliseconds timeout);
+    /// Takes over what `save` wrote, in a VMM that was started for it (Lowered::load_args); paused afterwards.
+    virtual void load(int fd, std::chrono::milliseconds timeout);
+
+    [[nodiscard]] virtual ControlStats stats();
 };
 
 /// A hypervisor: a const struct, one file, one line in backends/list.cpp.

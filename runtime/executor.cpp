@@ -90,7 +90,7 @@ struct Performer {
     }
 
     Done operator()(const GrowVolume& action) const {
-        run.host.grow_volume(action.image, action.size_mib);
+        run.host.grow_volume(action);
         return {"grown", Undo{fmt::format("the volume {} stays grown; its data is the same", action.image), nullptr}};
     }
 
@@ -116,6 +116,25 @@ struct Performer {
     // Whoever needs it brings it up again, so nothing is put back.
     Done operator()(const ReleaseNetwork& action) const {
         return {run.host.release_network(action) ? "removed" : "stays", std::nullopt};
+    }
+
+    Done operator()(const CopyFile& action) const {
+        run.host.copy_file(action.from, action.to);
+        return {"copied", Undo{fmt::format("the copy {} stays", action.to),
+                               [&host = run.host, path = action.to] { host.remove_file(path); }}};
+    }
+
+    Done operator()(const SwapFiles& action) const {
+        const bool was_there = run.host.exists(action.path);
+        run.host.swap_files(action.path, action.other);
+        return {"swapped", Undo{fmt::format("what {} was is now {}", action.path, action.other),
+                                [&host = run.host, action, was_there] {
+                                    if (was_there) {
+                                        host.swap_files(action.path, action.other);
+                                    } else {
+                                        host.remove_file(action.path);
+                                    }
+                                }}};
     }
 
     Done operator()(const StartMachine& action) const {
@@ -169,7 +188,7 @@ struct Performer {
 };
 
 // Takes back what was done, the last first; the lines that say what could not be.
-std::string unwind(std::vector<Undo>& undos) {
+std::string unwind(const std::vector<Undo>& undos) {
     std::string left;
     for (auto undo = undos.rbegin(); undo != undos.rend(); ++undo) {
         if (!undo->undo) {
@@ -187,21 +206,36 @@ std::string unwind(std::vector<Undo>& undos) {
 
 } // namespace
 
-void perform(std::span<const Action> actions, Host& host, const Progress& progress) {
-    Run run(host);
+struct Performed::State {
+    explicit State(Host& host) : run(host) {}
+    Run run;
     std::vector<Undo> undos;
+};
+
+Performed::Performed(Host& host) : state_(std::make_unique<State>(host)) {}
+Performed::~Performed() = default;
+
+void Performed::perform(std::span<const Action> actions, const Progress& progress) {
     try {
         for (const Action& action : actions) {
             if (progress.begin) { progress.begin(action); }
-            Done result = std::visit(Performer{run}, action);
-            if (result.undo) { undos.push_back(std::move(*result.undo)); }
+            Done result = std::visit(Performer{state_->run}, action);
+            if (result.undo) { state_->undos.push_back(std::move(*result.undo)); }
             if (progress.end) { progress.end(action, result.outcome); }
         }
     } catch (const TimeoutError& error) {
-        throw TimeoutError(error.what() + unwind(undos), error.help);
+        throw TimeoutError(error.what() + undo(), error.help);
     } catch (const Error& error) {
-        throw Error(error.what() + unwind(undos), error.help);
-    } catch (const std::exception& error) { throw Error(error.what() + unwind(undos)); }
+        throw Error(error.what() + undo(), error.help);
+    } catch (const std::exception& error) { throw Error(error.what() + undo()); }
+}
+
+std::string Performed::undo() {
+    return unwind(std::exchange(state_->undos, {}));
+}
+
+void perform(std::span<const Action> actions, Host& host, const Progress& progress) {
+    Performed(host).perform(actions, progress);
 }
 
 } // namespace microvmc

@@ -3,6 +3,7 @@
 #include "runtime/host.h"
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -25,5 +26,22 @@ struct Progress {
 /// so that `start` starts it as it was), a volume that grew stays longer, one that was deleted is gone. A volume made
 /// here is removed only when no machine that has it was started meanwhile, since from then on it may hold data.
 void perform(std::span<const Action> actions, Host& host, const Progress& progress);
+
+/// The same, for whoever may have to take back later what went well.
+class Performed {
+public:
+    explicit Performed(Host& host);
+    ~Performed();
+    Performed(const Performed&) = delete;
+    Performed& operator=(const Performed&) = delete;
+
+    void perform(std::span<const Action> actions, const Progress& progress);
+    /// Takes back all that was done; gives the lines that say what could not be.
+    std::string undo();
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
 
 } // namespace microvmc

@@ -1,10 +1,13 @@
 #include "runtime/guest_spec.h"
 
+#include "compiler/file_system.h"
 #include "runtime/error.h"
 #include "runtime/guest/spec.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <algorithm>
 
 namespace microvmc {
 
@@ -21,11 +24,52 @@ std::string with_read_only(std::vector<std::string> options, bool read_only) {
     return fmt::format("{}", fmt::join(options, ","));
 }
 
+/// The options one by one: an element of the plan may have several.
+std::vector<std::string> single_options(const std::vector<std::string>& options) {
+    std::vector<std::string> single;
+    for (const std::string& each : options) {
+        for (std::string_view rest = each; !rest.empty();) {
+            const std::string_view option = rest.substr(0, rest.find(','));
+            if (!option.empty()) { single.emplace_back(option); }
+            rest.remove_prefix(std::min(option.size() + 1, rest.size()));
+        }
+    }
+    return single;
+}
+
+// FAT's names are read by the kernel's defaults, which distributions choose; here by these, which keep all of Unicode
+// (linux: Documentation/filesystems/vfat.rst).
+std::vector<std::string> mount_options(const VolumePlan& volume) {
+    std::vector<std::string> options = single_options(volume.mount_options);
+    const auto has = [&options](std::string_view prefix) {
+        return std::ranges::any_of(options, [&](const std::string& option) { return option.starts_with(prefix); });
+    };
+    if (volume.fs_type == "vfat") {
+        const bool unicode = !has("iocharset=");
+        if (!has("codepage=")) { options.emplace_back("codepage=437"); }
+        if (unicode) { options.insert(options.end(), {"iocharset=iso8859-1", "utf8"}); }
+    }
+    return options;
+}
+
 void append_volume(std::string& spec, const VolumePlan& volume, std::size_t position) {
-    const bool grow = volume.fs_type == "ext4" && !volume.read_only && volume.auto_create;
+    const FileSystemInfo* file_system = find_file_system(volume.fs_type);
+    const bool grow = file_system != nullptr && file_system->grows && !volume.read_only && volume.auto_create;
     append_record(spec, "volume",
                   {volume.serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
-                   with_read_only(volume.mount_options, volume.read_only), grow ? "1" : "0"});
+                   with_read_only(mount_options(volume), volume.read_only), grow ? "1" : "0"});
+}
+
+// virtiofs' server decides what these are about; of 9p the guest's client does (linux:
+// Documentation/filesystems/9p.rst).
+std::string share_options(const SharePlan& share) {
+    std::vector<std::string> options;
+    if (share.proto == "9p") {
+        if (!share.cache.empty()) { options.push_back("cache=" + share.cache); }
+        // Only access=client has the client look at ACLs.
+        if (share.posix_acl) { options.insert(options.end(), {"posixacl", "access=client"}); }
+    }
+    return with_read_only(std::move(options), share.read_only);
 }
 
 void append_interface(std::string& spec, const InterfacePlan& interface) {
@@ -60,6 +104,19 @@ constexpr const char* default_init = "/sbin/init";
 
 } // namespace
 
+std::vector<std::string> file_system_modules(const VolumePlan& volume) {
+    if (volume.mount_point.empty() || volume.fs_type == "none") { return {}; }
+    std::vector<std::string> modules{volume.fs_type};
+    if (volume.fs_type != "vfat") { return modules; }
+    for (const std::string& option : mount_options(volume)) {
+        constexpr std::string_view code_page = "codepage=";
+        constexpr std::string_view charset = "iocharset=";
+        if (option.starts_with(code_page)) { modules.push_back("nls_cp" + option.substr(code_page.size())); }
+        if (option.starts_with(charset)) { modules.push_back("nls_" + option.substr(charset.size())); }
+    }
+    return modules;
+}
+
 std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     std::string spec;
     append_param(spec, "hostname", vm.hostname);
@@ -77,7 +134,7 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     }
     for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], i); }
     for (const SharePlan& share : vm.shares) {
-        append_record(spec, "share", {share.proto, share.tag, share.mount_point, with_read_only({}, share.read_only)});
+        append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }
     for (const auto& [name, value] : vm.env) { append_record(spec, "env", {name, value}); }

@@ -40,7 +40,7 @@ public:
     virtual bool pin_kernel(const KernelPlan& kernel) = 0;
     virtual bool build_initramfs(const BuildInitramfs& request) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
-    virtual void grow_volume(const std::string& image, std::uint64_t size_mib) = 0;
+    virtual void grow_volume(const GrowVolume& request) = 0;
 
     /// Says whether the bridge was made.
     virtual bool ensure_network(const NetworkUp& up) = 0;
@@ -49,7 +49,12 @@ public:
     virtual void make_tap(const MakeTap& request) = 0;
     virtual void remove_tap(const Tap& tap) = 0;
 
-    /// Returns when the VMM's control socket answers; throws with the VMM's last words when it ended instead.
+    virtual void copy_file(const std::string& from, const std::string& to) = 0;
+    /// When there is no `path`, `other` becomes it.
+    virtual void swap_files(const std::string& path, const std::string& other) = 0;
+
+    /// Returns when the VMM's control socket answers, and the state that it is to go on from is loaded; throws with the
+    /// VMM's last words when it ended instead.
     virtual void start_machine(const StartMachine& request) = 0;
     virtual void await_ready(const AwaitReady& request) = 0;
     virtual StopOutcome stop_machine(const StopMachine& request) = 0;

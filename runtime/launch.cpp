@@ -19,9 +19,10 @@ namespace {
 
 // Names of an enum's values, in their order. nlohmann's own macro takes an unknown name for the first value.
 constexpr std::array agent_kinds{"none", "unix-stream"};
-constexpr std::array end_kinds{"exited",    "poweroff", "reboot",    "panic",
-                               "vmm-crash", "killed",   "timed-out", "start-failed"};
-constexpr std::array state_names{"starting", "running", "ready", "stopping"};
+constexpr std::array death_kinds{"nothing", "restart", "stop"};
+constexpr std::array end_kinds{"exited", "poweroff",  "reboot",       "panic",       "vmm-crash",
+                               "killed", "timed-out", "start-failed", "helper-crash"};
+constexpr std::array state_names{"starting", "running", "ready", "stopping", "restarting"};
 
 template <std::size_t N>
 std::optional<std::size_t> index_of(const std::array<const char*, N>& names, std::string_view name) {
@@ -48,14 +49,18 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("ready_kind", launch.ready_kind);
     visit("ready_text", launch.ready_text);
     visit("ready_status", launch.ready_status);
+    visit("restart", launch.restart);
     visit("startup_timeout_ms", launch.startup_timeout_ms);
     visit("shutdown_timeout_ms", launch.shutdown_timeout_ms);
     visit("taps", launch.taps);
     visit("runtime_dir", launch.runtime_dir);
     visit("console_log", launch.console_log);
     visit("vmm_log", launch.vmm_log);
+    visit("event_log", launch.event_log);
     visit("end_file", launch.end_file);
     visit("plan", launch.plan);
+    visit("restored", launch.restored);
+    visit("was_ready", launch.was_ready);
 }
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
@@ -65,7 +70,31 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
 } // namespace
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Tap, name, queues)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Child, role, argv, console, await_socket)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChatStep, expect, send)
+
+static void to_json(nlohmann::json& json, const Child& child) {
+    json = {{"role", child.role}, {"argv", child.argv}, {"console", child.console}};
+    json["await_socket"] = child.await_socket;
+    if (!child.chat.empty()) { json["chat"] = child.chat; }
+    if (!child.first_args.empty()) { json["first_args"] = child.first_args; }
+    if (!child.listen.empty()) { json["listen"] = child.listen; }
+    if (!child.read_only.empty()) { json["read_only"] = child.read_only; }
+    if (child.on_death != Child::OnDeath::nothing) {
+        json["on_death"] = death_kinds[static_cast<std::size_t>(child.on_death)];
+    }
+}
+
+static void from_json(const nlohmann::json& json, Child& child) {
+    json.at("role").get_to(child.role);
+    json.at("argv").get_to(child.argv);
+    json.at("console").get_to(child.console);
+    json.at("await_socket").get_to(child.await_socket);
+    child.chat = json.value("chat", std::vector<ChatStep>());
+    child.first_args = json.value("first_args", std::vector<std::string>());
+    child.listen = json.value("listen", "");
+    child.read_only = json.value("read_only", std::vector<std::string>());
+    if (json.contains("on_death")) { read_enum(json["on_death"], death_kinds, child.on_death); }
+}
 
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};
@@ -75,6 +104,8 @@ static void from_json(const nlohmann::json& json, AgentChannel& agent) {
     read_enum(json.at("kind"), agent_kinds, agent.kind);
     json.at("socket").get_to(agent.socket);
 }
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Restart, policy, delay_ms, limit, stable_ms)
 
 void to_json(nlohmann::json& json, const Launch& launch) {
     json = nlohmann::json::object();
@@ -117,8 +148,24 @@ std::string describe(const End& end) {
     case End::Kind::killed: return with_detail("killed");
     case End::Kind::timed_out: return with_detail("timed out");
     case End::Kind::start_failed: return with_detail("could not be started");
+    case End::Kind::helper_crash: return with_detail("lost a process that it needs");
     }
     return {};
+}
+
+bool is_failure(const End& end) {
+    switch (end.kind) {
+    case End::Kind::exited: return end.status != 0;
+    case End::Kind::poweroff:
+    case End::Kind::reboot: return false;
+    case End::Kind::panic:
+    case End::Kind::vmm_crash:
+    case End::Kind::killed:
+    case End::Kind::timed_out:
+    case End::Kind::start_failed:
+    case End::Kind::helper_crash: return true;
+    }
+    return true;
 }
 
 std::string_view to_string(MachineState state) {

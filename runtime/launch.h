@@ -15,6 +15,14 @@
 
 namespace microvmc {
 
+/// One step of what is said to a child at its start: when a line that has `expect` in it has come, `send` goes out.
+struct ChatStep {
+    std::string expect;
+    std::string send;
+
+    friend bool operator==(const ChatStep&, const ChatStep&) = default;
+};
+
 /// A process that the supervisor starts and whose death it notices.
 struct Child {
     std::string role;              ///< "vmm", "virtiofsd"
@@ -23,6 +31,21 @@ struct Child {
     /// A Unix socket that must be listening before the next child starts (for the last one: before the machine counts
     /// as started); empty: none. It is looked at, not connected to: some servers take one connection only.
     std::string await_socket;
+    std::vector<ChatStep> chat{};          ///< on `await_socket`, at each start, before the next child's
+    std::vector<std::string> first_args{}; ///< more arguments, at the machine's first start only: a reboot is without
+    /// A Unix socket that the supervisor makes and listens on before the child starts; the child is given it, and its
+    /// last argument, "--fd=", the descriptor's number. Who connects waits until the child takes it; when the child
+    /// dies, it is refused. Empty: none.
+    std::string listen{};
+    /// Directories that it sees read-only, with all that is mounted in them, whatever it tries: in a mount namespace of
+    /// its own, for which the supervisor has to be root.
+    std::vector<std::string> read_only{};
+    /// What follows when it ends while the machine is up. A VMM's end is the machine's, whatever this says.
+    enum class OnDeath {
+        nothing,
+        restart, ///< the machine is started again: its VMM can't go on without it
+        stop,    ///< the machine is stopped
+    } on_death = OnDeath::nothing;
 
     friend bool operator==(const Child&, const Child&) = default;
 };
@@ -35,6 +58,16 @@ struct AgentChannel {
     friend bool operator==(const AgentChannel&, const AgentChannel&) = default;
 };
 
+/// When the supervisor starts its machine again after an end that nobody asked for.
+struct Restart {
+    std::string policy = "no";       ///< no, on-failure, always; an end that is what ready meant is never one
+    std::int64_t delay_ms = 1'000;   ///< before the first time; doubles each time, up to a minute
+    std::uint32_t limit = 5;         ///< so often in a row
+    std::int64_t stable_ms = 60'000; ///< ready for so long, it counts from the beginning again
+
+    friend bool operator==(const Restart&, const Restart&) = default;
+};
+
 struct Launch {
     int version = 1;
     std::string project;
@@ -44,14 +77,20 @@ struct Launch {
     std::string ready_kind; ///< ReadyPlan's kind by name
     std::string ready_text; ///< console
     int ready_status = 0;   ///< exit
+    Restart restart;
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
     std::vector<Tap> taps;   ///< that go with the machine
     std::string runtime_dir; ///< see supervisor/protocol.h for the files in it
     std::string console_log; ///< <state>/console.log; a full one (16 MiB) is moved to console.log.1
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
+    std::string event_log;   ///< <state>/events.log: what happened when (supervisor/events.h); empty: none
     std::string end_file;    ///< <state>/end.json: how it ended, written whole
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
+    /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
+    /// the machine counts as up.
+    bool restored = false;
+    bool was_ready = false; ///< restored: it was ready when it was saved
 
     friend bool operator==(const Launch&, const Launch&) = default;
 };
@@ -62,7 +101,17 @@ void from_json(const nlohmann::json& json, Launch& launch);
 
 /// How a machine ended.
 struct End {
-    enum class Kind { exited, poweroff, reboot, panic, vmm_crash, killed, timed_out, start_failed } kind = Kind::exited;
+    enum class Kind {
+        exited,
+        poweroff,
+        reboot,
+        panic,
+        vmm_crash,
+        killed,
+        timed_out,
+        start_failed,
+        helper_crash, ///< a process that the VMM needs ended before it: the server of a share
+    } kind = Kind::exited;
     int status = 0;     ///< exited: the main process's; vmm_crash: the VMM's wait status as a shell shows it
     std::string detail; ///< "kvm: ...", the last line that says why
 
@@ -73,13 +122,16 @@ void to_json(nlohmann::json& json, const End& end);
 void from_json(const nlohmann::json& json, End& end);
 /// In words, for people: "powered off", "exited with status 3", "panicked: VFS: ...".
 std::string describe(const End& end);
+/// Whether no guest and no user meant it to happen: what `restart = "on-failure"` goes by.
+bool is_failure(const End& end);
 
 /// How far a machine is that has a supervisor. Stopping wins over the others.
 enum class MachineState {
-    starting, ///< the children are being started
-    running,  ///< the VMM runs
-    ready,    ///< the plan's ready condition holds
-    stopping, ///< asked to end, or ending
+    starting,   ///< the children are being started
+    running,    ///< the VMM runs
+    ready,      ///< the plan's ready condition holds
+    stopping,   ///< asked to end, or ending
+    restarting, ///< it ended, and is started again after a while
 };
 std::string_view to_string(MachineState state);
 std::optional<MachineState> machine_state(std::string_view name);

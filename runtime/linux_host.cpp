@@ -2,10 +2,13 @@
 
 #include "compiler/plan_keys.h"
 #include "runtime/backend.h"
+#include "runtime/copy_file.h"
+#include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/initramfs.h"
 #include "runtime/kernel/pin.h"
 #include "runtime/machine.h"
+#include "runtime/machine_control.h"
 #include "runtime/network/links.h"
 #include "runtime/volume.h"
 
@@ -14,6 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +29,8 @@ namespace {
 
 // A VMM answers its control socket within milliseconds of its start; this bounds a host that is swapping.
 constexpr milliseconds control_timeout{30'000};
+// For reading a saved machine's memory from a disk.
+constexpr milliseconds load_timeout{600'000};
 
 std::string text_of(const std::optional<End>& end) {
     return end ? describe(*end) : "it ended";
@@ -37,19 +43,25 @@ std::string wanted(const std::string& runtime_dir) {
     return fmt::format(", {}", ready_text(status->plan.get<VmPlan>().ready));
 }
 
-// Presses the power button of a machine whose agent isn't there to be asked; false when that can't be done.
-bool press_power_button(const MachineStatus& status) {
-    if (status.agent || !status.plan.is_object()) { return false; }
+// Has a machine that is to power off go on when it was paused, and presses its power button when its agent isn't there
+// to be asked; whether the button was pressed.
+bool ask_to_power_off(const MachineStatus& status) {
     try {
-        const VmPlan plan = status.plan.get<VmPlan>();
-        const Backend& its = backend(plan.hypervisor);
-        const Lowered lowered = its.lower(plan, {});
-        if (lowered.control.empty()) { return false; }
-        its.attach(lowered.control, milliseconds(2'000))->power_button();
+        const auto control = attach_control(status);
+        if (control->paused()) { control->resume(); }
+        if (status.agent) { return false; }
+        control->power_button();
         return true;
-    } catch (const Error&) {
+    } catch (const std::exception&) {
         return false; // the supervisor kills it at the deadline, and says so
-    } catch (const nlohmann::json::exception&) { return false; }
+    }
+}
+
+void load_state(Control& control, const std::string& path) {
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) { throw Error(fmt::format("can't open {}: {}", path, std::strerror(errno))); }
+    control.load(file.get(), load_timeout);
+    control.resume();
 }
 
 } // namespace
@@ -102,8 +114,8 @@ bool LinuxHost::create_volume(const CreateVolume& request) {
     return microvmc::create_volume(request);
 }
 
-void LinuxHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
-    microvmc::grow_volume(image, size_mib);
+void LinuxHost::grow_volume(const GrowVolume& request) {
+    microvmc::grow_volume(request);
 }
 
 bool LinuxHost::ensure_network(const NetworkUp& up) {
@@ -133,12 +145,21 @@ void LinuxHost::remove_tap(const Tap& tap) {
     microvmc::remove_tap(tap);
 }
 
+void LinuxHost::copy_file(const std::string& from, const std::string& to) {
+    microvmc::copy_file(from, to, Sync::to_disk);
+}
+
+void LinuxHost::swap_files(const std::string& path, const std::string& other) {
+    microvmc::swap_files(path, other);
+}
+
 void LinuxHost::start_machine(const StartMachine& request) {
     start_supervisor(supervisor_, request.launch);
     if (request.control.empty()) { return; }
     try {
         const VmPlan plan = request.launch.plan.get<VmPlan>();
-        backend(plan.hypervisor).attach(request.control, control_timeout);
+        const auto control = backend(plan.hypervisor).attach(request.control, control_timeout);
+        if (!request.load.empty()) { load_state(*control, request.load); }
     } catch (const Error& error) {
         // How it ended is written when all of it is dead. That we killed it is no news; why it didn't answer is.
         microvmc::stop_machine(request.launch.runtime_dir, milliseconds(0), StopKind::kill);
@@ -167,7 +188,7 @@ void LinuxHost::await_ready(const AwaitReady& request) {
 
 StopOutcome LinuxHost::stop_machine(const StopMachine& request) {
     const std::optional<MachineStatus> status = machine_status(request.runtime_dir);
-    const bool asked = status && press_power_button(*status);
+    const bool asked = status && request.timeout_ms > 0 && ask_to_power_off(*status);
     return microvmc::stop_machine(request.runtime_dir, milliseconds(request.timeout_ms), StopKind::poweroff, asked);
 }
 

@@ -22,11 +22,13 @@ public:
     bool pin_kernel(const KernelPlan& kernel) override;
     bool build_initramfs(const BuildInitramfs& request) override;
     bool create_volume(const CreateVolume& request) override;
-    void grow_volume(const std::string& image, std::uint64_t size_mib) override;
+    void grow_volume(const GrowVolume& request) override;
     bool ensure_network(const NetworkUp& up) override;
     bool release_network(const ReleaseNetwork& request) override;
     void make_tap(const MakeTap& request) override;
     void remove_tap(const Tap& tap) override;
+    void copy_file(const std::string& from, const std::string& to) override;
+    void swap_files(const std::string& path, const std::string& other) override;
     void start_machine(const StartMachine& request) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;

@@ -1,17 +1,19 @@
 #include "runtime/lower.h"
 
+#include "compiler/file_system.h"
 #include "runtime/backend.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/initramfs.h"
 #include "runtime/lower_network.h"
-#include "runtime/volume.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -99,12 +101,16 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.ready_kind = ready_name(vm.ready.kind);
     launch.ready_text = vm.ready.text;
     launch.ready_status = vm.ready.status;
+    launch.restart.policy = vm.restart.policy;
+    launch.restart.delay_ms = vm.restart.delay_ms;
+    launch.restart.limit = vm.restart.limit;
     launch.startup_timeout_ms = vm.startup_timeout_ms;
     launch.shutdown_timeout_ms = vm.shutdown_timeout_ms;
     launch.taps = taps_of(vm);
     launch.runtime_dir = vm.runtime_dir;
     launch.console_log = vm.state_dir + "/console.log";
     launch.vmm_log = vm.state_dir + "/vmm.log";
+    launch.event_log = vm.state_dir + "/events.log";
     launch.end_file = vm.state_dir + "/end.json";
     launch.plan = vm;
     return launch;
@@ -113,40 +119,52 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
 void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const ObservedVm* observed,
                    const HostFacts& facts) {
     if (!volume.auto_create) { return; }
+    const std::string qemu_img = volume.format == "raw" ? "" : tool(facts, std::string(image_program)).path;
+    const auto grow = [&] {
+        actions.emplace_back(GrowVolume{
+            .image = volume.image, .size_mib = volume.size_mib, .format = volume.format, .qemu_img = qemu_img});
+    };
     const auto same_image = [&](const VolumePlan& old) { return old.name == volume.name && old.image == volume.image; };
     if (observed != nullptr && observed->plan && std::ranges::any_of(observed->plan->volumes, same_image)) {
         const auto size = observed->volumes.find(volume.name);
         if (size != observed->volumes.end()) {
-            if (size->second < volume.size_mib) {
-                actions.emplace_back(GrowVolume{.image = volume.image, .size_mib = volume.size_mib});
-            }
+            if (size->second < volume.size_mib) { grow(); }
             return;
         }
     }
     // One that was kept when its machine's record was destroyed.
     const auto kept = facts.paths.find(volume.image);
     if (kept != facts.paths.end() && kept->second.kind == PathFacts::Kind::file) {
-        if (volume.format == "raw" && kept->second.size >> 20U < volume.size_mib) {
-            actions.emplace_back(GrowVolume{.image = volume.image, .size_mib = volume.size_mib});
-        }
+        const std::uint64_t size = volume.format == "raw" ? kept->second.size : kept->second.image.size;
+        if (size >> 20U < volume.size_mib) { grow(); }
         return;
     }
     make_directories(actions, facts.state_dir, parent_of(volume.image));
-    actions.emplace_back(CreateVolume{.volume = volume, .mkfs = mkfs_argv(volume, tool(facts, "mke2fs").path)});
+    const FileSystemInfo* file_system = find_file_system(volume.fs_type);
+    actions.emplace_back(
+        CreateVolume{.volume = volume,
+                     .mkfs = file_system == nullptr ? ToolFacts{} : tool(facts, std::string(file_system->mkfs)),
+                     .qemu_img = qemu_img});
 }
 
 void append(std::vector<Action>& to, std::vector<Action> actions) {
     to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
 }
 
-void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
-                  const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
-    Prepared prepared = prepare(vm, facts);
+// What a machine's processes need to be there, but its volumes.
+void make_place(std::vector<Action>& actions, const VmPlan& vm, const BuildInitramfs& initramfs,
+                const HostFacts& facts) {
     make_directories(actions, facts.state_dir, vm.state_dir);
     make_directories(actions, facts.runtime_dir, vm.runtime_dir);
     make_directories(actions, facts.state_dir, parent_of(vm.kernel.pin));
-    make_directories(actions, facts.state_dir, parent_of(prepared.initramfs.output));
+    make_directories(actions, facts.state_dir, parent_of(initramfs.output));
     actions.emplace_back(PinKernel{vm.kernel});
+}
+
+void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
+                  const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    make_place(actions, vm, prepared.initramfs, facts);
     for (const VolumePlan& volume : vm.volumes) { append_volume(actions, volume, observed, facts); }
     actions.emplace_back(std::move(prepared.initramfs));
     actions.emplace_back(write_record(vm));
@@ -159,6 +177,12 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
 StopMachine stop_of(const ObservedVm& observed, const std::string& runtime_dir) {
     const std::int64_t timeout = observed.plan ? observed.plan->shutdown_timeout_ms : default_stop_timeout_ms;
     return {.vm = observed.name, .runtime_dir = runtime_dir, .timeout_ms = timeout};
+}
+
+// Beside the image: what becomes its content, and then what was.
+std::string restored_path(const std::string& image) {
+    const std::size_t name = image.rfind('/') + 1;
+    return fmt::format("{}.{}.restored", image.substr(0, name), image.substr(name));
 }
 
 // What is known of a machine; of one that nothing is known of, its name.
@@ -175,9 +199,25 @@ const VmPlan& planned(const Plan& plan, const std::string& name) {
     return *found;
 }
 
-// What it was in, as far as that is known, is left to the others.
-void append_release(std::vector<Action>& actions, const ObservedVm* observed) {
-    if (observed != nullptr && observed->plan) { append(actions, release_networks(*observed->plan)); }
+Neighbours neighbours_of(const Observed& observed) {
+    Neighbours neighbours{observed.networks, {}};
+    for (const ObservedVm& each : observed.vms) {
+        if (each.plan) { neighbours.vms.push_back(&*each.plan); }
+    }
+    return neighbours;
+}
+
+// What it was in, as far as that is known, is left to the others. `stays`: the plan whose networks it stays in: they
+// are not taken down under those who join them at the same time.
+void append_release(std::vector<Action>& actions, const ObservedVm* observed, const VmPlan* stays = nullptr) {
+    if (observed == nullptr || !observed->plan) { return; }
+    std::vector<Action> releases = release_networks(*observed->plan);
+    std::erase_if(releases, [stays](const Action& action) {
+        const auto* release = std::get_if<ReleaseNetwork>(&action);
+        return stays != nullptr && release != nullptr &&
+               std::ranges::find(stays->interfaces, release->bridge, &InterfacePlan::bridge) != stays->interfaces.end();
+    });
+    append(actions, std::move(releases));
 }
 
 // Of one machine, what frees something for others.
@@ -218,7 +258,7 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     case ChangeKind::restart: {
         const VmPlan& vm = planned(plan, change.vm);
         actions.emplace_back(stop_of(known(observed, vm.name), vm.runtime_dir));
-        append_release(actions, observed);
+        append_release(actions, observed, &vm);
         append_start(actions, plan.project, vm, observed, neighbours, facts);
         break;
     }
@@ -236,31 +276,225 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     return actions;
 }
 
+// The groups by name, each after those that it is to come after. There is no circle: the plan has none.
+std::vector<ActionGroup> sorted(std::vector<ActionGroup> groups) {
+    std::vector<ActionGroup> order;
+    std::set<std::string> placed;
+    std::set<std::string> all;
+    for (const ActionGroup& group : groups) { all.insert(group.name); }
+    while (order.size() < groups.size()) {
+        const std::size_t before = order.size();
+        for (ActionGroup& group : groups) {
+            const bool waits = std::ranges::any_of(
+                group.after, [&](const std::string& name) { return all.contains(name) && !placed.contains(name); });
+            if (placed.contains(group.name) || waits) { continue; }
+            placed.insert(group.name);
+            order.push_back(group);
+        }
+        if (order.size() == before) { throw Error("machines wait for each other"); }
+    }
+    return order;
+}
+
+// Who depends on a machine is stopped before it.
+void stop_dependants_first(std::vector<ActionGroup>& stops, const Observed& observed) {
+    for (ActionGroup& group : stops) {
+        for (const ActionGroup& other : stops) {
+            const ObservedVm* dependant = observed.find(other.vm);
+            if (dependant == nullptr || !dependant->plan) { continue; }
+            const auto& needs = dependant->plan->depends_on;
+            if (std::ranges::find(needs, group.vm) != needs.end()) { group.after.push_back(other.name); }
+        }
+    }
+    stops = sorted(std::move(stops));
+}
+
+// Those that are started with it come before; the others run or have run, and are waited for.
+void await_dependencies(ActionGroup& group, const VmPlan& vm, const std::vector<ActionGroup>& starts) {
+    std::vector<Action> first;
+    for (const std::string& name : vm.depends_on) {
+        if (std::ranges::find(starts, name, &ActionGroup::name) != starts.end()) {
+            if (std::ranges::find(group.after, name) == group.after.end()) { group.after.push_back(name); }
+            continue;
+        }
+        first.emplace_back(AwaitReady{
+            .vm = name, .runtime_dir = parent_of(vm.runtime_dir) + '/' + name, .timeout_ms = vm.startup_timeout_ms});
+    }
+    group.actions.insert(group.actions.begin(), first.begin(), first.end());
+}
+
+// What an action makes that others may need, too; nothing when it is its machine's alone. Whoever makes the same of
+// the same name makes the same of it.
+struct Makes {
+    std::string operator()(const MakeDirectory& action) const { return "directory " + action.path; }
+    std::string operator()(const PinKernel& action) const { return "kernel " + action.kernel.pin; }
+    std::string operator()(const BuildInitramfs& action) const { return "initramfs " + action.output; }
+    std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
+    std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
+    std::string operator()(const EnsureNetwork& action) const { return "network " + action.up.network.bridge; }
+    std::string operator()(const MakeTap& /*action*/) const { return {}; }
+    std::string operator()(const ReleaseNetwork& /*action*/) const { return {}; }
+    std::string operator()(const WriteFile& /*action*/) const { return {}; }
+    std::string operator()(const DeleteVolume& /*action*/) const { return {}; }
+    std::string operator()(const CopyFile& /*action*/) const { return {}; }
+    std::string operator()(const SwapFiles& /*action*/) const { return {}; }
+    std::string operator()(const StartMachine& /*action*/) const { return {}; }
+    std::string operator()(const AwaitReady& /*action*/) const { return {}; }
+    std::string operator()(const StopMachine& /*action*/) const { return {}; }
+    std::string operator()(const RemoveTree& /*action*/) const { return {}; }
+    std::string operator()(const RemoveFile& /*action*/) const { return {}; }
+    std::string operator()(const RemoveDirectory& /*action*/) const { return {}; }
+};
+
+// What several of the groups do, done once before all of them: directories, kernels, images.
+ActionGroup shared_of(std::vector<ActionGroup>& groups) {
+    ActionGroup shared{.name = "(shared)", .vm = {}, .after = {}, .actions = {}};
+    std::map<std::string, std::size_t> makers;
+    for (const ActionGroup& group : groups) {
+        for (const Action& action : group.actions) { ++makers[std::visit(Makes{}, action)]; }
+    }
+    makers.erase("");
+    std::set<std::string> taken;
+    for (ActionGroup& group : groups) {
+        std::erase_if(group.actions, [&](Action& action) {
+            const std::string made = std::visit(Makes{}, action);
+            const auto found = makers.find(made);
+            if (found == makers.end() || found->second < 2) { return false; }
+            if (taken.insert(made).second) { shared.actions.push_back(std::move(action)); }
+            return true;
+        });
+    }
+    return shared;
+}
+
+// `first`: what is done before any of them is started, beside what they share.
+std::vector<ActionGroup> assembled(std::vector<ActionGroup> stops, const std::vector<Action>& first,
+                                   std::vector<ActionGroup> starts) {
+    std::vector<std::string> before;
+    for (const ActionGroup& group : stops) { before.push_back(group.name); }
+    ActionGroup shared = shared_of(starts);
+    std::erase_if(shared.actions,
+                  [&first](const Action& action) { return std::ranges::find(first, action) != first.end(); });
+    shared.actions.insert(shared.actions.begin(), first.begin(), first.end());
+    shared.after = before;
+    std::vector<ActionGroup> groups = std::move(stops);
+    for (ActionGroup& group : starts) {
+        if (shared.actions.empty()) {
+            group.after.insert(group.after.end(), before.begin(), before.end());
+        } else {
+            group.after.push_back(shared.name);
+        }
+    }
+    if (!shared.actions.empty()) { groups.push_back(std::move(shared)); }
+    for (ActionGroup& group : sorted(std::move(starts))) { groups.push_back(std::move(group)); }
+    return groups;
+}
+
 } // namespace
+
+std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, const Observed& observed,
+                                      const HostFacts& facts) {
+    std::vector<ActionGroup> stops;
+    for (const VmChange& change : changes.vms) {
+        std::vector<Action> actions = freeing(change, plan, observed.find(change.vm));
+        if (actions.empty()) { continue; }
+        stops.push_back({.name = "stop " + change.vm, .vm = change.vm, .after = {}, .actions = std::move(actions)});
+    }
+    stop_dependants_first(stops, observed);
+
+    std::vector<Action> first;
+    if (!changes.empty() && plan.networks != observed.networks) {
+        make_directories(first, facts.state_dir, plan.project_state_dir);
+        first.emplace_back(write_networks(plan));
+    }
+    Neighbours neighbours{plan.networks, {}};
+    for (const VmPlan& vm : plan.vms) { neighbours.vms.push_back(&vm); }
+    std::vector<ActionGroup> starts;
+    std::string restarted; // the last one
+    for (const VmChange& change : changes.vms) {
+        std::vector<Action> actions = taking(change, plan, observed.find(change.vm), neighbours, facts);
+        if (actions.empty()) { continue; }
+        ActionGroup& group = starts.emplace_back(
+            ActionGroup{.name = change.vm, .vm = change.vm, .after = {}, .actions = std::move(actions)});
+        if (change.kind != ChangeKind::restart) { continue; }
+        if (!restarted.empty()) { group.after.push_back(restarted); }
+        restarted = change.vm;
+    }
+    for (ActionGroup& group : starts) {
+        const auto starts_it = [](const Action& action) { return std::holds_alternative<StartMachine>(action); };
+        if (std::ranges::any_of(group.actions, starts_it)) {
+            await_dependencies(group, planned(plan, group.vm), starts);
+        }
+    }
+    return assembled(std::move(stops), first, std::move(starts));
+}
+
+std::vector<ActionGroup> lower_starts(const std::string& project, const std::vector<const VmPlan*>& vms,
+                                      const Observed& observed, const HostFacts& facts) {
+    std::vector<ActionGroup> starts;
+    for (const VmPlan* vm : vms) {
+        starts.push_back(
+            {.name = vm->name, .vm = vm->name, .after = {}, .actions = lower_start(project, *vm, observed, facts)});
+    }
+    for (std::size_t i = 0; i < vms.size(); ++i) { await_dependencies(starts[i], *vms[i], starts); }
+    return assembled({}, {}, std::move(starts));
+}
 
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts) {
     std::vector<Action> actions;
-    for (const VmChange& change : changes.vms) { append(actions, freeing(change, plan, observed.find(change.vm))); }
-    Neighbours neighbours{plan.networks, {}};
-    for (const VmPlan& vm : plan.vms) { neighbours.vms.push_back(&vm); }
-    if (!changes.empty() && plan.networks != observed.networks) {
-        make_directories(actions, facts.state_dir, plan.project_state_dir);
-        actions.emplace_back(write_networks(plan));
-    }
-    for (const VmChange& change : changes.vms) {
-        append(actions, taking(change, plan, observed.find(change.vm), neighbours, facts));
+    for (ActionGroup& group : lower_groups(plan, changes, observed, facts)) {
+        append(actions, std::move(group.actions));
     }
     return actions;
 }
 
+void forget_readiness(std::vector<ActionGroup>& groups) {
+    std::set<std::string_view> awaited;
+    for (const ActionGroup& group : groups) { awaited.insert(group.after.begin(), group.after.end()); }
+    for (ActionGroup& group : groups) {
+        if (awaited.contains(group.name)) { continue; }
+        const auto own = [&group](const Action& action) {
+            const auto* await = std::get_if<AwaitReady>(&action);
+            return await != nullptr && await->vm == group.vm;
+        };
+        std::erase_if(group.actions, own);
+    }
+}
+
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts) {
-    Neighbours neighbours{observed.networks, {}};
-    for (const ObservedVm& each : observed.vms) {
-        if (each.plan) { neighbours.vms.push_back(&*each.plan); }
-    }
     std::vector<Action> actions;
-    append_start(actions, project, vm, observed.find(vm.name), neighbours, facts);
+    append_start(actions, project, vm, observed.find(vm.name), neighbours_of(observed), facts);
+    return actions;
+}
+
+std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
+                                  const Observed& observed, const HostFacts& facts) {
+    Prepared prepared = prepare(vm, facts);
+    std::vector<Action> actions;
+    make_place(actions, vm, prepared.initramfs, facts);
+    for (const VolumePlan& volume : vm.volumes) {
+        make_directories(actions, facts.state_dir, parent_of(volume.image));
+        actions.emplace_back(CopyFile{.from = snapshot.volume_path(volume.name), .to = restored_path(volume.image)});
+    }
+    actions.emplace_back(std::move(prepared.initramfs));
+    const ObservedVm* const seen = observed.find(vm.name);
+    if (seen != nullptr && seen->running) {
+        actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = 0});
+    }
+    for (const VolumePlan& volume : vm.volumes) {
+        actions.emplace_back(SwapFiles{.path = volume.image, .other = restored_path(volume.image)});
+    }
+    actions.emplace_back(write_record(vm));
+    append(actions, lower_networks(project, vm, neighbours_of(observed), facts));
+    Launch launch = launch_of(project, vm, prepared.lowered);
+    launch.restored = true;
+    launch.was_ready = snapshot.ready;
+    launch.children.back().first_args = prepared.lowered.load_args;
+    actions.emplace_back(
+        StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_path()});
+    actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
+    for (const VolumePlan& volume : vm.volumes) { actions.emplace_back(DeleteVolume{restored_path(volume.image)}); }
     return actions;
 }
 
@@ -274,9 +508,11 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     append_release(actions, &observed);
     actions.emplace_back(RemoveTree{place.runtime_dir});
     actions.emplace_back(RemoveDirectory{parent_of(place.runtime_dir)});
-    for (const char* name : {"console.log", "console.log.1", "vmm.log", "vmm.log.1", "end.json"}) {
+    for (const char* name : {"console.log", "console.log.times", "console.log.1", "console.log.1.times", "vmm.log",
+                             "vmm.log.1", "events.log", "events.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
     }
+    if (with_volumes) { actions.emplace_back(RemoveTree{snapshots_dir(place.state_dir)}); }
     if (with_volumes && observed.plan) {
         for (const VolumePlan& volume : observed.plan->volumes) {
             if (volume.protect || !volume.auto_create) { continue; }

@@ -25,6 +25,7 @@ std::string_view name_of(Goal goal) {
     case Goal::vmm: return "vmm";
     case Goal::agent: return "agent";
     case Goal::ready: return "ready";
+    case Goal::end: return "end";
     }
     return {};
 }
@@ -95,6 +96,9 @@ std::optional<MachineStatus> machine_status(const std::string& runtime_dir) {
         json.at("started").get_to(status.started);
         json.at("agent").get_to(status.agent);
         json.at("reboots").get_to(status.reboots);
+        status.restarts = json.value("restarts", std::uint32_t{0});
+        if (json.contains("last_end")) { status.last_end = json["last_end"].get<End>(); }
+        status.waiting_for = json.value("waiting_for", "");
         status.program = json.value("program", "");
         status.plan = json.at("plan");
     } catch (const nlohmann::json::exception& error) {

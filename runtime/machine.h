@@ -34,11 +34,14 @@ struct MachineStatus {
     MachineState state = MachineState::starting;
     pid_t vmm = 0; ///< 0: not started yet
     pid_t supervisor = 0;
-    std::int64_t started = 0; ///< unix seconds
-    bool agent = false;       ///< the guest's agent answers
-    std::uint32_t reboots = 0;
-    std::string program; ///< which one its supervisor executes (supervisor/program.h); empty: it doesn't say
-    nlohmann::json plan; ///< Launch::plan
+    std::int64_t started = 0;    ///< unix seconds
+    bool agent = false;          ///< the guest's agent answers
+    std::uint32_t reboots = 0;   ///< by the guest
+    std::uint32_t restarts = 0;  ///< by its supervisor, after ends that nobody asked for
+    std::optional<End> last_end; ///< before the last of those
+    std::string waiting_for;     ///< in words; empty: it is ready
+    std::string program;         ///< which one its supervisor executes (supervisor/program.h); empty: it doesn't say
+    nlohmann::json plan;         ///< Launch::plan
 };
 
 /// Of a machine that runs; nothing when none does (the lock is free). A machine whose supervisor was killed counts as
@@ -55,7 +58,7 @@ struct UpgradeOutcome {
 /// Error when `program` can't take over; the supervisor then goes on as it was.
 UpgradeOutcome upgrade_supervisor(const std::string& runtime_dir, const std::string& program);
 
-enum class Goal { vmm, agent, ready };
+enum class Goal { vmm, agent, ready, end };
 
 struct AwaitOutcome {
     enum class Kind { reached, ended, timed_out, not_running } kind = Kind::not_running;

@@ -50,7 +50,18 @@ int run_command(int argc, char** argv) {
     add_status(app, session);
     add_start(app, session);
     add_stop(app, session);
+    add_restart(app, session);
+    add_wait(app, session);
     add_destroy(app, session);
+    add_pause(app, session);
+    add_resume(app, session);
+    add_balloon(app, session);
+    add_snapshot(app, session);
+    add_restore(app, session);
+    add_stats(app, session);
+    add_exec(app, session);
+    add_cp(app, session);
+    add_events(app, session);
     add_console(app, session);
     add_logs(app, session);
     add_show(app, session);
@@ -62,8 +73,8 @@ int run_command(int argc, char** argv) {
     add_schema(app, session);
     add_completion(app, session);
     app.parse_complete_callback([&] { // before the command's own
-        if (dashes == argv + argc || app.got_subcommand("run")) { return; }
-        throw CLI::ExtrasError("behind -- stands a command for the guest, which only `run` takes",
+        if (dashes == argv + argc || app.got_subcommand("run") || app.got_subcommand("exec")) { return; }
+        throw CLI::ExtrasError("behind -- stands a command for the guest, which only `run` and `exec` take",
                                CLI::ExitCodes::ExtrasError);
     });
     try {

@@ -3,6 +3,7 @@
 #include "compiler/diff.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/image_header.h"
 #include "runtime/machine.h"
 
 #include <fmt/format.h>
@@ -68,9 +69,8 @@ ObservedVm observe_vm(const std::string& name, const std::string& state, const s
         const auto ended = vm.running ? std::nullopt : read_recorded_end(state + "/end.json");
         vm.completed = ended && ended->ready;
         for (const VolumePlan& volume : vm.plan->volumes) {
-            std::error_code error;
-            const std::uintmax_t bytes = fs::file_size(volume.image, error);
-            if (!error) { vm.volumes[volume.name] = bytes >> 20U; }
+            const auto bytes = virtual_size(volume.image, volume.format);
+            if (bytes || fs::exists(volume.image)) { vm.volumes[volume.name] = bytes.value_or(0) >> 20U; }
         }
     }
     return vm;

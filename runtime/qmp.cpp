@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -126,14 +127,39 @@ struct Qmp::Connection {
         return std::nullopt;
     }
 
-    nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Clock::time_point deadline) {
+    // Writes the first byte of `line` with a descriptor beside it (unix(7), SCM_RIGHTS); 1, or 0 and `result` when it
+    // can't be.
+    std::size_t send_with(int fd, const std::string& line, std::optional<error_code>& result) {
+        iovec first{const_cast<char*>(line.data()), 1};
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+        msghdr message{};
+        message.msg_iov = &first;
+        message.msg_iovlen = 1;
+        message.msg_control = space.data();
+        message.msg_controllen = space.size();
+        cmsghdr* const header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+        if (::sendmsg(socket.native_handle(), &message, MSG_NOSIGNAL) == 1) { return 1; }
+        result = error_code(errno, boost::system::system_category());
+        return 0;
+    }
+
+    // `fd`: goes with the command; -1: none.
+    nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Clock::time_point deadline,
+                           int fd = -1) {
         nlohmann::json request{{"execute", command}, {"id", ++last_id}};
         if (!arguments.is_null()) { request["arguments"] = arguments; }
         const std::string line = request.dump() + '\n';
         std::optional<error_code> result;
-        asio::async_write(socket, asio::buffer(line),
-                          [&result](const error_code& error, std::size_t /*bytes*/) { result = error; });
-        finish(result, deadline, command);
+        const std::size_t sent = fd < 0 ? 0 : send_with(fd, line, result);
+        if (!result) {
+            asio::async_write(socket, asio::buffer(line) + sent,
+                              [&result](const error_code& error, std::size_t /*bytes*/) { result = error; });
+            finish(result, deadline, command);
+        }
         if (*result) { throw Error(fmt::format("{}: the VMM hung up: {}", path, result->message())); }
         for (;;) {
             std::optional<nlohmann::json> message = read(deadline, command);
@@ -185,6 +211,10 @@ nlohmann::json Qmp::execute(const std::string& command, const nlohmann::json& ar
 
 nlohmann::json Qmp::execute(const std::string& command, milliseconds timeout) {
     return execute(command, nullptr, timeout);
+}
+
+void Qmp::hand_over(int fd, const std::string& name, milliseconds timeout) {
+    connection_->execute("getfd", {{"fdname", name}}, Clock::now() + timeout, fd);
 }
 
 void Qmp::wait_closed(milliseconds timeout) {

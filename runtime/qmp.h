@@ -32,6 +32,9 @@ public:
     nlohmann::json execute(const std::string& command, const nlohmann::json& arguments,
                            std::chrono::milliseconds timeout);
     nlohmann::json execute(const std::string& command, std::chrono::milliseconds timeout);
+    /// Hands a descriptor of ours to the server, under a name by which later commands of this connection can use it
+    /// ("fd:NAME"); qemu: qapi/misc.json, getfd. It stays open here.
+    void hand_over(int fd, const std::string& name, std::chrono::milliseconds timeout);
 
     /// Returns when the server has hung up, as it does when it ends.
     void wait_closed(std::chrono::milliseconds timeout);

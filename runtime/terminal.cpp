@@ -55,6 +55,31 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows, bool
     return out;
 }
 
+ProgressLines::ProgressLines(int fd) : fd_(fd), terminal_(terminal(fd)) {}
+
+ProgressLines::~ProgressLines() {
+    clear();
+}
+
+void ProgressLines::show(const std::vector<std::string>& lines) {
+    if (!terminal_.interactive) { return; }
+    clear();
+    std::string text;
+    shown_ = std::min(lines.size(), most);
+    for (std::size_t i = 0; i < shown_; ++i) {
+        const bool rest = i + 1 == most && lines.size() > most;
+        const std::string line = rest ? fmt::format("and {} more", lines.size() - i) : lines[i];
+        text += printable(line).substr(0, terminal_.width - 1) + "\n";
+    }
+    put_text(fd_, text);
+}
+
+void ProgressLines::clear() {
+    if (shown_ == 0) { return; }
+    put_text(fd_, fmt::format("\x1b[{}A\r\x1b[J", shown_));
+    shown_ = 0;
+}
+
 ProgressLine::ProgressLine(int fd) : fd_(fd), terminal_(terminal(fd)) {}
 
 ProgressLine::~ProgressLine() {

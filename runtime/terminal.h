@@ -22,6 +22,27 @@ void put_text(int fd, std::string_view text);
 /// column is not padded. No trailing spaces.
 std::string render_table(const std::vector<std::vector<std::string>>& rows, bool colour);
 
+/// Some lines that are rewritten in place on an interactive terminal, and nothing elsewhere.
+class ProgressLines {
+public:
+    explicit ProgressLines(int fd);
+    ~ProgressLines();
+    ProgressLines(const ProgressLines&) = delete;
+    ProgressLines& operator=(const ProgressLines&) = delete;
+
+    /// In place of those that are shown. At most `most` of them are, with a word about the rest.
+    void show(const std::vector<std::string>& lines);
+    /// Removes them, so that ordinary output can follow.
+    void clear();
+
+    static constexpr std::size_t most = 12;
+
+private:
+    int fd_;
+    Terminal terminal_;
+    std::size_t shown_ = 0;
+};
+
 /// One line that is rewritten in place on an interactive terminal, and nothing elsewhere.
 class ProgressLine {
 public:

@@ -1,19 +1,23 @@
 #include "runtime/volume.h"
 
+#include "compiler/file_system.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
+#include "runtime/image_header.h"
 #include "runtime/process.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -23,10 +27,8 @@ namespace microvmc {
 
 namespace {
 
-constexpr std::size_t ext_label_limit = 16; // s_volume_name of the superblock; Linux, ext4/super.rst
-
-/// mke2fs writes some MB for each GB; a slow disk with a large volume takes its time.
-constexpr std::chrono::minutes mkfs_timeout{10};
+/// They write some MB for each GB; a slow disk with a large volume takes its time.
+constexpr std::chrono::minutes command_timeout{10};
 
 bool is_uuid(std::string_view text) {
     if (text.size() != 36) { return false; }
@@ -40,8 +42,56 @@ bool is_uuid(std::string_view text) {
     return true;
 }
 
-bool is_control(char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+bool is_fat_volume_id(std::string_view text) {
+    return text.size() == 9 && text[4] == '-' && text.find_first_not_of("0123456789ABCDEF-") == std::string_view::npos;
+}
+
+/// Whether a program's version, "6.1.0", is that or a later one; of one that isn't known, no.
+bool is_at_least(std::string_view version, unsigned major, unsigned minor) {
+    unsigned its_major = 0;
+    unsigned its_minor = 0;
+    const char* const end = version.data() + version.size();
+    const auto first = std::from_chars(version.data(), end, its_major);
+    if (first.ec != std::errc() || first.ptr == end) { return false; }
+    if (std::from_chars(first.ptr + 1, end, its_minor).ec != std::errc()) { return false; }
+    return its_major != major ? its_major > major : its_minor >= minor;
+}
+
+// What lies below, newer mkfs.xfs makes only when told that it is for tests; the kernel mounts it all the same
+// (xfsprogs: mkfs/xfs_mkfs.c, validate_supported).
+constexpr std::uint64_t xfs_supported_mib = 300;
+// Below, mkfs.btrfs needs data and metadata in the same block groups (btrfs-progs: mkfs/common.c, 109 MiB).
+constexpr std::uint64_t btrfs_mixed_mib = 128;
+
+using Argv = std::vector<std::string>;
+
+Argv mke2fs_argv(const VolumePlan& volume, const std::string& program) {
+    Argv argv{program, "-q", "-t", volume.fs_type, "-F", "-U", volume.uuid};
+    if (!volume.label.empty()) { argv.insert(argv.end(), {"-L", volume.label}); }
+    argv.insert(argv.end(), {"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,nodiscard"});
+    return argv;
+}
+
+Argv mkfs_xfs_argv(const VolumePlan& volume, const ToolFacts& program) {
+    Argv argv{program.path, "-q", "-f", "-K", "-m", "uuid=" + volume.uuid};
+    if (!volume.label.empty()) { argv.insert(argv.end(), {"-L", volume.label}); }
+    if (volume.size_mib < xfs_supported_mib && is_at_least(program.version, 5, 19)) {
+        argv.emplace_back("--unsupported");
+    }
+    return argv;
+}
+
+Argv mkfs_btrfs_argv(const VolumePlan& volume, const std::string& program) {
+    Argv argv{program, "-q", "-f", "-K", "-U", volume.uuid};
+    if (!volume.label.empty()) { argv.insert(argv.end(), {"-L", volume.label}); }
+    if (volume.size_mib < btrfs_mixed_mib) { argv.emplace_back("--mixed"); }
+    return argv;
+}
+
+Argv mkfs_fat_argv(const VolumePlan& volume, const std::string& program) {
+    Argv argv{program, "-i", volume.uuid.substr(0, 4) + volume.uuid.substr(5)};
+    if (!volume.label.empty()) { argv.insert(argv.end(), {"-n", volume.label}); }
+    return argv;
 }
 
 off_t bytes_of(std::uint64_t mib, const std::string& image) {
@@ -64,23 +114,21 @@ void check_room(const std::string& directory, std::uint64_t mib, const std::stri
     }
 }
 
-void make_file_system(const CreateVolume& request, int fd) {
-    if (request.mkfs.empty()) { return; }
-    std::vector<std::string> argv = request.mkfs;
-    // The last one: an earlier one may be a label.
-    if (const auto image = std::find(argv.rbegin(), argv.rend(), "{}"); image != argv.rend()) {
-        *image = fmt::format("/proc/self/fd/{}", fd);
-    }
+void run(const Argv& argv, const std::vector<int>& inherit, std::string_view verb, const std::string& image) {
     RunOptions options;
-    options.timeout = mkfs_timeout;
-    options.inherit = {fd};
+    options.timeout = command_timeout;
+    options.inherit = inherit;
     const Ran ran = run_program(argv, options);
-    if (ran.timed_out) { throw Error(fmt::format("{} took too long for {}", argv.front(), request.volume.image)); }
+    if (ran.timed_out) { throw Error(fmt::format("can't {} {}: {} took too long", verb, image, argv.front())); }
     if (ran.status != 0) {
-        throw Error(fmt::format("can't make the {} file system of {}: {} failed with status {}: {}",
-                                request.volume.fs_type, request.volume.image, argv.front(), ran.status,
+        throw Error(fmt::format("can't {} {}: {} failed with status {}: {}", verb, image, argv.front(), ran.status,
                                 last_words(ran)));
     }
+}
+
+/// The name under which a program that inherits the descriptor finds its file.
+std::string path_of(int fd) {
+    return fmt::format("/proc/self/fd/{}", fd);
 }
 
 bool is_locked(int fd) {
@@ -93,50 +141,72 @@ bool is_locked(int fd) {
 
 } // namespace
 
-std::vector<std::string> mkfs_argv(const VolumePlan& volume, const std::string& program) {
+Argv mkfs_argv(const VolumePlan& volume, const ToolFacts& program, const std::string& image) {
     if (volume.fs_type == "none") { return {}; }
-    if (volume.fs_type != "ext4" && volume.fs_type != "ext3" && volume.fs_type != "ext2") {
-        throw Error(fmt::format("volume {}: can't make a file system of type {}", volume.name, volume.fs_type),
-                    "ext4, ext3 and ext2 are made, and \"none\" leaves it to the guest");
+    const FileSystemInfo* file_system = find_file_system(volume.fs_type);
+    if (file_system == nullptr) {
+        throw Error(fmt::format("volume {}: can't make a file system of type {}", volume.name, volume.fs_type));
     }
-    if (volume.label.size() > ext_label_limit) {
-        throw Error(fmt::format("volume {}: the label \"{}\" has {} bytes, {} has room for {}", volume.name,
-                                volume.label, volume.label.size(), volume.fs_type, ext_label_limit));
+    if (const std::string problem = label_problem(*file_system, volume.label); !problem.empty()) {
+        throw Error(fmt::format("volume {}: {}", volume.name, problem));
     }
-    if (std::ranges::any_of(volume.label, is_control)) {
-        throw Error(fmt::format("volume {}: its label has a control character", volume.name));
+    // Not what mke2fs has words for: "random", "time" and "clear".
+    if (volume.fs_type == "vfat" ? !is_fat_volume_id(volume.uuid) : !is_uuid(volume.uuid)) {
+        throw Error(fmt::format("volume {}: \"{}\" is not a UUID of {}", volume.name, volume.uuid, volume.fs_type));
     }
-    if (!volume.uuid.empty() && !is_uuid(volume.uuid)) { // "random", "time" and "clear" are words of mke2fs
-        throw Error(fmt::format("volume {}: \"{}\" is not a UUID", volume.name, volume.uuid));
-    }
-    std::vector<std::string> argv{program, "-q", "-t", volume.fs_type, "-F"};
-    if (!volume.label.empty()) { argv.insert(argv.end(), {"-L", volume.label}); }
-    if (!volume.uuid.empty()) { argv.insert(argv.end(), {"-U", volume.uuid}); }
-    argv.insert(argv.end(), {"-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,nodiscard", "{}"});
+    Argv argv = file_system->mkfs == "mke2fs"       ? mke2fs_argv(volume, program.path)
+                : file_system->mkfs == "mkfs.xfs"   ? mkfs_xfs_argv(volume, program)
+                : file_system->mkfs == "mkfs.btrfs" ? mkfs_btrfs_argv(volume, program.path)
+                                                    : mkfs_fat_argv(volume, program.path);
+    argv.push_back(image);
+    argv.insert(argv.end(), volume.mkfs_args.begin(), volume.mkfs_args.end());
     return argv;
+}
+
+std::string image_driver(std::string_view format) {
+    return format == "vhd" ? "vpc" : std::string(format);
+}
+
+std::vector<Argv> volume_commands(const CreateVolume& request, const std::string& raw, const std::string& image) {
+    const VolumePlan& volume = request.volume;
+    const bool is_raw = volume.format == "raw";
+    std::vector<Argv> commands;
+    if (Argv mkfs = mkfs_argv(volume, request.mkfs, is_raw ? image : raw); !mkfs.empty()) {
+        commands.push_back(std::move(mkfs));
+    }
+    if (is_raw) { return commands; }
+    Argv convert{request.qemu_img, "convert", "-q", "-f", "raw", "-O", image_driver(volume.format)};
+    // Without it, a VHD has the size of a geometry (qemu: block/vpc.c).
+    if (volume.format == "vhd") { convert.insert(convert.end(), {"-o", "force_size=on"}); }
+    convert.insert(convert.end(), {raw, image});
+    commands.push_back(std::move(convert));
+    return commands;
 }
 
 bool create_volume(const CreateVolume& request) {
     const std::string& image = request.volume.image;
     struct stat status {};
     if (::lstat(image.c_str(), &status) == 0) { return false; }
-    if (request.volume.format != "raw") {
-        throw Error(fmt::format("can't create {}: only raw images are made, not {}", image, request.volume.format));
-    }
     const off_t size = bytes_of(request.volume.size_mib, image);
     const std::string directory = std::filesystem::path(image).parent_path().string();
     check_room(directory, request.volume.size_mib, image);
 
     NewFile file(image, 0600);
-    if (::ftruncate(file.fd(), size) != 0) {
+    std::optional<NewFile> scratch;
+    if (request.volume.format != "raw") { scratch.emplace(image + ".raw", 0600); }
+    const int raw = scratch ? scratch->fd() : file.fd();
+    if (::ftruncate(raw, size) != 0) {
         throw Error(fmt::format("can't make {} {} MiB long: {}", image, request.volume.size_mib, std::strerror(errno)));
     }
-    make_file_system(request, file.fd());
+    for (const Argv& argv : volume_commands(request, path_of(raw), path_of(file.fd()))) {
+        run(argv, {raw, file.fd()}, "create", image);
+    }
     return file.publish();
 }
 
-void grow_volume(const std::string& image, std::uint64_t size_mib) {
-    const off_t size = bytes_of(size_mib, image);
+void grow_volume(const GrowVolume& request) {
+    const std::string& image = request.image;
+    const off_t size = bytes_of(request.size_mib, image);
     const Fd fd(::open(image.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0) {
@@ -146,14 +216,22 @@ void grow_volume(const std::string& image, std::uint64_t size_mib) {
     if (is_locked(fd.get())) {
         throw Error(fmt::format("can't grow {}: a running machine uses it", image), "stop that machine first");
     }
-    if (size < status.st_size) {
+    const std::optional<std::uint64_t> has = virtual_size(image, request.format);
+    if (!has) { throw Error(fmt::format("can't grow {}: it is no {} image", image, request.format)); }
+    const auto wanted = static_cast<std::uint64_t>(size);
+    if (wanted < *has) {
         throw Error(fmt::format("can't shrink {} from {} MiB to {} MiB: what lies at its end would be lost", image,
-                                status.st_size >> 20U, size_mib),
+                                *has >> 20U, request.size_mib),
                     "keep the size, or make a new volume and copy the data");
     }
-    if (size > status.st_size && (::ftruncate(fd.get(), size) != 0 || ::fsync(fd.get()) != 0)) {
-        throw Error(fmt::format("can't make {} {} MiB long: {}", image, size_mib, std::strerror(errno)));
+    if (wanted == *has) { return; }
+    if (request.format != "raw") {
+        run({request.qemu_img, "resize", "-q", "-f", image_driver(request.format), image, std::to_string(wanted)}, {},
+            "grow", image);
+    } else if (::ftruncate(fd.get(), size) != 0) {
+        throw Error(fmt::format("can't make {} {} MiB long: {}", image, request.size_mib, std::strerror(errno)));
     }
+    if (::fsync(fd.get()) != 0) { throw Error(fmt::format("can't write {}: {}", image, std::strerror(errno))); }
 }
 
 } // namespace microvmc

@@ -27,6 +27,17 @@ constexpr std::array excuses{
     Excuse{"accel.kvm", kvm_fails, "KVM doesn't work on this host"},
 };
 
+/// Why nothing can run on the hypervisor at all; empty: something can.
+std::string unusable(std::string_view hypervisor, const std::vector<Target>& targets) {
+    std::string why;
+    for (const Target& target : targets) {
+        if (target.hypervisor != hypervisor) { continue; }
+        if (target.unusable.empty()) { return {}; }
+        why = target.unusable;
+    }
+    return why;
+}
+
 std::string excuse_for(std::string_view capability, const HostFacts& facts) {
     for (const Excuse& excuse : excuses) {
         if (excuse.capability == capability && excuse.applies(facts)) { return std::string(excuse.why); }
@@ -69,6 +80,7 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
         const Traits& traits = backend->traits;
         const bool took_part = std::ranges::find(targets, traits.name, &Target::hypervisor) != targets.end();
         if (!took_part) { continue; }
+        const std::string missing = unusable(traits.name, targets);
         for (const CapabilityName& known : known_capabilities()) {
             const Support support = traits.capability(known.name).support;
             if (support == Support::unsupported) { continue; }
@@ -76,7 +88,7 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
                              .hypervisor = std::string(traits.name),
                              .support = std::string(name_of(support)),
                              .cases = proofs_of(known.name, traits.name, targets, results),
-                             .excuse = excuse_for(known.name, facts)});
+                             .excuse = missing.empty() ? excuse_for(known.name, facts) : missing});
         }
     }
     return cells;

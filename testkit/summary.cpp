@@ -3,12 +3,10 @@
 #include "testkit/cells.h"
 #include "testkit/failure_text.h"
 #include "testkit/readable.h"
+#include "testkit/skipped.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
-#include <array>
 
 namespace microvmc::testkit {
 
@@ -39,28 +37,8 @@ std::string failures_text(const RunReport& report, bool colour) {
     return text;
 }
 
-/// Cases that were skipped for one reason.
-struct Skipped {
-    std::string why;
-    std::size_t count = 0;
-    std::vector<std::string> targets;
-    std::vector<std::string> specs;
-};
-
-void add_once(std::vector<std::string>& all, const std::string& one) {
-    if (std::ranges::find(all, one) == all.end()) { all.push_back(one); }
-}
-
 std::string skipped_text(const RunReport& report, const Canvas& canvas) {
-    std::vector<Skipped> reasons;
-    for (const CaseResult& result : report.results) {
-        if (result.outcome != Outcome::skipped) { continue; }
-        auto reason = std::ranges::find(reasons, result.message, &Skipped::why);
-        if (reason == reasons.end()) { reason = reasons.insert(reasons.end(), {result.message, 0, {}, {}}); }
-        ++reason->count;
-        add_once(reason->targets, result.target);
-        add_once(reason->specs, result.spec);
-    }
+    const std::vector<Skipped> reasons = skipped_reasons(report);
     if (reasons.empty()) { return {}; }
     std::string text = "\nSkipped:\n";
     for (const Skipped& reason : reasons) {

@@ -10,6 +10,7 @@ Outcome outcome_of(End::Kind kind) {
     switch (kind) {
     case End::Kind::panic: return Outcome::panic;
     case End::Kind::vmm_crash:
+    case End::Kind::helper_crash:
     case End::Kind::killed: return Outcome::crash;
     case End::Kind::timed_out: return Outcome::hang;
     // The guest's init could not do what the plan says; or the guest ended as it was not meant to.

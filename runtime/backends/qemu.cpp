@@ -19,14 +19,20 @@
 // - `-no-reboot` makes a guest's reset the end of the process, as poweroff is; both exit 0.
 // - The user network forwards IPv4 only (`hostfwd`; qemu: net/slirp.c), and its DNS forwarder needs an address in the
 //   guest's network.
+// - virtiofs is a vhost-user device, whose server needs the guest's memory as a shared mapping. QEMU doesn't connect to
+//   one again (seen with 7.2: the device refuses a chardev that reconnects), so that a guest that lost its server hangs
+//   in its files: the machine is what is restarted.
 // - A server socket of its is removed when it ends, and replaced when it starts.
 
 #include "runtime/backend.h"
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
+#include "runtime/backends/qemu_control.h"
 #include "runtime/error.h"
+#include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
-#include "runtime/qmp.h"
+#include "runtime/virtiofs.h"
+#include "runtime/volume.h"
 
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/network_v4.hpp>
@@ -39,20 +45,17 @@
 
 namespace microvmc {
 
-using std::chrono::milliseconds;
-
 namespace {
 
 constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
-constexpr milliseconds command_timeout{5'000};
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
 
-constexpr Capability native(std::string_view name) {
-    return {.name = name, .support = Support::native, .why = {}, .remedy = {}};
+constexpr Capability native(std::string_view name, std::string_view how = {}) {
+    return {.name = name, .support = Support::native, .why = how, .remedy = {}};
 }
 
 // What isn't listed at all, microvmc doesn't drive yet.
@@ -79,10 +82,15 @@ std::optional<KernelVersion> kernel_version(std::string_view release) {
 // The first that has tsc_early_khz=, merged on 2020-06-03.
 constexpr KernelVersion first_with_tsc_early_khz{5, 8};
 
-// Random numbers, the agent's port, and one for each device and a shared root.
+bool has_balloon(const VmPlan& vm) {
+    return vm.balloon.mode != BalloonPlan::Mode::off;
+}
+
+// Random numbers, the agent's port, and one for each device, a balloon and a shared root.
 std::size_t virtio_devices(const VmPlan& vm) {
     const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
-    return 2 + root + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() + vm.host_devices.size();
+    return 2 + root + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() +
+           vm.host_devices.size();
 }
 
 // Why `microvm` is not safe; empty when it is.
@@ -103,25 +111,12 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
     return {};
 }
 
-const KernelFacts* find_kernel(const VmPlan& vm, const HostFacts& facts) {
-    const auto named = facts.named_kernels.find(vm.kernel.source);
-    if (named != facts.named_kernels.end()) { return &named->second; }
-    for (const auto* kernels : {&facts.kernels, &facts.pinned}) {
-        for (const KernelFacts& kernel : *kernels) {
-            const bool original = kernel.path == vm.kernel.source;
-            const bool pinned = kernel.pinned_from == vm.kernel.source && kernel.identity == vm.kernel.identity;
-            if (original || pinned) { return &kernel; }
-        }
-    }
-    return nullptr;
-}
-
 void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
     const auto choose = [&choice](KernelImage image, std::string reason) {
         choice.kernel_image = image;
         choice.kernel_image_reason = std::move(reason);
     };
-    const KernelFacts* kernel = find_kernel(vm, facts);
+    const KernelFacts* kernel = find_kernel(facts, vm.kernel);
     if (kernel == nullptr) { return choose(KernelImage::bzimage, "booted as it is"); }
     switch (kernel->image) {
     case KernelImage::elf: return choose(KernelImage::elf, "the file is one");
@@ -203,25 +198,36 @@ KeyValues socket_chardev(std::string_view id, const std::string& path) {
     return KeyValues("socket").add("id", id).add("path", path).add("server", true).add("wait", false);
 }
 
+// A vhost-user server works in the guest's memory.
+bool shares_memory(const VmPlan& vm) {
+    return std::ranges::any_of(vm.shares, [](const SharePlan& share) { return share.proto == "virtiofs"; });
+}
+
 void add_machine(CommandLine& line, const VmPlan& vm) {
     line.option("-name", KeyValues().add("guest", vm.name));
+    KeyValues machine(vm.machine);
     if (vm.machine == "microvm") {
-        line.option("-machine", KeyValues("microvm")
-                                    .add("acpi", true)
-                                    .add("rtc", true)
-                                    .add("pit", false)
-                                    .add("pic", false)
-                                    .add("pcie", false)
-                                    .add("usb", false)
-                                    .add("isa-serial", true)
-                                    .add("x-option-roms", false)
-                                    .add("auto-kernel-cmdline", false));
+        machine.add("acpi", true)
+            .add("rtc", true)
+            .add("pit", false)
+            .add("pic", false)
+            .add("pcie", false)
+            .add("usb", false)
+            .add("isa-serial", true)
+            .add("x-option-roms", false)
+            .add("auto-kernel-cmdline", false);
         line.option("-global", KeyValues().add("virtio-mmio.force-legacy", "false"));
     } else {
-        line.option(
-            "-machine",
-            KeyValues(vm.machine).add("usb", false).add("sata", false).add("smbus", false).add("vmport", false));
+        machine.add("usb", false).add("sata", false).add("smbus", false).add("vmport", false);
     }
+    if (shares_memory(vm)) {
+        line.option("-object", KeyValues("memory-backend-memfd")
+                                   .add("id", "memory")
+                                   .add("size", fmt::format("{}M", vm.mem_mib))
+                                   .add("share", true));
+        machine.add("memory-backend", "memory");
+    }
+    line.option("-machine", machine);
     line.option("-accel", vm.accel);
     line.option("-cpu", vm.accel == "kvm" ? "host" : "max");
     line.option("-smp", std::to_string(vm.vcpu));
@@ -252,6 +258,13 @@ void add_channels(CommandLine& line, const Lowered& lowered) {
     line.option("-device", line.virtio("virtio-rng", "random"));
 }
 
+void add_balloon(CommandLine& line, const BalloonPlan& balloon) {
+    const bool automatic = balloon.mode == BalloonPlan::Mode::automatic;
+    line.option("-device", line.virtio("virtio-balloon", qemu_ids::balloon)
+                               .add("deflate-on-oom", balloon.deflate_on_oom || automatic)
+                               .add("free-page-reporting", balloon.free_page_reporting || automatic));
+}
+
 void add_9p(CommandLine& line, std::string_view id, const std::string& source, std::string_view tag,
             std::string_view security_model, bool read_only) {
     line.option("-fsdev", KeyValues("local")
@@ -267,8 +280,9 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
 void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
-    const std::string node = fmt::format("volume{}", number);
-    line.option("-blockdev", KeyValues("driver=" + volume.format)
+    const std::string node = fmt::format("{}{}", qemu_ids::volume, number);
+    line.option("-blockdev", KeyValues()
+                                 .add("driver", image_driver(volume.format))
                                  .add("node-name", node)
                                  .add("read-only", volume.read_only)
                                  .add("discard", "unmap")
@@ -282,8 +296,14 @@ void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
     line.option("-device", device);
 }
 
-void add(CommandLine& line, const SharePlan& share, std::size_t number) {
-    add_9p(line, fmt::format("share{}", number), share.source, share.tag, share.security_model, share.read_only);
+void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_t number) {
+    const std::string id = fmt::format("share{}", number);
+    if (share.proto == "9p") {
+        add_9p(line, id, share.source, share.tag, share.security_model, share.read_only);
+        return;
+    }
+    line.option("-chardev", KeyValues("socket").add("id", id).add("path", virtiofs_socket(vm, share, number)));
+    line.option("-device", line.virtio("vhost-user-fs", id + "-device").add("chardev", id).add("tag", share.tag));
 }
 
 // The guest's network, gateway and DNS server as the plan has them.
@@ -364,6 +384,7 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     want("virtio_rng");
     want("button"); // system_powerdown arrives as a key
     want("evdev");
+    if (has_balloon(vm)) { want("virtio_balloon"); }
     if (vm.root.kind == RootPlan::Kind::share) {
         want("9pnet_virtio");
         want("9p");
@@ -373,11 +394,15 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) {
                            want("virtio_blk");
-                           if (!volume.mount_point.empty() && volume.fs_type != "none") { want(volume.fs_type); }
+                           for (const std::string& module : file_system_modules(volume)) { want(module); }
                        },
-                       [&](const SharePlan&) {
-                           want("9pnet_virtio");
-                           want("9p");
+                       [&](const SharePlan& share) {
+                           if (share.proto == "9p") {
+                               want("9pnet_virtio");
+                               want("9p");
+                           } else {
+                               want("virtiofs");
+                           }
                        },
                        [&](const InterfacePlan&) { want("virtio_net"); },
                        [&](const HostDevicePlan&) {},
@@ -395,6 +420,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
+    lowered.load_args = {"-incoming", "defer", "-S"};
 
     CommandLine line(vm);
     line.flag("-nodefaults");
@@ -409,6 +435,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     add_machine(line, vm);
     add_kernel(line, vm, initramfs);
     add_channels(line, lowered);
+    if (has_balloon(vm)) { add_balloon(line, vm.balloon); }
     if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
     std::size_t volumes = 0;
     std::size_t shares = 0;
@@ -416,7 +443,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) { add(line, volume, volumes++); },
-                       [&](const SharePlan& share) { add(line, share, shares++); },
+                       [&](const SharePlan& share) { add(line, vm, share, shares++); },
                        [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
                        [&](const HostDevicePlan& passed) {
                            throw Error(fmt::format("{}: devices are not handed through yet", passed.path));
@@ -424,10 +451,17 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                    },
                    device);
     }
+    for (std::size_t i = 0; i < vm.shares.size(); ++i) {
+        if (vm.shares[i].proto == "9p") { continue; }
+        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { lowered.children.push_back(std::move(*server)); }
+    }
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
-    lowered.children.push_back(
-        {.role = "vmm", .argv = std::move(argv), .console = true, .await_socket = lowered.control});
+    lowered.children.push_back({.role = "vmm",
+                                .argv = std::move(argv),
+                                .console = true,
+                                .await_socket = lowered.control,
+                                .chat = qemu_start_chat(vm)});
     return lowered;
 }
 
@@ -438,21 +472,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     if (vm.machine != "microvm") { options.emplace_back("PCI"); }
     if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
     return options;
-}
-
-class QemuControl final : public Control {
-public:
-    QemuControl(const std::string& socket, milliseconds timeout) : qmp_(socket, timeout) {}
-
-    void power_button() override { qmp_.execute("system_powerdown", command_timeout); }
-    void quit() override { qmp_.execute("quit", command_timeout); }
-
-private:
-    Qmp qmp_;
-};
-
-std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
-    return std::make_unique<QemuControl>(control, timeout);
 }
 
 } // namespace
@@ -468,17 +487,40 @@ const Backend qemu{
                 {
                     native("accel.kvm"),
                     native("accel.tcg"),
+                    native("balloon"),
+                    native("balloon.auto",
+                           "the guest returns by itself what it frees, and takes it back as it needs it"),
+                    native("balloon.initial"),
+                    native("balloon.deflate-on-oom"),
+                    native("balloon.free-page-reporting"),
                     native("kernel.bzimage"),
                     native("kernel.elf"),
                     native("root.share"),
                     native("volume.raw"),
+                    native("volume.qcow2"),
+                    native("volume.vhd"),
+                    native("volume.vhdx"),
                     native("volume.ext4"),
+                    native("volume.ext3"),
+                    native("volume.ext2"),
+                    native("volume.xfs"),
+                    native("volume.btrfs"),
+                    native("volume.vfat"),
                     native("volume.none"),
+                    native("volume.mkfs-args"),
                     native("volume.read-only"),
                     native("share.9p"),
+                    native("share.virtiofs"),
                     native("share.read-only"),
-                    lacking("share.dax", "9p can't map files into the guest"),
+                    native("share.cache"),
+                    native("share.posix-acl"),
+                    native("share.xattr"),
+                    lacking("share.dax", "it maps no files into the guest"),
                     native("share.security-model"),
+                    native("share.id-map"),
+                    native("share.on-death"),
+                    native("share.socket"),
+                    native("share.extra-args"),
                     native("interface.user"),
                     native("interface.tap"),
                     native("interface.bridge"),
@@ -491,7 +533,12 @@ const Backend qemu{
                     native("forward.udp"),
                     lacking("forward.ipv6", "the user network forwards IPv4 only"),
                     native("console.serial"),
+                    native("depends-on"),
+                    native("restart"),
+                    native("autostart"),
                     native("shutdown"),
+                    native("pause"),
+                    native("snapshot"),
                 },
             .accels = {"kvm", "tcg"},
             .max_vcpu =
@@ -500,7 +547,7 @@ const Backend qemu{
             .choose_machine = choose_machine,
         },
     .lower = lower,
-    .attach = attach,
+    .attach = attach_qemu,
     .kernel_options = kernel_options,
 };
 

@@ -14,7 +14,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <unistd.h>
 
@@ -26,6 +25,8 @@ struct ApplyFlags {
     bool yes = false;
     bool no_wait = false;
     bool upgrade = false;
+    unsigned parallelism = 0;
+    Selection selection;
 };
 
 bool is_disruptive(const Changes& changes) {
@@ -61,19 +62,6 @@ bool was_started(ChangeKind kind) {
     return kind == ChangeKind::create || kind == ChangeKind::start || kind == ChangeKind::restart;
 }
 
-// Says what failed with the end of the consoles of those that were being started.
-std::string consoles_of_started(const Plan& plan, const Changes& changes) {
-    std::string text;
-    for (const VmPlan& vm : plan.vms) {
-        const auto change =
-            std::find_if(changes.vms.begin(), changes.vms.end(), [&vm](const VmChange& c) { return c.vm == vm.name; });
-        if (change != changes.vms.end() && was_started(change->kind)) {
-            text += console_excerpt(vm.name, vm.state_dir);
-        }
-    }
-    return text;
-}
-
 void apply(Session& session, const ApplyFlags& flags, Pipeline& pipeline, bool reviewed) {
     const Plan& plan = *pipeline.plan;
     const Changes& changes = *pipeline.changes;
@@ -88,25 +76,15 @@ void apply(Session& session, const ApplyFlags& flags, Pipeline& pipeline, bool r
         throw Error("not applied: this restarts, stops or destroys machines",
                     "review it, then give --yes, or save it with plan --out and apply that");
     }
-    const auto begin = std::chrono::steady_clock::now();
-    std::vector<Action> actions = lower(plan, changes, pipeline.observed, pipeline.facts);
-    if (flags.no_wait) {
-        std::erase_if(actions, [](const Action& action) { return std::holds_alternative<AwaitReady>(action); });
-    }
-    try {
-        perform_here(actions);
-    } catch (const Error&) {
-        complain(consoles_of_started(plan, changes));
-        throw;
-    }
-    prune_initramfs_cache(directories(), pipeline.facts);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    for (const VmChange& change : changes.vms) {
-        if (!was_started(change.kind)) { continue; }
-        const auto vm =
-            std::find_if(plan.vms.begin(), plan.vms.end(), [&change](const VmPlan& v) { return v.name == change.vm; });
+    std::vector<ActionGroup> groups = lower_groups(plan, changes, pipeline.observed, pipeline.facts);
+    if (flags.no_wait) { forget_readiness(groups); }
+    perform_here(groups, flags.parallelism, [&](const ActionGroup& group, double seconds) {
+        const auto vm = std::ranges::find(plan.vms, group.name, &VmPlan::name);
+        const auto change = std::ranges::find(changes.vms, group.name, &VmChange::vm);
+        if (vm == plan.vms.end() || change == changes.vms.end() || !was_started(change->kind)) { return; }
         print(outcome_line(*vm, !flags.no_wait, seconds));
-    }
+    });
+    prune_initramfs_cache(directories(), pipeline.facts);
 }
 
 // Those that ran before and run on.
@@ -129,6 +107,8 @@ void add_apply(CLI::App& app, Session& session) {
     command->add_flag("--no-wait", flags->no_wait,
                       "Return when the hypervisors answer; don't wait until guests are ready");
     command->add_flag("--upgrade", flags->upgrade, "Take the host's newest kernel instead of the pinned one");
+    add_selection(*command, flags->selection);
+    add_parallelism(*command, flags->parallelism);
     add_lock_timeout(*command, session);
     command->callback([&session, flags] {
         const std::optional<std::string> saved = saved_plan_path(session);
@@ -136,6 +116,8 @@ void add_apply(CLI::App& app, Session& session) {
         PipelineOptions options;
         options.upgrade = flags->upgrade;
         options.only = vm_names(session);
+        select(flags->selection, options);
+        if (pipeline.plan && pipeline.plan->vms.empty()) { options.destroy = true; } // a saved one, made so
         std::optional<FileLock> lock;
         if (pipeline.config) {
             const std::string project = project_name(*pipeline.config, pipeline.sources, {session.project, false});

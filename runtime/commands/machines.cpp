@@ -41,6 +41,20 @@ std::vector<KnownMachine> known_machines(const Session& session, const Directori
     return machines;
 }
 
+std::vector<std::vector<KnownMachine>> autostarted_machines(const Directories& directories) {
+    std::vector<std::vector<KnownMachine>> projects;
+    for (const std::string& project : known_projects(directories.state)) {
+        std::vector<KnownMachine> machines;
+        for (const ObservedVm& vm : observe(directories.state, directories.runtime, project).vms) {
+            if (!vm.plan || !vm.plan->autostart || !vm.plan->enabled) { continue; }
+            machines.push_back({project, vm.name, project_state_dir(directories.state, project) + "/" + vm.name,
+                                project_runtime_dir(directories.runtime, project) + "/" + vm.name});
+        }
+        if (!machines.empty()) { projects.push_back(std::move(machines)); }
+    }
+    return projects;
+}
+
 KnownMachine one_machine(const Session& session, const Directories& directories) {
     const std::vector<KnownMachine> machines = known_machines(session, directories);
     if (machines.empty()) {
@@ -52,6 +66,14 @@ KnownMachine one_machine(const Session& session, const Directories& directories)
         throw Error("which machine?", fmt::format("name one of {}", fmt::join(names, ", ")));
     }
     return machines.front();
+}
+
+void add_machine_option(CLI::App& command, Session& session) {
+    // As text: a list would take all positionals.
+    command
+        .add_option_function<std::string>(
+            "vm", [&session](const std::string& vm) { session.targets = {vm}; }, "The machine")
+        ->required();
 }
 
 FileLock lock_project(const Session& session, const Directories& directories, const std::string& project) {

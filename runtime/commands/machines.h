@@ -24,8 +24,14 @@ struct KnownMachine {
 /// for a name that was never applied, with those that were.
 std::vector<KnownMachine> known_machines(const Session& session, const Directories& directories);
 
+/// The machines of all projects that are to be started with the host (`autostart`), by project.
+std::vector<std::vector<KnownMachine>> autostarted_machines(const Directories& directories);
+
 /// Exactly one of them: the one named, or the only one there is. Throws Error otherwise.
 KnownMachine one_machine(const Session& session, const Directories& directories);
+
+/// The positional "vm" of a command on one machine, which others follow: a name, or a microvm.toml with one machine.
+void add_machine_option(CLI::App& command, Session& session);
 
 /// Keeps every other command that changes the project out while it lives. Makes the project's state directory.
 FileLock lock_project(const Session& session, const Directories& directories, const std::string& project);

@@ -30,7 +30,12 @@ A lock or a deadline ran out.
 The command line is wrong.
 .PP
 .B microvmc run
-gives the guest's status, 255 when the guest panicked, and 125 when it never ran.
+and
+.B microvmc wait \-\-for end
+give the guest's status, 0 when it powered off or rebooted, 255 when it panicked, 254 when its hypervisor or a process
+that it needs crashed, 137 when it was killed, 3 when it didn't end in time and was killed, and 125 when it never ran.
+.B microvmc exec
+gives the command's status, and 125 when it could not be run.
 .SH ENVIRONMENT
 .TP
 .B MICROVMC_PROJECT

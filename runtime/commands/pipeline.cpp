@@ -34,21 +34,40 @@ HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
     return host_facts(paths_to_probe(*pipeline.config, state, pipeline.project), kernels_to_probe(*pipeline.config));
 }
 
-// Keeps the changes of the machines that were named; a name that is nowhere is the user's mistake.
-void keep_only(Changes& changes, const std::vector<std::string>& names) {
-    if (names.empty()) { return; }
-    const auto is_named = [&names](const std::string& vm) {
-        return std::find(names.begin(), names.end(), vm) != names.end();
-    };
+bool is_in(const std::vector<std::string>& names, const std::string& name) {
+    return std::ranges::find(names, name) != names.end();
+}
+
+// A name that is nowhere is the user's mistake.
+void refuse_unknown(const Changes& changes, const std::vector<std::string>& names) {
     for (const std::string& name : names) {
-        const bool known = std::any_of(changes.vms.begin(), changes.vms.end(),
-                                       [&name](const VmChange& change) { return change.vm == name; });
-        if (known) { continue; }
+        if (std::ranges::find(changes.vms, name, &VmChange::vm) != changes.vms.end()) { continue; }
         std::vector<std::string> all;
         for (const VmChange& change : changes.vms) { all.push_back(change.vm); }
         throw no_machine(name, all);
     }
-    std::erase_if(changes.vms, [&is_named](const VmChange& change) { return !is_named(change.vm); });
+}
+
+// Those named, and those that they depend on.
+std::vector<std::string> with_dependencies(const Plan& plan, std::vector<std::string> names) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const auto vm = std::ranges::find(plan.vms, names[i], &VmPlan::name);
+        if (vm == plan.vms.end()) { continue; }
+        for (const std::string& name : vm->depends_on) {
+            if (!is_in(names, name)) { names.push_back(name); }
+        }
+    }
+    return names;
+}
+
+// Keeps the changes of the machines that were named, and the starts of those that they depend on.
+void keep_only(Changes& changes, const Plan& plan, const std::vector<std::string>& names) {
+    if (names.empty()) { return; }
+    const std::vector<std::string> needed = with_dependencies(plan, names);
+    std::erase_if(changes.vms, [&](const VmChange& change) {
+        const bool starts = change.kind == ChangeKind::create || change.kind == ChangeKind::start;
+        return !is_in(names, change.vm) && !(starts && is_in(needed, change.vm));
+    });
 }
 
 } // namespace
@@ -61,12 +80,41 @@ HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<st
     request.runtime_dir = where.runtime;
     request.paths = paths;
     request.kernels = kernels;
-    request.programs = {"mke2fs", "busybox", "dnsmasq", "nft"};
+    request.programs = {"mke2fs",
+                        "mkfs.xfs",
+                        "mkfs.btrfs",
+                        "mkfs.vfat",
+                        "qemu-img",
+                        "busybox",
+                        "dnsmasq",
+                        "nft",
+                        "virtiofsd",
+                        "/usr/libexec/virtiofsd",
+                        "/usr/lib/virtiofsd",
+                        "/usr/lib/qemu/virtiofsd"};
     for (const Backend* backend : backends()) {
         for (const Traits::Program& program : backend->traits.programs) { request.programs.emplace_back(program.name); }
     }
     request.guest_init = guest_init_path();
     return gather_facts(request);
+}
+
+void add_selection(CLI::App& command, Selection& selection) {
+    command
+        .add_option("--target", selection.targets,
+                    "Only this machine, and what it depends on if that doesn't run; as a name does")
+        ->allow_extra_args(false)
+        ->type_name("VM");
+    command.add_option("--replace", selection.replace, "Restart this machine, whether or not anything has changed")
+        ->allow_extra_args(false)
+        ->type_name("VM");
+    command.add_flag("--destroy", selection.destroy, "Destroy the machines, as if the file had none; volumes are kept");
+}
+
+void select(const Selection& selection, PipelineOptions& options) {
+    options.only.insert(options.only.end(), selection.targets.begin(), selection.targets.end());
+    options.replace = selection.replace;
+    options.destroy = selection.destroy;
 }
 
 Pipeline load_sources(Sources sources, Merged* merged) {
@@ -101,8 +149,13 @@ void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& 
     pipeline.plan = resolve(*pipeline.config, pipeline.sources, all_traits(), pipeline.facts, pipeline.observed,
                             resolve_options, pipeline.diagnostics);
     if (!pipeline.plan) { return; }
-    pipeline.changes = diff(*pipeline.plan, pipeline.observed, pipeline.sources, pipeline.diagnostics);
-    keep_only(*pipeline.changes, options.only);
+    if (options.destroy) { pipeline.plan->vms.clear(); }
+    pipeline.changes = diff(*pipeline.plan, pipeline.observed, pipeline.sources, pipeline.diagnostics,
+                            options.destroy ? "as asked" : "no longer in the file");
+    refuse_unknown(*pipeline.changes, options.only);
+    refuse_unknown(*pipeline.changes, options.replace);
+    restart_anyway(*pipeline.changes, pipeline.observed, options.replace);
+    keep_only(*pipeline.changes, *pipeline.plan, options.only);
 }
 
 Pipeline compile(const Session& session, const PipelineOptions& options) {

@@ -27,8 +27,20 @@ struct Pipeline {
 struct PipelineOptions {
     bool upgrade = false;            ///< the host's newest kernel, whatever is pinned
     std::optional<Observed> against; ///< compared with this instead of what runs and was recorded
-    std::vector<std::string> only;   ///< names of machines; empty: all. Others are left as they are
+    /// Names of machines; empty: all. Others are left as they are, but those that these depend on are started, too.
+    std::vector<std::string> only;
+    std::vector<std::string> replace; ///< those that are restarted whether or not anything has changed
+    bool destroy = false;             ///< none of the machines is wanted
 };
+
+/// --target, --replace and --destroy.
+struct Selection {
+    std::vector<std::string> targets;
+    std::vector<std::string> replace;
+    bool destroy = false;
+};
+void add_selection(CLI::App& command, Selection& selection);
+void select(const Selection& selection, PipelineOptions& options);
 
 /// Reads and decodes: parse, decode. `merged`: takes what was decoded; null: nobody wants it.
 Pipeline load_sources(const Session& session, Merged* merged = nullptr);

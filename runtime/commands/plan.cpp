@@ -25,6 +25,7 @@ struct PlanFlags {
     bool commands = false;
     bool upgrade = false;
     std::string against;
+    Selection selection;
 };
 
 std::string commands_text(const Pipeline& pipeline) {
@@ -68,6 +69,7 @@ void add_plan(CLI::App& app, Session& session) {
         ->add_option("--against", flags->against,
                      "Compare with another microvm.toml or plan (saved, or of --json) instead of what runs")
         ->type_name("FILE");
+    add_selection(*command, flags->selection);
     command->callback([&session, flags] {
         if (!flags->against.empty() && !flags->out.empty()) {
             throw CLI::ValidationError("--out", "a plan made --against something else than what runs can't be applied");
@@ -75,6 +77,7 @@ void add_plan(CLI::App& app, Session& session) {
         PipelineOptions options;
         options.upgrade = flags->upgrade;
         options.only = vm_names(session);
+        select(flags->selection, options);
         Pipeline pipeline = load_sources(session);
         if (!take_against(session, *flags, pipeline, options)) {
             session.status = exit_failure;
@@ -85,9 +88,7 @@ void add_plan(CLI::App& app, Session& session) {
             session.status = exit_failure;
             return;
         }
-        if (!flags->out.empty()) {
-            write_whole(absolute_path(flags->out), to_json_text(*pipeline.plan), 0600);
-        }
+        if (!flags->out.empty()) { write_whole(absolute_path(flags->out), to_json_text(*pipeline.plan), 0600); }
         if (flags->commands) {
             print(commands_text(pipeline));
         } else if (session.json) {

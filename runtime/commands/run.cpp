@@ -1,3 +1,4 @@
+#include "runtime/commands/ends.h"
 #include "runtime/commands/machines.h"
 #include "runtime/commands/perform.h"
 #include "runtime/commands/pipeline.h"
@@ -128,20 +129,6 @@ private:
     std::string machine_; // runtime directory of its only machine
 };
 
-int status_of(const End& end) {
-    switch (end.kind) {
-    case End::Kind::exited: return end.status;
-    case End::Kind::poweroff:
-    case End::Kind::reboot: return exit_ok;
-    case End::Kind::panic: return exit_panic;
-    case End::Kind::start_failed: return exit_never_ran;
-    case End::Kind::vmm_crash:
-    case End::Kind::killed:
-    case End::Kind::timed_out: return exit_failure;
-    }
-    return exit_failure;
-}
-
 int run(Session& session, const RunFlags& flags) {
     const Directories where = directories();
     sweep_dead_runs(where);
@@ -166,7 +153,12 @@ int run(Session& session, const RunFlags& flags) {
                                      [&vm_name](const VmPlan& v) { return v.name == vm_name; });
     const Ephemeral ephemeral(project_state_dir(where.state, session.project),
                               project_runtime_dir(where.runtime, session.project), vm.runtime_dir);
+    // What it depends on is not run with it, and it is run once.
+    std::erase_if(pipeline.changes->vms, [&vm_name](const VmChange& change) { return change.vm != vm_name; });
     std::vector<Action> actions = lower(*pipeline.plan, *pipeline.changes, pipeline.observed, pipeline.facts);
+    for (Action& action : actions) {
+        if (auto* start = std::get_if<StartMachine>(&action)) { start->launch.restart.policy = "no"; }
+    }
     std::erase_if(actions, [](const Action& action) { return std::holds_alternative<AwaitReady>(action); });
     perform_here(actions);
 
@@ -192,7 +184,7 @@ int run(Session& session, const RunFlags& flags) {
     const std::optional<End> end = outcome.end ? outcome.end : last_end(vm.runtime_dir);
     if (!end) { return exit_ok; } // detached: it is stopped on the way out
     if (end->kind != End::Kind::exited) { complain(fmt::format("{} {}\n", vm.name, describe(*end))); }
-    return status_of(*end);
+    return exit_of(*end);
 }
 
 } // namespace
@@ -202,7 +194,8 @@ void add_run(CLI::App& app, Session& session) {
     CLI::App* command =
         add_command(app, session, "run", "Run a machine in the foreground until it ends, and leave nothing behind");
     command->footer("Without a file: the host's root read-only, the current directory shared, and CMD run in it.\n"
-                    "The exit status is the guest's; 255 when it panicked, 125 when it never ran.");
+                    "The exit status: " +
+                    std::string(end_statuses) + ".");
     command->add_option("target", session.targets, "A microvm.toml and the machine's name; none: see below");
     command->add_option("--kernel", flags->kernel, "Boot this kernel")->type_name("FILE");
     command->add_option("--set", flags->set, "Set a key of the machine: --set mem=1GiB")

@@ -16,6 +16,8 @@ enum Exit : int {
     exit_timeout = 3,
     exit_usage = 64,
     exit_never_ran = 125,
+    exit_killed = 137, ///< as a shell has it of SIGKILL
+    exit_crashed = 254,
     exit_panic = 255,
 };
 
@@ -58,6 +60,12 @@ void add_status(CLI::App& app, Session& session);
 void add_start(CLI::App& app, Session& session);
 void add_stop(CLI::App& app, Session& session);
 void add_destroy(CLI::App& app, Session& session);
+void add_pause(CLI::App& app, Session& session);
+void add_resume(CLI::App& app, Session& session);
+void add_balloon(CLI::App& app, Session& session);
+void add_snapshot(CLI::App& app, Session& session);
+void add_restore(CLI::App& app, Session& session);
+void add_stats(CLI::App& app, Session& session);
 void add_console(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);
@@ -68,5 +76,10 @@ void add_explain(CLI::App& app, Session& session);
 void add_init(CLI::App& app, Session& session);
 void add_schema(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
+void add_cp(CLI::App& app, Session& session);
+void add_events(CLI::App& app, Session& session);
+void add_exec(CLI::App& app, Session& session);
+void add_restart(CLI::App& app, Session& session);
+void add_wait(CLI::App& app, Session& session);
 
 } // namespace microvmc

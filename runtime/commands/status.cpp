@@ -6,6 +6,7 @@
 #include "runtime/files.h"
 #include "runtime/launch.h"
 #include "runtime/machine.h"
+#include "runtime/machine_control.h"
 #include "runtime/terminal.h"
 
 #include <fmt/format.h>
@@ -37,10 +38,11 @@ std::string forwards_text(const VmPlan& plan) {
 }
 
 // What no guest and no user means to happen.
-bool is_failure(const End& end) {
+bool is_failed(const End& end) {
     switch (end.kind) {
     case End::Kind::panic:
     case End::Kind::vmm_crash:
+    case End::Kind::helper_crash:
     case End::Kind::start_failed: return true;
     case End::Kind::exited:
     case End::Kind::poweroff:
@@ -51,21 +53,45 @@ bool is_failure(const End& end) {
     return false;
 }
 
+// Whether its VMM says that it stands still. One that says nothing doesn't keep us from showing the rest.
+bool is_paused(const MachineStatus& status) {
+    try {
+        return attach_control(status)->paused();
+    } catch (const std::exception&) { return false; }
+}
+
+// In a word, of a machine that has a supervisor.
+std::string_view health_of(const MachineStatus& status) {
+    switch (status.state) {
+    case MachineState::ready: return status.agent ? "ok" : "no answer";
+    case MachineState::starting:
+    case MachineState::running: return "not ready";
+    case MachineState::stopping: return "stopping";
+    case MachineState::restarting: return "down";
+    }
+    return "";
+}
+
 // What one machine is, as JSON; the table is made from it.
 nlohmann::json machine_json(const KnownMachine& machine) {
     nlohmann::json json{{"name", machine.name}, {"state", "stopped"}};
     if (const auto running = machine_status(machine.runtime_dir)) {
-        json["state"] = to_string(running->state);
+        json["state"] = is_paused(*running) ? "paused" : to_string(running->state);
         json["vmm"] = running->vmm;
         json["supervisor"] = running->supervisor;
         json["started"] = running->started;
         json["agent"] = running->agent;
+        json["health"] = health_of(*running);
+        json["reboots"] = running->reboots;
+        json["restarts"] = running->restarts;
+        if (!running->waiting_for.empty()) { json["waiting-for"] = running->waiting_for; }
+        if (running->last_end) { json["last-end"] = *running->last_end; }
         json["plan"] = running->plan;
         return json;
     }
     const std::string end_file = machine.state_dir + "/end.json";
     if (const auto ended = read_recorded_end(end_file)) {
-        if (is_failure(ended->end)) { json["state"] = "failed"; }
+        if (is_failed(ended->end)) { json["state"] = "failed"; }
         json["end"] = ended->end;
         if (const auto written = file_identity(end_file)) { json["ended"] = written->mtime_ns / 1'000'000'000; }
     }
@@ -83,15 +109,24 @@ std::vector<std::string> row(const nlohmann::json& machine) {
             std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
         since = age(std::max<std::int64_t>(0, now.count() - machine[moment].get<std::int64_t>()));
     }
-    std::vector<std::string> cells{machine["name"], machine["state"], since, "", "", "", ""};
+    const std::string health = machine.value("health", "");
+    const std::string restarts = machine.contains("restarts") ? machine["restarts"].dump() : "";
+    std::vector<std::string> cells{machine["name"], machine["state"], since, health, restarts};
+    std::string last;
     if (machine.contains("plan")) {
         const VmPlan plan = machine["plan"].get<VmPlan>();
-        cells[3] = fmt::format("{} {}", plan.hypervisor, plan.accel);
-        cells[4] = fmt::format("{}", plan.vcpu);
-        cells[5] = fmt::format("{}MiB", plan.mem_mib);
-        cells[6] = forwards_text(plan);
+        cells.push_back(fmt::format("{} {}", plan.hypervisor, plan.accel));
+        cells.push_back(fmt::format("{}", plan.vcpu));
+        cells.push_back(fmt::format("{}MiB", plan.mem_mib));
+        last = forwards_text(plan);
+    } else {
+        cells.insert(cells.end(), 3, "");
     }
-    if (machine.contains("end")) { cells[6] = printable(describe(machine["end"].get<End>())); }
+    if (machine.contains("waiting-for")) {
+        last = "waiting for " + printable(machine["waiting-for"].get<std::string>());
+    }
+    if (machine.contains("end")) { last = printable(describe(machine["end"].get<End>())); }
+    cells.push_back(std::move(last));
     return cells;
 }
 
@@ -105,7 +140,8 @@ void add_status(CLI::App& app, Session& session) {
     command->callback([&session] {
         const Directories where = directories();
         nlohmann::json machines = nlohmann::json::array();
-        std::vector<std::vector<std::string>> rows{{"VM", "STATE", "SINCE", "HYPERVISOR", "VCPU", "MEM", ""}};
+        std::vector<std::vector<std::string>> rows{
+            {"VM", "STATE", "SINCE", "HEALTH", "RESTARTS", "HYPERVISOR", "VCPU", "MEM", ""}};
         for (const KnownMachine& machine : known_machines(session, where)) {
             machines.push_back(machine_json(machine));
             rows.push_back(row(machines.back()));

@@ -4,11 +4,14 @@
 #include "runtime/facts/cache.h"
 #include "runtime/facts/kernels.h"
 #include "runtime/facts/kvm_probe.h"
+#include "runtime/facts/namespaces.h"
 #include "runtime/facts/tools.h"
 #include "runtime/facts/tsc.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
+#include "runtime/image_header.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -89,6 +92,7 @@ PathFacts path_facts(const std::string& path) {
     if (S_ISREG(status.st_mode)) {
         facts.kind = PathFacts::Kind::file;
         facts.size = static_cast<std::uint64_t>(status.st_size);
+        facts.image = read_image_header(path).value_or(ImageFacts{});
     } else if (S_ISDIR(status.st_mode)) {
         facts.kind = PathFacts::Kind::directory;
     } else if (S_ISBLK(status.st_mode)) {
@@ -113,6 +117,7 @@ HostFacts gather_facts(const FactsRequest& request) {
     facts.hostname = system.nodename;
     facts.arch = system.machine;
     facts.uid = ::geteuid();
+    facts.gid = ::getegid();
     facts.state_dir = request.state_dir;
     facts.runtime_dir = request.runtime_dir;
     facts.cpus = std::max(std::thread::hardware_concurrency(), 1U);
@@ -122,6 +127,8 @@ HostFacts gather_facts(const FactsRequest& request) {
     facts.kvm = kvm.facts;
     facts.tsc_khz = find_tsc_khz(kvm, memory);
     find_tools(request, facts, memory);
+    const auto is_server = [](const auto& tool) { return tool.first.ends_with("virtiofsd"); };
+    if (std::ranges::any_of(facts.tools, is_server)) { facts.namespaces = can_make_namespaces(); }
     facts.kernels = host_kernels();
     facts.pinned = pinned_kernels(request.state_dir);
     if (const auto identity = file_identity(request.guest_init); identity) {

@@ -6,6 +6,7 @@
 #include "runtime/kernel/bzimage.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,22 @@ void sort_newest_first(std::vector<KernelFacts>& kernels) {
         const auto order = compare_releases(a.release, b.release);
         return std::is_eq(order) ? a.path < b.path : std::is_gt(order);
     });
+}
+
+/// Which of "9p" and "virtiofs" a kernel with this directory of modules has; none without one.
+std::vector<std::string> share_file_systems(const std::string& modules) {
+    if (modules.empty()) { return {}; }
+    const std::string built_in = read_file(modules + "/modules.builtin").value_or("");
+    const auto has = [&](const std::string& path) {
+        if (("\n" + built_in).find("\n" + path + ".ko\n") != std::string::npos) { return true; }
+        return std::ranges::any_of(std::array{".ko", ".ko.xz", ".ko.zst", ".ko.gz"}, [&](const char* suffix) {
+            return ::access((modules + "/" + path + suffix).c_str(), F_OK) == 0;
+        });
+    };
+    std::vector<std::string> found;
+    if (has("kernel/fs/9p/9p") && has("kernel/net/9p/9pnet_virtio")) { found.emplace_back("9p"); }
+    if (has("kernel/fs/fuse/virtiofs")) { found.emplace_back("virtiofs"); }
+    return found;
 }
 
 } // namespace
@@ -83,6 +100,7 @@ KernelFacts kernel_facts(const std::string& path, const std::vector<std::string>
         }
     }
     facts.modules = modules_directory(facts.release, module_roots);
+    facts.file_systems = share_file_systems(facts.modules);
     return facts;
 }
 
@@ -109,7 +127,9 @@ std::vector<KernelFacts> pinned_kernels(const std::string& state_dir) {
         if (entry.path().filename().string().starts_with('.')) { continue; }
         try {
             const auto text = read_file((entry.path() / "pin.json").string());
-            if (text) { kernels.push_back(nlohmann::json::parse(*text).get<KernelFacts>()); }
+            if (!text) { continue; }
+            KernelFacts& kernel = kernels.emplace_back(nlohmann::json::parse(*text).get<KernelFacts>());
+            kernel.file_systems = share_file_systems(kernel.modules);
         } catch (const Error&) { // one that can't be read isn't there: pinning again says why
         } catch (const nlohmann::json::exception&) {}
     }

@@ -4,6 +4,7 @@
 #include "runtime/guest/environment.h"
 #include "runtime/guest/exit_status.h"
 #include "runtime/guest/own_init.h"
+#include "runtime/guest/renew.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
@@ -139,6 +140,7 @@ void Agent::handle_frame(const wire::Frame& frame) {
             stream->grant(wire::parse_number<std::size_t>(fields[0]).value_or(0));
         }
         break;
+    case wire::Type::renew: renew(fields); break;
     case wire::Type::hello:
     case wire::Type::ready:
     case wire::Type::end:
@@ -146,7 +148,8 @@ void Agent::handle_frame(const wire::Frame& frame) {
     case wire::Type::output:
     case wire::Type::error:
     case wire::Type::exit:
-    case wire::Type::taken: break; // the guest's own
+    case wire::Type::taken:
+    case wire::Type::renewed: break; // the guest's own
     }
 }
 
@@ -176,6 +179,14 @@ void Agent::execute(const wire::Frame& frame) {
     channel_.send(wire::Type::error, frame.stream,
                   with_errno({"microvmc-init: cannot start ", exec->argv.front()}, error_number).append("\n"));
     channel_.send(wire::Type::exit, frame.stream, "126");
+}
+
+void Agent::renew(const std::vector<std::string_view>& fields) {
+    if (!fields.empty() && fields[0] == "restored") {
+        for (auto& [id, stream] : streams_) { stream.abandon(); }
+    }
+    const Failure failure = fields.size() == 3 ? microvmc::guest::renew(fields[1], fields[2]) : "malformed renew";
+    channel_.send(wire::Type::renewed, 0, failure.value_or(""));
 }
 
 void Agent::say_hello() {

@@ -42,6 +42,7 @@ private:
     void handle_frame(const wire::Frame& frame);
     void shut_down(const wire::Frame& frame);
     void execute(const wire::Frame& frame);
+    void renew(const std::vector<std::string_view>& fields);
     void report_ready();
     void read_signals();
     void reap();

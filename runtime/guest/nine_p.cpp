@@ -15,7 +15,7 @@ bool device_has_tag(const std::string& tag) {
     constexpr const char* devices = "/sys/bus/virtio/devices";
     for (const auto& device : list_directory(devices)) {
         const auto found = read_file(concat({devices, "/", device, "/mount_tag"}), 4096);
-        if (found && trim(found->c_str()) == tag) { return true; } // Linux ends the tag with a NUL
+        if (found && found->c_str() == tag) { return true; } // Linux ends the tag with a NUL
     }
     return false;
 }

@@ -1,5 +1,6 @@
 #include "runtime/guest/spawn.h"
 
+#include "runtime/guest/copy.h"
 #include "runtime/guest/exit_status.h"
 #include "runtime/guest/system.h"
 
@@ -45,6 +46,9 @@ void place_stdio(const Program& program) {
     const char* workdir = program.workdir.empty() ? "/" : program.workdir.c_str();
     std::string what = concat({"cannot change to the directory ", workdir});
     if (chdir(workdir) == 0) {
+        if (program.built_in) {
+            if (const auto status = copy::run(program.argv)) { _exit(*status); }
+        }
         what = concat({"cannot run ", program.argv.front()});
         environ = env.data(); // execvp searches by its own PATH
         execvp(argv.front(), argv.data());

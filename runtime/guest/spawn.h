@@ -15,6 +15,7 @@ struct Program {
     int stdout_fd = -1;
     int stderr_fd = -1;
     bool terminal = false; ///< stdin becomes the controlling terminal
+    bool built_in = false; ///< argv may be one of the init's own (copy.h)
 };
 
 /// Starts it in a session of its own, all signals as a new process has them. When it can't be executed, the child says

@@ -23,7 +23,7 @@
 //                                  SERIAL: of the disk (virtio: its first 20 bytes count). UUID: of the file system (ext,
 //                                  xfs, btrfs), looked for on disks that tell no serial. POSITION among the disks (0, 1,
 //                                  ...), used when both are empty. OPTIONS: as mount(8) takes them. GROW 1: grow the file
-//                                  system to its disk (ext4). Empty MOUNTPOINT or FS "none": not mounted
+//                                  system to its disk (all but vfat). Empty MOUNTPOINT or FS "none": not mounted
 //   share PROTO TAG MOUNTPOINT OPTIONS
 //                                  PROTO 9p, virtiofs. OPTIONS: as mount(8) takes them, added to the transport's own
 //   interface MAC ADDRESS... "" GATEWAY DNS...

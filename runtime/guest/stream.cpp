@@ -58,6 +58,7 @@ int Stream::start(std::uint32_t id, const wire::Exec& exec, const std::vector<st
     program.argv = exec.argv;
     program.env = merge_environment(env, exec.env);
     program.workdir = exec.workdir;
+    program.built_in = true;
     return tty_ ? start_on_pty(std::move(program), exec) : start_on_pipes(std::move(program));
 }
 

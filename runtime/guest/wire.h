@@ -29,7 +29,8 @@
 // channel for the others.
 //
 // Versions: 1 had neither a window nor `grant`. A host names a window only to a guest whose `hello` says 2 or more; a
-// guest whose host names none is not bound, so that either may be the older one.
+// guest whose host names none is not bound, so that either may be the older one. 3 brought `renew`, which an older
+// guest doesn't answer.
 
 namespace microvmc::wire {
 
@@ -39,19 +40,21 @@ inline constexpr std::size_t max_payload = 65'536;
 inline constexpr std::size_t input_window = 262'144;
 inline constexpr std::size_t output_window = 131'072; ///< that our host names
 inline constexpr int frame_gap_ms = 500;              ///< silence inside a frame, after which its sender counts as gone
-inline constexpr int protocol_version = 2;
+inline constexpr int protocol_version = 3;
 inline constexpr int window_version = 2; ///< the first with a window for output
+inline constexpr int renew_version = 3;  ///< the first that knows `renew`
 
 enum class Type : std::uint8_t {
     // guest to host
-    hello = 1,  ///< VERSION, BOOT_ID: init reached, mounts and addresses done. Sent at start and in answer to `ping`
-    ready = 2,  ///< the plan's ready condition holds (all kinds but console and exit)
-    end = 3,    ///< KIND (exited, poweroff, reboot), STATUS (0 but for exited); reported before it happens
-    failed = 4, ///< MESSAGE: the init could not do what the spec says (a volume not found); the machine powers off
-    output = 5, ///< stream: bytes of stdout
-    error = 6,  ///< stream: bytes of stderr
-    exit = 7,   ///< stream: STATUS (128 + N for a signal N; 126, 127: could not be run); the stream is closed
-    taken = 8,  ///< stream: COUNT: bytes of `input` that stdin has taken since the last `taken` (or dropped: closed)
+    hello = 1,   ///< VERSION, BOOT_ID: init reached, mounts and addresses done. Sent at start and in answer to `ping`
+    ready = 2,   ///< the plan's ready condition holds (all kinds but console and exit)
+    end = 3,     ///< KIND (exited, poweroff, reboot), STATUS (0 but for exited); reported before it happens
+    failed = 4,  ///< MESSAGE: the init could not do what the spec says (a volume not found); the machine powers off
+    output = 5,  ///< stream: bytes of stdout
+    error = 6,   ///< stream: bytes of stderr
+    exit = 7,    ///< stream: STATUS (128 + N for a signal N; 126, 127: could not be run); the stream is closed
+    taken = 8,   ///< stream: COUNT: bytes of `input` that stdin has taken since the last `taken` (or dropped: closed)
+    renewed = 9, ///< MESSAGE: what of `renew` could not be done; empty: all was
     // host to guest
     ping = 32,     ///< answered by hello, and by ready when that holds
     shutdown = 33, ///< KIND: poweroff, reboot; GRACE: ms between SIGTERM and SIGKILL, may be left out (2000).
@@ -63,6 +66,10 @@ enum class Type : std::uint8_t {
     resize = 37,   ///< stream: ROWS, COLS
     close = 38,    ///< stream: nobody listens any more: SIGHUP to the process's group, its output is discarded, no exit
     grant = 39,    ///< stream: BYTES more of output and error, up to the window
+    renew = 40,    ///< KIND, TIME, SEED: the machine stood still. KIND resumed: it goes on; restored: it goes on from a
+                   ///< saved state, maybe not for the first time, and nobody listens to its streams any more (as by
+                   ///< `close`). TIME (nanoseconds since 1970) becomes the clock's, SEED (hexadecimal) is random bytes
+                   ///< that no other machine was given. Answered by `renewed`
 };
 
 /// What a frame takes of a window.

@@ -15,6 +15,7 @@ namespace microvmc::supervisor {
 
 namespace {
 
+constexpr std::uint64_t log_limit = std::uint64_t{16} << 20U;
 constexpr std::size_t client_queue = std::size_t{256} * 1024;         ///< above this a client must catch up
 constexpr std::size_t input_queue = std::size_t{64} * 1024;           ///< above this clients' input is not read
 constexpr std::string_view panic_text = "Kernel panic - not syncing"; // kernel/panic.c
@@ -54,7 +55,8 @@ Fd open_slave(int master) {
 } // namespace
 
 Console::Console(asio::io_context& io, const std::string& log, std::string ready_text)
-    : log_(log), history_(console_history), panic_(std::string(panic_text)), ready_(std::move(ready_text)) {
+    : log_(log, log_limit, LogFile::Stamps::beside), history_(console_history), panic_(std::string(panic_text)),
+      ready_(std::move(ready_text)) {
     Fd master = open_master();
     slave_ = open_slave(master.get());
     master_ = Stream::make(io, master.release());
@@ -62,9 +64,9 @@ Console::Console(asio::io_context& io, const std::string& log, std::string ready
 }
 
 Console::Console(asio::io_context& io, const std::string& log, std::string ready_text, const ConsoleHandover& handover)
-    : slave_(handover.slave), master_(Stream::resume(io, handover.master, handover.typed.bytes)), log_(log),
-      history_(console_history), panic_(std::string(panic_text)), ready_(std::move(ready_text)),
-      panicking_(handover.panicking), panicked_(handover.panicked) {
+    : slave_(handover.slave), master_(Stream::resume(io, handover.master, handover.typed.bytes)),
+      log_(log, log_limit, LogFile::Stamps::beside), history_(console_history), panic_(std::string(panic_text)),
+      ready_(std::move(ready_text)), panicking_(handover.panicking), panicked_(handover.panicked) {
     history_.feed(handover.history.bytes);
     panic_.feed(handover.panic_tail.bytes);
     ready_.feed(handover.ready_tail.bytes);

@@ -6,6 +6,7 @@ namespace microvmc::supervisor {
 
 End decide_end(const Evidence& evidence) {
     if (evidence.start_failed) { return {End::Kind::start_failed, 0, evidence.failed}; }
+    if (!evidence.lost.empty()) { return {End::Kind::helper_crash, 0, evidence.lost}; }
     if (evidence.reported) { return *evidence.reported; }
     if (!evidence.panic.empty()) { return {End::Kind::panic, 0, evidence.panic}; }
     if (evidence.killed) {

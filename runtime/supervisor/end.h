@@ -12,6 +12,7 @@ struct Evidence {
     std::optional<End> reported; ///< by the guest, before it happened
     std::string failed;          ///< the init's words, why it could not do what the plan says; or ours, why not started
     bool start_failed = false;
+    std::string lost;         ///< the process that the VMM needs and that ended before it, and how; empty: none
     std::string panic;        ///< the kernel's line on the console; empty: none
     bool killed = false;      ///< by us
     bool out_of_time = false; ///< killed because a deadline ran out

@@ -17,7 +17,7 @@ namespace microvmc::supervisor {
 
 /// Raised whenever a field is added, removed or means something else: another version is refused, and the program that
 /// runs goes on.
-inline constexpr int handover_version = 1;
+inline constexpr int handover_version = 2;
 
 /// Bytes, which need not be text.
 struct Bytes {
@@ -70,6 +70,9 @@ struct Handover {
     std::uint32_t next_exec = 1;         ///< a stream that the guest has not finished with must not be used again
     std::int64_t started = 0;            ///< unix seconds
     std::uint32_t reboots = 0;
+    std::uint32_t restarts = 0; ///< by the supervisor
+    std::uint32_t restarts_in_a_row = 0;
+    End restart_after; ///< the end before the last of them
     std::string boot_id;
     bool agent_up = false;
     int agent_version = 0;

@@ -1,14 +1,17 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 // The supervisor's control socket: <runtime_dir>/control.sock, a Unix stream socket (mode 0600). A request is one line
 // of JSON, the answer one line; each connection has one request. Errors are {"error": "..."}.
 //
-//   {"op":"status"}              -> {"vm":..,"state":"starting|running|ready|stopping","pid":<VMM, 0: none>,
-//                                    "supervisor":<pid>,"started":<unix seconds>,"agent":<bool>,"reboots":N,
-//                                    "program":<program_identity>,"plan":{...}}
-//   {"op":"await","for":"vmm|agent|ready","timeout_ms":N}
+//   {"op":"status"}              -> {"vm":..,"state":"starting|running|ready|stopping|restarting",
+//                                    "pid":<VMM, 0: none>,"supervisor":<pid>,"started":<unix seconds>,"agent":<bool>,
+//                                    "reboots":N (by the guest),"restarts":N (by the supervisor),
+//                                    "program":<program_identity>,"plan":{...}}, and "waiting_for":"in words" unless it
+//                                    is ready, "last_end":{...} when it was restarted
+//   {"op":"await","for":"vmm|agent|ready|end","timeout_ms":N}
 //                                -> {"state":"..."} as soon as it holds; {"end":{...}} when the machine ended instead
 //                                   (both when an end was what ready meant); {"timeout":true,"waiting_for":"in words"}
 //   {"op":"stop","timeout_ms":N,"kind":"poweroff|kill"}
@@ -23,6 +26,9 @@
 //   {"op":"exec","argv":[..],"env":{..},"workdir":"..","tty":{"rows":R,"columns":C}|null}
 //                                -> {"ok":true}, then wire.h frames both ways (output, error, exit, taken / input,
 //                                   signal, resize) with stream 1
+//   {"op":"renew"}               -> {"ok":true} when the guest, which stood still, has set its clock and reseeded its
+//   random
+//                                   numbers (wire.h); an error when it can't
 //   {"op":"reexec","program":<absolute path>}
 //                                -> {"supervisor":<the same pid>,"program":<program_identity>} from that program, which
 //                                   has taken over the machine; {"later":"why"} while the machine starts or ends or any
@@ -46,6 +52,12 @@ inline constexpr const char* control_name = "control.sock";
 inline constexpr const char* launch_name = "machine.json";
 inline constexpr const char* end_name = "end.json";
 inline constexpr const char* cgroup_name = "cgroup";
+
+/// Beside a log without times of its own: lines of an offset in the log and when what stands there was written, in
+/// milliseconds since the epoch, ascending.
+inline std::string stamps_path(const std::string& log) {
+    return log + ".times";
+}
 
 inline constexpr int exit_failed = 1;
 inline constexpr int exit_locked = 3;

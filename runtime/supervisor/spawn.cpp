@@ -12,6 +12,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,10 +36,30 @@ pid_t fork_into(int cgroup) {
     return ::fork();
 }
 
+// What a child that can't become the program says of it.
+struct Report {
+    int error = 0;             ///< errno
+    std::size_t read_only = 0; ///< index + 1 of the directory that can't be made so; 0: it is the program
+};
+
+// With what is mounted in it, as a mount of its own over the directory: its attributes are set before anybody sees it.
+bool make_read_only(const char* directory) {
+    const int tree =
+        ::open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | static_cast<unsigned>(AT_RECURSIVE));
+    mount_attr attributes{};
+    attributes.attr_set = MOUNT_ATTR_RDONLY;
+    return tree >= 0 &&
+           ::mount_setattr(tree, "", static_cast<unsigned>(AT_EMPTY_PATH | AT_RECURSIVE), &attributes,
+                           sizeof(attributes)) == 0 &&
+           ::move_mount(tree, "", AT_FDCWD, directory, MOVE_MOUNT_F_EMPTY_PATH) == 0 &&
+           // What lies over the root is seen only from a root of its own.
+           (std::string_view(directory) != "/" || (::fchdir(tree) == 0 && ::chroot(".") == 0));
+}
+
 [[noreturn]] void child(const SpawnRequest& request, char* const* argv, pid_t parent, int report) {
-    const auto fail = [report]() {
-        const int error = errno;
-        [[maybe_unused]] const ssize_t ignored = ::write(report, &error, sizeof(error));
+    const auto fail = [report](std::size_t read_only = 0) {
+        const Report words{errno, read_only};
+        [[maybe_unused]] const ssize_t ignored = ::write(report, &words, sizeof(words));
         ::_exit(127);
     };
     // The supervisor's handlers write to a pipe that is shared with it, so nothing is unblocked before they are gone.
@@ -46,7 +68,17 @@ pid_t fork_into(int cgroup) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { fail(); }
     if (::getppid() != parent) { ::_exit(127); } // it died before the line above
     if (::dup2(request.in, 0) < 0 || ::dup2(request.out, 1) < 0 || ::dup2(request.err, 2) < 0) { fail(); }
-    if (request.inherit >= 0 && ::fcntl(request.inherit, F_SETFD, 0) != 0) { fail(); }
+    for (const int kept : {request.inherit, request.listen}) {
+        if (kept >= 0 && ::fcntl(kept, F_SETFD, 0) != 0) { fail(); }
+    }
+    // Private: what the host mounts there later is not seen, rather than seen writable.
+    if (!request.read_only.empty() &&
+        (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)) {
+        fail(1);
+    }
+    for (std::size_t i = 0; i < request.read_only.size(); ++i) {
+        if (!make_read_only(request.read_only[i].c_str())) { fail(i + 1); }
+    }
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -80,13 +112,17 @@ pid_t spawn(const SpawnRequest& request) {
     if (pid < 0) { throw Error(std::string("can't fork: ") + std::strerror(fork_error)); }
 
     writable.reset();
-    int exec_error = 0;
+    Report words;
     ssize_t count = 0;
-    do { count = ::read(readable.get(), &exec_error, sizeof(exec_error)); } while (count < 0 && errno == EINTR);
+    do { count = ::read(readable.get(), &words, sizeof(words)); } while (count < 0 && errno == EINTR);
     if (count == 0) { return pid; } // closed by exec
     ::waitpid(pid, nullptr, 0);
-    throw Error("can't execute " + request.argv[0] + ": " +
-                (count == sizeof(exec_error) ? std::strerror(exec_error) : "it died first"));
+    const std::string why = count == sizeof(words) ? std::strerror(words.error) : "it died first";
+    if (words.read_only != 0) {
+        throw Error("can't make " + request.read_only[words.read_only - 1] + " read-only for " + request.argv[0] +
+                    ": " + why);
+    }
+    throw Error("can't execute " + request.argv[0] + ": " + why);
 }
 
 int shell_status(int wait_status) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -12,7 +13,11 @@ struct SpawnRequest {
     int out = -1;
     int err = -1;
     int inherit = -1; ///< stays open in the child under its number; -1: none
-    int cgroup = -1;  ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    int listen = -1;  ///< likewise
+    int cgroup = -1; ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    /// It gets a mount namespace of its own, in which these directories and all that is mounted in them are read-only.
+    /// Takes root, and Linux 5.12 (mount_setattr(2)).
+    std::span<const std::string> read_only{};
 };
 
 /// Starts a child that dies with this process, has a session of its own, default signals and no other descriptors.

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 
 // Starting, signals, and the machine's end. What the guest and the clients say is in supervisor_guest.cpp and
@@ -21,6 +22,15 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto helper_grace = 2s;
+constexpr auto chat_time = 10s;
+constexpr std::size_t max_chat_line = std::size_t{64} * 1024;
+
+// Streams that run on in a guest that was saved have low numbers, and must not be taken for new ones.
+std::uint32_t random_stream() {
+    std::uint32_t number = 0;
+    if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) { number = 0; }
+    return number >> 1U | 1U << 16U;
+}
 
 void kill_group(pid_t pid, int number) {
     ::kill(-pid, number); // every child leads a session
@@ -40,12 +50,13 @@ void remove_recorded_cgroup(const std::string& file, const std::string& name) {
 } // namespace
 
 Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
-    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log),
+    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm),
       null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), started_(std::time(nullptr)) {
+      deadline_(io), helpers_(io), panic_(io), stable_(io), started_(std::time(nullptr)) {
+    if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
@@ -64,6 +75,10 @@ void Supervisor::connect_parts() {
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived
+        renew_sent_ = false;
+        for (const auto& client : std::exchange(renewers_, {})) {
+            answer(client, error_answer("the guest's agent went before it answered"));
+        }
     };
     control_.on_request = [this](const nlohmann::json& request, const std::shared_ptr<Stream>& client,
                                  std::string_view rest) { handle(request, client, rest); };
@@ -78,6 +93,7 @@ void Supervisor::start() {
 void Supervisor::start_children() {
     phase_ = Phase::starting;
     starting_since_ = Clock::now();
+    events_.tell("starting");
     running_.clear();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
     start_next();
@@ -109,11 +125,26 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
+    std::vector<std::string> argv = child.argv;
+    argv.insert(argv.end(), child.first_args.begin(), child.first_args.end());
+    Fd listener; // closed here once the child has it, so that nobody waits for a dead one
+    if (!child.listen.empty()) {
+        listener.reset(listen_unix(child.listen));
+        ::fcntl(listener.get(), F_SETFL, 0); // servers expect one that blocks
+        argv.push_back("--fd=" + std::to_string(listener.get()));
+    }
     const int in = child.console ? console_.slave() : null_.get();
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
-    running.pid = spawn({child.argv, in, out, err_end.get(), lock_, cgroup_->fd()});
+    running.pid = spawn({.argv = argv,
+                         .in = in,
+                         .out = out,
+                         .err = err_end.get(),
+                         .inherit = lock_,
+                         .listen = listener.get(),
+                         .cgroup = cgroup_->fd(),
+                         .read_only = child.read_only});
     running.err = err;
     running_.push_back(std::move(running));
     watch_words(running_.size() - 1);
@@ -131,7 +162,7 @@ void Supervisor::watch_words(std::size_t index) {
 void Supervisor::await_socket() {
     const Running& last = running_.back();
     if (is_listening(last.child->await_socket, last.pid)) {
-        start_next();
+        begin_chat();
         return;
     }
     const auto waited = Clock::now() - starting_since_;
@@ -146,9 +177,63 @@ void Supervisor::await_socket() {
     });
 }
 
+void Supervisor::begin_chat() {
+    const Child& child = *running_.back().child;
+    if (child.chat.empty()) {
+        start_next();
+        return;
+    }
+    const int fd = connect_unix(child.await_socket);
+    if (fd < 0) {
+        fail_start(child.role + " takes no connection on " + child.await_socket);
+        return;
+    }
+    chat_ = {Stream::make(io_, fd), 0, {}, {}};
+    chat_.stream->on_data = [this](std::string_view bytes) { chatted(bytes); };
+    chat_.stream->on_end = [this] { chat_.last_line = "it hung up"; }; // if it died, that is heard of in time
+    chat_.stream->read(true);
+    poll_.expires_after(chat_time);
+    poll_.async_wait([this](boost::system::error_code error) {
+        if (!error && chat_.stream) { fail_chat("said nothing more"); }
+    });
+}
+
+void Supervisor::chatted(std::string_view bytes) {
+    const std::vector<ChatStep>& steps = running_.back().child->chat;
+    chat_.text.append(bytes);
+    std::size_t end = 0;
+    while (chat_.step < steps.size() && (end = chat_.text.find('\n')) != std::string::npos) {
+        chat_.last_line = chat_.text.substr(0, end);
+        chat_.text.erase(0, end + 1);
+        if (chat_.last_line.find(steps[chat_.step].expect) == std::string::npos) { continue; }
+        chat_.stream->write(steps[chat_.step].send);
+        ++chat_.step;
+    }
+    if (chat_.text.size() > max_chat_line) {
+        fail_chat("said too much");
+    } else if (chat_.step == steps.size()) {
+        end_chat();
+        start_next();
+    }
+}
+
+void Supervisor::fail_chat(const std::string& what) {
+    const std::string last = chat_.last_line.substr(0, 200);
+    end_chat();
+    fail_start(running_.back().child->role + " " + what + " when it was told what it starts with" +
+               (last.empty() ? "" : ", after: " + last));
+}
+
+void Supervisor::end_chat() {
+    poll_.cancel();
+    if (chat_.stream) { chat_.stream->close(); }
+    chat_ = {};
+}
+
 void Supervisor::children_started() {
     phase_ = Phase::up;
     vmm_up_ = true;
+    events_.tell("running");
     if (evidence_.has_agent) { agent_.start(); }
     if (!told_) {
         told_ = true;
@@ -199,12 +284,13 @@ void Supervisor::child_ended(Running& running, int wait_status) {
         fail_start(running.child->role + " " + describe_wait_status(wait_status) + (words.empty() ? "" : ": ") + words);
         return;
     case Phase::up:
-        if (!is_vmm) { return; } // the machine may go on without it; virtiofsd ends before its VMM does
+        if (!is_vmm) { return helper_ended(running, words); }
         evidence_.wait_status = wait_status;
         evidence_.last_words = words;
         end_children();
         return;
     case Phase::ending: continue_ending(); return;
+    case Phase::waiting:
     case Phase::done: return;
     }
 }
@@ -218,8 +304,15 @@ void Supervisor::stop(Milliseconds timeout, bool kill, bool asked) {
         stopping_ = true; // not again after a reboot
         return;
     }
+    if (!stopping_) { events_.tell("stopping"); }
     stopping_ = true;
     execs_.stop_waiting();
+    if (phase_ == Phase::waiting) {
+        poll_.cancel();
+        evidence_ = {};
+        complete(*restart_after_);
+        return;
+    }
     if (kill) {
         kill_vmm("killed on request", false);
     } else if (agent_answers()) {
@@ -248,10 +341,8 @@ void Supervisor::end_by(Milliseconds timeout, const std::string& else_reason) {
     if (at >= deadline_at_) { return; }
     deadline_at_ = at;
     deadline_.expires_at(at);
-    const std::string within =
-        std::to_string(timeout.count() / 1000) + "." + std::to_string(timeout.count() % 1000 / 100) + "s";
     deadline_.async_wait(
-        [this, reason = else_reason + " within " + within + "; killed"](boost::system::error_code error) {
+        [this, reason = else_reason + " within " + seconds(timeout) + "; killed"](boost::system::error_code error) {
             if (!error) { kill_vmm(reason, true); }
         });
 }
@@ -272,7 +363,7 @@ void Supervisor::kill_vmm(const std::string& reason, bool out_of_time) {
 void Supervisor::end_children() {
     phase_ = Phase::ending;
     helpers_asked_ = false;
-    poll_.cancel();
+    end_chat();
     panic_.cancel();
     continue_ending();
 }
@@ -312,16 +403,19 @@ void Supervisor::all_dead() {
     deadline_at_ = Clock::time_point::max();
     agent_.stop();
     execs_.end_all();
-    const bool rebooting = evidence_.reported && evidence_.reported->kind == End::Kind::reboot;
-    if (rebooting && !stopping_ && !evidence_.start_failed) {
-        reboot();
+    const End end = decide_end(evidence_);
+    if (!stopping_ && end.kind == End::Kind::reboot) {
+        log_.line("the guest reboots");
+        new_boot();
+        start_again();
+    } else if (is_restarted_after(end)) {
+        restart_later(end);
     } else {
-        complete();
+        complete(end);
     }
 }
 
-void Supervisor::reboot() {
-    log_.line("the guest reboots");
+void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
     cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm));
     remove_sockets(launch_.runtime_dir, control_name);
@@ -329,14 +423,15 @@ void Supervisor::reboot() {
     evidence_ = {};
     evidence_.has_agent = has_agent;
     console_.reset();
-    new_boot();
+    launch_.restored = false;
+    for (Child& child : launch_.children) { child.first_args.clear(); }
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
     start_children();
 }
 
-void Supervisor::complete() {
+void Supervisor::complete(const End& end) {
     phase_ = Phase::done;
     const bool had_cgroup = !cgroup_->path().empty();
     cgroup_->remove();
@@ -352,7 +447,6 @@ void Supervisor::complete() {
             remove_tap(tap);
         } catch (const Error& error) { log_.line(error.what()); }
     }
-    const End end = decide_end(evidence_);
     log_.line("the machine " + describe(end));
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");
@@ -362,6 +456,7 @@ void Supervisor::complete() {
             write_end(file, {end, ready_by(end)});
         } catch (const Error& error) { log_.line(error.what()); }
     }
+    events_.tell("ended", {{"end", end}});
     if (!told_) { on_started(error_answer(describe(end))); }
     answer_all(end);
     console_.finish();

@@ -7,6 +7,7 @@
 #include "runtime/supervisor/console.h"
 #include "runtime/supervisor/control.h"
 #include "runtime/supervisor/end.h"
+#include "runtime/supervisor/events.h"
 #include "runtime/supervisor/execs.h"
 #include "runtime/supervisor/handover.h"
 #include "runtime/supervisor/log_file.h"
@@ -31,6 +32,7 @@ namespace microvmc::supervisor {
 ///     starting --all children run--> up --the VMM ended, or must--> ending --all dead--> done
 ///        ^                                                            |
 ///        +------------------- the guest reported a reboot ------------+
+///        +---- a while ---- waiting <----- it is started again -------+
 class Supervisor {
 public:
     /// Throws Error when the console, the logs or the control socket can't be had.
@@ -51,7 +53,7 @@ public:
     [[nodiscard]] bool start_failed() const { return !told_; }
 
 private:
-    enum class Phase { starting, up, ending, done };
+    enum class Phase { starting, up, ending, waiting, done };
     using Clock = std::chrono::steady_clock;
     using Milliseconds = std::chrono::milliseconds;
 
@@ -80,6 +82,10 @@ private:
     void start_next();
     void start_child(const Child& child);
     void await_socket();
+    void begin_chat();
+    void chatted(std::string_view bytes);
+    void fail_chat(const std::string& what);
+    void end_chat();
     void children_started();
     void fail_start(const std::string& why);
     // signals and deaths
@@ -94,8 +100,14 @@ private:
     void end_children();
     void continue_ending();
     void all_dead();
-    void reboot();
-    void complete();
+    void start_again();
+    void complete(const End& end);
+    // starting again
+    void helper_ended(const Running& running, const std::string& words);
+    void helper_lost(Child::OnDeath on_death);
+    [[nodiscard]] bool is_restarted_after(const End& end) const;
+    void restart_later(const End& end);
+    void stable_from_now();
     void leave(int rounds);
     // the guest
     void guest_said(const wire::Frame& frame);
@@ -104,11 +116,14 @@ private:
     void guest_ended(const std::vector<std::string_view>& fields);
     void guest_is_ready();
     void panicked(const std::string& line);
+    void send_renew(std::string_view kind);
+    void guest_renewed(std::string_view failure);
     void new_boot();
     // clients
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_renew(const std::shared_ptr<Stream>& client);
     void handle_reexec(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     /// Why the program can't be replaced now; empty: it can.
     [[nodiscard]] std::string occupied_but_for(const std::shared_ptr<Stream>& client);
@@ -133,6 +148,7 @@ private:
     std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;
     LogFile log_;
+    EventLog events_;
     Fd null_;
     Console console_;
     AgentLink agent_;
@@ -144,6 +160,14 @@ private:
     asio::steady_timer deadline_; ///< of the whole machine's end
     asio::steady_timer helpers_;  ///< of the helpers' end
     asio::steady_timer panic_;
+    asio::steady_timer stable_; ///< until what runs counts as stable
+
+    struct Chat {
+        std::shared_ptr<Stream> stream; ///< null: there is none
+        std::size_t step = 0;
+        std::string text; ///< that came and is no whole line yet
+        std::string last_line;
+    } chat_; ///< with the child that was started last
 
     Phase phase_ = Phase::starting;
     std::vector<Running> running_; ///< in start order
@@ -151,6 +175,10 @@ private:
     Clock::time_point deadline_at_ = Clock::time_point::max();
     std::time_t started_ = 0;
     std::uint32_t reboots_ = 0;
+    std::uint32_t restarts_ = 0;       ///< by the supervisor, all of them
+    std::uint32_t in_a_row_ = 0;       ///< those since it was stable
+    std::optional<End> restart_after_; ///< the end that it is started again after
+    Clock::time_point restart_at_;
     std::string boot_id_;
     Evidence evidence_;
     bool told_ = false; ///< on_started was told of success
@@ -160,11 +188,13 @@ private:
     bool ready_ = false;
     bool stopping_ = false;
     bool shutdown_sent_ = false;
+    bool renew_sent_ = false; ///< to a guest that was restored
     bool helpers_asked_ = false;
     bool hello_since_panic_ = false;
     std::list<Waiter> waiters_;
     std::list<Stopper> stoppers_;
-    std::shared_ptr<Stream> upgrader_; ///< who asked for this program, until it is answered
+    std::vector<std::shared_ptr<Stream>> renewers_; ///< who waits for `renewed`
+    std::shared_ptr<Stream> upgrader_;              ///< who asked for this program, until it is answered
 };
 
 } // namespace microvmc::supervisor

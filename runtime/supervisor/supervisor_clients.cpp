@@ -8,10 +8,6 @@ namespace microvmc::supervisor {
 
 namespace {
 
-std::string seconds(std::chrono::milliseconds duration) {
-    return std::to_string(duration.count() / 1000) + "." + std::to_string(duration.count() % 1000 / 100) + "s";
-}
-
 std::chrono::milliseconds milliseconds_in(const nlohmann::json& request, const char* key) {
     const auto value = request.at(key).get<std::int64_t>();
     if (value < 0) { throw Error(std::string(key) + " is negative"); }
@@ -30,6 +26,8 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_await(request, client);
     } else if (op == "stop") {
         handle_stop(request, client);
+    } else if (op == "renew") {
+        handle_renew(client);
     } else if (op == "reexec") {
         handle_reexec(request, client);
     } else if (op == "console") {
@@ -47,7 +45,9 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
 void Supervisor::handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
     const auto goal = request.at("for").get<std::string>();
     const auto timeout = milliseconds_in(request, "timeout_ms");
-    if (goal != "vmm" && goal != "agent" && goal != "ready") { throw Error("can't await \"" + goal + "\""); }
+    if (goal != "vmm" && goal != "agent" && goal != "ready" && goal != "end") {
+        throw Error("can't await \"" + goal + "\"");
+    }
     if (reached(goal)) {
         answer(client, {{"state", to_string(state())}});
         return;
@@ -72,22 +72,39 @@ void Supervisor::handle_stop(const nlohmann::json& request, const std::shared_pt
     stop(timeout, kind == "kill", request.value("asked", false));
 }
 
+void Supervisor::handle_renew(const std::shared_ptr<Stream>& client) {
+    if (!agent_answers()) { throw Error("the guest's agent isn't up, so that its clock can't be set"); }
+    if (agent_version_ < wire::renew_version) {
+        throw Error("the guest's agent is too old to set its clock: it was started by an earlier microvmc");
+    }
+    renewers_.push_back(client);
+    client->read(true);
+    send_renew("resumed");
+}
+
 MachineState Supervisor::state() const {
     if (stopping_ || phase_ == Phase::ending || phase_ == Phase::done) { return MachineState::stopping; }
+    if (phase_ == Phase::waiting) { return MachineState::restarting; }
     if (ready_) { return MachineState::ready; }
     return vmm_up_ ? MachineState::running : MachineState::starting;
 }
 
 nlohmann::json Supervisor::status() const {
     const bool vmm_runs = running_.size() == launch_.children.size() && running_.back().alive;
-    return {{"vm", launch_.vm},         {"state", to_string(state())}, {"pid", vmm_runs ? running_.back().pid : 0},
-            {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_answers()},
-            {"reboots", reboots_},      {"program", program_},         {"plan", launch_.plan}};
+    nlohmann::json json = {
+        {"vm", launch_.vm},         {"state", to_string(state())}, {"pid", vmm_runs ? running_.back().pid : 0},
+        {"supervisor", ::getpid()}, {"started", started_},         {"agent", agent_answers()},
+        {"reboots", reboots_},      {"restarts", restarts_},       {"program", program_},
+        {"plan", launch_.plan}};
+    if (!ready_) { json["waiting_for"] = waiting_for("ready"); }
+    if (restart_after_) { json["last_end"] = *restart_after_; }
+    return json;
 }
 
 bool Supervisor::reached(const std::string& goal) const {
     if (goal == "vmm") { return vmm_up_; }
-    return goal == "agent" ? agent_up_ : ready_;
+    if (goal == "agent") { return agent_up_; }
+    return goal == "ready" && ready_;
 }
 
 bool Supervisor::ready_by(const End& end) const {
@@ -95,6 +112,12 @@ bool Supervisor::ready_by(const End& end) const {
 }
 
 std::string Supervisor::waiting_for(const std::string& goal) const {
+    if (goal == "end") { return "the machine to end"; }
+    if (phase_ == Phase::waiting) {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(restart_at_ - Clock::now());
+        return "the machine to be started again in " + std::to_string(std::max<std::int64_t>(left.count(), 0)) +
+               "s, after it " + describe(*restart_after_);
+    }
     if (!vmm_up_) {
         const std::string role = running_.empty() ? "the first process" : running_.back().child->role;
         return role + " to start";

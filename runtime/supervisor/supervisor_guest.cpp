@@ -1,5 +1,9 @@
 #include "runtime/supervisor/supervisor.h"
 
+#include <array>
+#include <chrono>
+#include <sys/random.h>
+
 // What the guest says, by its agent and on its console. It is not trusted: it may say anything, at any time.
 
 namespace microvmc::supervisor {
@@ -26,10 +30,16 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::hello: {
         const auto fields = wire::split_fields(frame.payload);
         agent_version_ = fields.empty() ? 0 : wire::parse_number<int>(fields[0]).value_or(0);
+        if (launch_.restored && agent_version_ >= wire::renew_version) {
+            if (!std::exchange(renew_sent_, true)) { send_renew("restored"); }
+            return;
+        }
+        launch_.restored = false;
         guest_hello(std::string(fields.size() > 1 ? fields[1].substr(0, 64) : std::string_view()));
         return;
     }
     case wire::Type::ready:
+        if (launch_.restored) { return; } // once more, when it is renewed
         if (launch_.ready_kind != "console" && launch_.ready_kind != "exit") { guest_is_ready(); }
         return;
     case wire::Type::end: guest_ended(wire::split_fields(frame.payload)); return;
@@ -44,6 +54,7 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::error:
     case wire::Type::exit:
     case wire::Type::taken: execs_.handle(frame); return;
+    case wire::Type::renewed: guest_renewed(frame.payload); return;
     case wire::Type::ping:
     case wire::Type::shutdown:
     case wire::Type::exec:
@@ -51,7 +62,8 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::signal:
     case wire::Type::resize:
     case wire::Type::close:
-    case wire::Type::grant: return; // ours to send
+    case wire::Type::grant:
+    case wire::Type::renew: return; // ours to send
     }
 }
 
@@ -80,8 +92,38 @@ void Supervisor::guest_booted(const std::string& boot_id) {
     }
     boot_id_ = boot_id;
     agent_up_ = true;
-    if (launch_.ready_kind == "init") { ready_ = true; }
-    answer_waiters();
+    if (launch_.ready_kind == "init") {
+        guest_is_ready();
+    } else {
+        answer_waiters();
+    }
+}
+
+void Supervisor::send_renew(std::string_view kind) {
+    std::array<std::uint8_t, 64> seed{};
+    if (::getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
+        return guest_renewed("this host has no random numbers");
+    }
+    std::string digits;
+    for (const std::uint8_t byte : seed) {
+        digits.push_back("0123456789abcdef"[byte >> 4U]);
+        digits.push_back("0123456789abcdef"[byte & 0xfU]);
+    }
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto time = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    agent_.send(wire::Type::renew, 0, wire::join_fields({std::string(kind), std::to_string(time), digits}));
+}
+
+void Supervisor::guest_renewed(std::string_view failure) {
+    failure = failure.substr(0, failure.find('\0'));
+    if (!failure.empty()) { log_.line("the guest could not be renewed: " + std::string(failure.substr(0, 200))); }
+    for (const auto& client : std::exchange(renewers_, {})) {
+        answer(client, failure.empty() ? nlohmann::json{{"ok", true}} : error_answer(std::string(failure)));
+    }
+    if (!launch_.restored) { return; }
+    launch_.restored = false;
+    if (launch_.was_ready) { ready_ = true; }
+    agent_.send(wire::Type::ping, 0, {});
 }
 
 void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
@@ -96,8 +138,11 @@ void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {
 }
 
 void Supervisor::guest_is_ready() {
-    if (ready_) { return; }
-    ready_ = true;
+    if (!ready_) {
+        ready_ = true;
+        events_.tell("ready");
+        stable_from_now();
+    }
     answer_waiters();
 }
 
@@ -123,6 +168,7 @@ void Supervisor::panicked(const std::string& line) {
 
 void Supervisor::new_boot() {
     ++reboots_;
+    events_.tell("rebooted");
     ready_ = false;
     shutdown_sent_ = false;
 }

@@ -4,6 +4,8 @@
 #include "runtime/supervisor/protocol.h"
 #include "runtime/supervisor/reexec.h"
 
+#include <algorithm>
+
 // An upgrade: another program takes this one's place in the same process, which keeps its children and descriptors.
 
 namespace microvmc::supervisor {
@@ -23,9 +25,14 @@ void Supervisor::handle_reexec(const nlohmann::json& request, const std::shared_
 
 // The simple and safe rule: nothing that has a deadline or a client. All of it passes by itself.
 std::string Supervisor::occupied_but_for(const std::shared_ptr<Stream>& client) {
-    if (phase_ == Phase::starting) { return "the machine is being started"; }
+    if (phase_ == Phase::starting || phase_ == Phase::waiting || launch_.restored) {
+        return "the machine is being started";
+    }
     const bool ends = phase_ != Phase::up || stopping_ || evidence_.reported || evidence_.start_failed;
-    if (ends || !running_.back().alive || !evidence_.panic.empty()) { return "the machine is ending"; }
+    const bool lost = std::ranges::any_of(running_, [](const Running& running) {
+        return !running.alive && running.child->on_death != Child::OnDeath::nothing;
+    });
+    if (ends || lost || !running_.back().alive || !evidence_.panic.empty()) { return "the machine is ending"; }
     if (execs_.busy()) { return "a command runs in the guest"; }
     if (console_.busy()) { return "somebody is attached to the console"; }
     if (control_.busy(client)) { return "another client is connected to the supervisor"; }
@@ -48,6 +55,9 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
     handover.next_exec = execs_.next_id();
     handover.started = started_;
     handover.reboots = reboots_;
+    handover.restarts = restarts_;
+    handover.restarts_in_a_row = in_a_row_;
+    if (restart_after_) { handover.restart_after = *restart_after_; }
     handover.boot_id = boot_id_;
     handover.agent_up = agent_up_;
     handover.agent_version = agent_version_;
@@ -57,13 +67,16 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
 
 Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
     : io_(io), launch_(handover.launch), lock_(handover.lock), log_(launch_.vmm_log),
-      null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
+      events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
       agent_(io, launch_.agent.socket), execs_(agent_), control_(io, path(control_name), handover.control),
-      signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), phase_(Phase::up), started_(handover.started),
-      reboots_(handover.reboots), boot_id_(handover.boot_id), told_(true), vmm_up_(true), agent_up_(handover.agent_up),
-      agent_version_(handover.agent_version), ready_(handover.ready), upgrader_(control_.adopt(handover.client)) {
+      signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), phase_(Phase::up),
+      started_(handover.started), reboots_(handover.reboots), restarts_(handover.restarts),
+      in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true), vmm_up_(true),
+      agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
+      upgrader_(control_.adopt(handover.client)) {
     execs_.set_next_id(handover.next_exec);
+    if (restarts_ != 0) { restart_after_ = handover.restart_after; }
     connect_parts();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
     for (std::size_t i = 0; i < launch_.children.size(); ++i) {
@@ -84,6 +97,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
 void Supervisor::go_on(const Handover& handover) {
     cgroup_ = Cgroup::adopt(handover.cgroup);
     log_.line("the machine goes on under this program");
+    if (ready_) { stable_from_now(); }
     answer(std::exchange(upgrader_, nullptr), {{"supervisor", ::getpid()}, {"program", program_}});
     reap();
 }

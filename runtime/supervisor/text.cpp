@@ -69,4 +69,8 @@ std::string line_from(std::string_view stream, std::string_view text) {
     return printable(stream.substr(0, std::min({stream.find_first_of("\r\n"), stream.size(), std::size_t{200}})));
 }
 
+std::string seconds(std::chrono::milliseconds duration) {
+    return std::to_string(duration.count() / 1000) + "." + std::to_string(duration.count() % 1000 / 100) + "s";
+}
+
 } // namespace microvmc::supervisor

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -44,5 +45,8 @@ std::string last_lines(std::string_view text, std::size_t lines);
 
 /// The first line from where `text` begins in `stream`, printable characters only, 200 bytes at most; empty: not there.
 std::string line_from(std::string_view stream, std::string_view text);
+
+/// "1.2s", cut off.
+std::string seconds(std::chrono::milliseconds duration);
 
 } // namespace microvmc::supervisor

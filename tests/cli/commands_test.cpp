@@ -119,7 +119,7 @@ TEST(Dashes, AreForRunAlone) {
     for (const char* command : {"check", "plan", "apply", "status", "show", "doctor"}) {
         const Ran ran = cli.run({command, "--", "true"});
         EXPECT_EQ(ran.status, 64) << command;
-        EXPECT_THAT(ran.err, HasSubstr("behind -- stands a command for the guest, which only `run` takes")) << command;
+        EXPECT_THAT(ran.err, HasSubstr("behind -- stands a command for the guest, which only `run` and `exec` take")) << command;
         EXPECT_EQ(ran.out, "") << command;
     }
 }

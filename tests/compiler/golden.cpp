@@ -4,6 +4,7 @@
 #include "runtime/action.h"
 #include "runtime/backend.h"
 #include "runtime/lower.h"
+#include "runtime/volume.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -89,7 +90,9 @@ std::string actions_text(const Outcome& outcome) {
     for (const Action& action : lower(*outcome.plan, *outcome.changes, outcome.observed, outcome.facts)) {
         text += describe(action) + "\n";
         if (const auto* volume = std::get_if<CreateVolume>(&action)) {
-            text += "    " + shell_quoted(volume->mkfs) + "\n";
+            for (const auto& argv : volume_commands(*volume, "RAW", "IMAGE")) {
+                text += "    " + shell_quoted(argv) + "\n";
+            }
         } else if (const auto* initramfs = std::get_if<BuildInitramfs>(&action)) {
             text += fmt::format("    modules {}\n", fmt::join(initramfs->modules, " "));
         } else if (const auto* start = std::get_if<StartMachine>(&action)) {
@@ -118,6 +121,7 @@ Outcome run(const Case& given) {
             pinned.path = kernel.pin + "/vmlinuz";
             pinned.release = kernel.release;
             pinned.modules = kernel.pin + "/modules";
+            pinned.file_systems = {"9p", "virtiofs"};
             pinned.image = KernelImage::bzimage;
             pinned.compression = Compression::xz;
             pinned.identity = kernel.identity;

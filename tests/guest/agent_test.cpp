@@ -379,6 +379,27 @@ TEST(Agent, CloseHangsUpAndIsSilent) {
     unlink(path);
 }
 
+// No time here: it would be this host's.
+TEST(Agent, RestoredHangsUpWhatRunsAndResumedDoesNot) {
+    AgentProcess agent(Settings{});
+    agent.execute(1, {"sh", "-c", "trap 'exit 3' HUP; echo up; while :; do sleep 0.1; done"});
+    ASSERT_TRUE(agent.await(Type::output, 1));
+    agent.send(Type::renew, 0, wire::join_fields({"resumed", "no time", "no seed"}));
+    ASSERT_TRUE(agent.await(Type::renewed));
+    EXPECT_EQ(agent.take(Type::renewed, 0), "malformed time; malformed seed");
+    EXPECT_FALSE(agent.await(Type::exit, 1, 300));
+    agent.send(Type::renew, 0, wire::join_fields({"restored", "no time", "00ff"}));
+    ASSERT_TRUE(agent.await(Type::renewed));
+    // Of a seed that is one the kernel may say no, too, to who isn't root.
+    EXPECT_EQ(agent.take(Type::renewed, 0).substr(0, 14), "malformed time");
+    EXPECT_FALSE(agent.await(Type::exit, 1, 300)) << "nobody listens any more";
+    agent.execute(1, {"echo", "again"});
+    ASSERT_TRUE(agent.await(Type::exit, 1)) << "its number is free again";
+    agent.send(Type::renew, 0, "restored");
+    ASSERT_TRUE(agent.await(Type::renewed));
+    EXPECT_EQ(agent.take(Type::renewed, 0), "malformed renew");
+}
+
 TEST(Agent, FindsItsWayAfterGarbageAndACutFrame) {
     AgentProcess agent({});
     ASSERT_TRUE(agent.await(Type::hello));

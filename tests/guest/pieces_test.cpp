@@ -4,6 +4,7 @@
 #include "runtime/guest/mount_options.h"
 #include "runtime/guest/mount_table.h"
 #include "runtime/guest/probe.h"
+#include "runtime/guest/renew.h"
 #include "runtime/guest/superblock.h"
 #include "runtime/guest/system.h"
 
@@ -208,4 +209,10 @@ TEST(System, ReadsFilesLargerThanAPiece) {
 }
 
 } // namespace
+TEST(Renew, HexadecimalDigitsAreBytes) {
+    EXPECT_EQ(parse_hex(""), "");
+    EXPECT_EQ(parse_hex("00ff7f"), std::string("\x00\xff\x7f", 3));
+    for (const char* bad : {"0", "0g", "0G", "FF", " 0", "0x"}) { EXPECT_FALSE(parse_hex(bad)) << bad; }
+}
+
 } // namespace microvmc::guest

@@ -92,9 +92,9 @@ bool RecordingHost::create_volume(const CreateVolume& request) {
     return true;
 }
 
-void RecordingHost::grow_volume(const std::string& image, std::uint64_t size_mib) {
-    record("grow_volume " + image);
-    model.files.at(image) = fmt::format("{} MiB", size_mib);
+void RecordingHost::grow_volume(const GrowVolume& request) {
+    record("grow_volume " + request.image);
+    model.files.at(request.image) = fmt::format("{} MiB", request.size_mib);
 }
 
 bool RecordingHost::ensure_network(const NetworkUp& up) {
@@ -120,10 +120,26 @@ void RecordingHost::remove_tap(const Tap& tap) {
     model.taps.erase(tap.name);
 }
 
+void RecordingHost::copy_file(const std::string& from, const std::string& to) {
+    record("copy_file " + to);
+    add_file(to, model.files.at(from));
+}
+
+void RecordingHost::swap_files(const std::string& path, const std::string& other) {
+    record("swap_files " + path);
+    if (model.files.contains(path)) {
+        std::swap(model.files[path], model.files.at(other));
+    } else {
+        add_file(path, model.files.at(other));
+        model.files.erase(other);
+    }
+}
+
 void RecordingHost::start_machine(const StartMachine& request) {
     const Launch& launch = request.launch;
     record("start_machine " + launch.runtime_dir);
     if (model.machines.contains(launch.runtime_dir)) { throw Error("runs already"); }
+    if (!request.load.empty() && !model.files.contains(request.load)) { throw Error("no saved state"); }
     add_file(launch.runtime_dir + "/control.sock", "");
     add_file(launch.runtime_dir + "/lock", "");
     add_file(launch.console_log, "");

@@ -61,6 +61,14 @@ TEST(Coverage, AHostIsExcused) {
     EXPECT_EQ(cell(coverage_of(targets, {}, facts), "accel.kvm").excuse, "");
 }
 
+TEST(Coverage, AHypervisorThatIsNotThereIsExcused) {
+    std::vector<Target> here = targets;
+    here[0].unusable = "QEMU is not installed";
+    EXPECT_EQ(cell(coverage_of(here, {}, {}), "volume.raw").excuse, "QEMU is not installed");
+    here.push_back(targets[0]); // one of its columns is enough
+    EXPECT_EQ(cell(coverage_of(here, {}, {}), "volume.raw").excuse, "");
+}
+
 TEST(Proven, AcceleratorsAndFormsOfKernelsCountWhereTheyWere) {
     Plan plan;
     plan.vms.resize(1);

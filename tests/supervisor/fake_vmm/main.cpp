@@ -7,11 +7,14 @@
 //   hello ID | ready | end KIND STATUS | failed MESSAGE      what a guest says
 //   garbage BYTES    that are no frames, magics among them, until it is hung up on
 //   torn BYTES       the beginning of a frame of that many
+//   say TEXT         and a newline, as it is
+//   hear             a line, and print it
 //   send BYTES       of output on stream 7, which nobody has
 //   serve            answers ping and exec; shutdown: reports poweroff and exits 0
 //   deaf             the same, but shutdown is ignored
 //   hang             reads nothing
 //   version N        of the wire that it speaks from now on; 1 has no window for output
+//   stale MESSAGE    from now on it can't be renewed, and says why
 //   greedy           from now on it says that it keeps to the window, and doesn't
 //   print TEXT | complain TEXT | sleep MS | exit STATUS | abort
 //   first FILE STEP... then STEP...    the steps before `then` when FILE isn't there (it is made), else those after it
@@ -71,6 +74,7 @@ struct Command {
 std::map<std::uint32_t, Command> commands;
 int version = wire::protocol_version;
 bool greedy = false;
+std::string stale; ///< why it can't be renewed
 
 void pump(std::uint32_t stream) {
     const auto found = commands.find(stream);
@@ -178,6 +182,12 @@ void handle(const wire::Frame& frame, bool deaf) {
             pump(frame.stream);
         }
         return;
+    case wire::Type::renew: {
+        const auto fields = wire::split_fields(frame.payload);
+        write_all(1, "renew " + std::string(fields.at(0)) + ", " + std::to_string(fields.at(2).size()) + " digits\n");
+        send(wire::Type::renewed, 0, stale);
+        return;
+    }
     case wire::Type::hello:
     case wire::Type::ready:
     case wire::Type::end:
@@ -185,7 +195,8 @@ void handle(const wire::Frame& frame, bool deaf) {
     case wire::Type::output:
     case wire::Type::error:
     case wire::Type::exit:
-    case wire::Type::taken: return;
+    case wire::Type::taken:
+    case wire::Type::renewed: return;
     }
 }
 
@@ -247,12 +258,22 @@ int main(int argc, char** argv) {
         } else if (step == "torn") {
             const std::string frame = wire::encode(wire::Type::output, 7, std::string(std::stoul(next()), 't'));
             write_all(channel, std::string_view(frame).substr(0, 100));
+        } else if (step == "say") {
+            write_all(channel, next() + "\n");
+        } else if (step == "hear") {
+            std::string line;
+            for (char c = 0; c != '\n'; line.push_back(c)) {
+                if (::read(channel, &c, 1) != 1) { die("hear"); }
+            }
+            write_all(1, "heard " + line);
         } else if (step == "send") {
             send_output(7, std::string(std::strtoul(next().c_str(), nullptr, 10), 'y'));
         } else if (step == "serve" || step == "deaf") {
             serve(step == "deaf");
         } else if (step == "version") {
             version = std::atoi(next().c_str());
+        } else if (step == "stale") {
+            stale = next();
         } else if (step == "greedy") {
             greedy = true;
         } else if (step == "hang") {

@@ -1,11 +1,16 @@
-// A run that is made up, to look at what a person sees of one: testkit_demo [SPECS] [TARGETS] [MILLISECONDS A CASE]
+// A run that is made up, to look at what a person sees of one:
+// testkit_demo [SPECS] [TARGETS] [MILLISECONDS A CASE] [HTML FILE]
 
+#include "testkit/coverage_text.h"
+#include "testkit/report_html.h"
 #include "testkit/show_progress.h"
 #include "tests/testkit/sample_report.h"
 
 #include <chrono>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <fstream>
+#include <iostream>
 #include <random>
 #include <thread>
 #include <unistd.h>
@@ -82,5 +87,7 @@ int main(int argc, char** argv) {
         }
     }
     progress->end(report);
+    std::cout << '\n' << coverage_text(report.coverage, {.width = 100, .height = 24, .colour = false});
+    if (argc > 4) { std::ofstream(argv[4]) << html_page(report); }
     return 0;
 }

@@ -1,0 +1,51 @@
+#include "runtime/backend.h"
+
+#include "runtime/error.h"
+
+namespace microvmc {
+
+namespace {
+
+[[noreturn]] void lacking(const char* what) {
+    throw Error(std::string("this machine's hypervisor can't ") + what);
+}
+
+} // namespace
+
+void Control::pause() {
+    lacking("pause a machine");
+}
+
+void Control::resume() {
+    lacking("resume a machine");
+}
+
+bool Control::paused() {
+    return false;
+}
+
+void Control::set_balloon(std::uint64_t /*mib*/) {
+    lacking("change a balloon");
+}
+
+std::uint64_t Control::balloon_mib() {
+    lacking("tell a balloon's size");
+}
+
+void Control::require_savable() {
+    lacking("save a machine");
+}
+
+void Control::save(int /*fd*/, std::chrono::milliseconds /*timeout*/) {
+    lacking("save a machine");
+}
+
+void Control::load(int /*fd*/, std::chrono::milliseconds /*timeout*/) {
+    lacking("load a machine");
+}
+
+ControlStats Control::stats() {
+    return {};
+}
+
+} // namespace microvmc

@@ -1,0 +1,57 @@
+#include "runtime/commands/machines.h"
+#include "runtime/commands/perform.h"
+#include "runtime/commands/pipeline.h"
+#include "runtime/commands/session.h"
+
+#include "runtime/error.h"
+#include "runtime/lower.h"
+#include "runtime/observe.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace microvmc {
+
+void add_restart(CLI::App& app, Session& session) {
+    auto kill = std::make_shared<bool>(false);
+    CLI::App* command = add_command(app, session, "restart",
+                                    "Stop machines and start them again, as they were applied last, one by one");
+    command->add_option("vm", session.targets, "A microvm.toml, or names of machines (default: all)");
+    command->add_flag("--kill", *kill, "Kill instead of asking the guest to power off");
+    add_lock_timeout(*command, session);
+    command->callback([&session, kill] {
+        const Directories where = directories();
+        const std::vector<KnownMachine> machines = known_machines(session, where);
+        if (machines.empty()) {
+            print("Nothing was applied yet.\n");
+            return;
+        }
+        const FileLock lock = lock_project(session, where, machines.front().project);
+        const Observed observed = observe(where.state, where.runtime, machines.front().project);
+        const HostFacts facts = host_facts({}, {});
+        for (const KnownMachine& machine : machines) {
+            const ObservedVm* vm = observed.find(machine.name);
+            if (vm == nullptr || !vm->plan) {
+                throw Error(fmt::format("{} has no record", machine.name), "microvmc apply makes one");
+            }
+            std::vector<Action> actions;
+            if (vm->running) {
+                const std::int64_t timeout_ms = *kill ? 0 : vm->plan->shutdown_timeout_ms;
+                actions.emplace_back(
+                    StopMachine{.vm = machine.name, .runtime_dir = machine.runtime_dir, .timeout_ms = timeout_ms});
+            }
+            const std::vector<Action> start = lower_start(machine.project, *vm->plan, observed, facts);
+            actions.insert(actions.end(), start.begin(), start.end());
+            try {
+                perform_here(actions);
+            } catch (const Error&) {
+                complain(console_excerpt(machine.name, machine.state_dir));
+                throw;
+            }
+            print(fmt::format("{}  ready\n", machine.name));
+        }
+    });
+}
+
+} // namespace microvmc

@@ -1,0 +1,117 @@
+#include "runtime/error.h"
+#include "runtime/machine_control.h"
+#include "tests/supervisor/machine_test.h"
+
+#include <gmock/gmock.h>
+
+// A guest that stood still is told so, before it counts as up when it was restored.
+
+namespace microvmc::test {
+
+using ::testing::HasSubstr;
+
+namespace {
+
+class Renew : public MachineTest {
+protected:
+    Launch restored(std::vector<std::string> steps, bool was_ready = true) const {
+        Launch launch = fake(std::move(steps));
+        launch.restored = true;
+        launch.was_ready = was_ready;
+        return launch;
+    }
+};
+
+} // namespace
+
+TEST_F(Renew, ARestoredGuestIsRenewedBeforeItCountsAsUp) {
+    start_up(restored({"hello", "b1", "serve"}));
+    EXPECT_TRUE(eventually([this] { return console_log() == "renew restored, 128 digits\n"; })) << console_log();
+    // What was ready stays so, whatever makes it so.
+    Launch console = restored({"hello", "b1", "serve"});
+    stop_machine(run_, 0ms, StopKind::kill);
+    console.ready_kind = "console";
+    console.ready_text = "never said again";
+    start_up(console);
+    EXPECT_EQ(await_machine(run_, Goal::ready, 5s).kind, AwaitOutcome::Kind::reached);
+}
+
+TEST_F(Renew, OneThatSaysNothingIsNotUp) {
+    start(restored({"hello", "b1", "ready", "hang"}));
+    EXPECT_EQ(await_machine(run_, Goal::agent, 300ms).kind, AwaitOutcome::Kind::timed_out);
+    EXPECT_EQ(await_machine(run_, Goal::ready, 0ms).kind, AwaitOutcome::Kind::timed_out);
+}
+
+TEST_F(Renew, OneThatWasNotReadyIsAwaited) {
+    Launch launch = restored({"hello", "b1", "serve"}, false);
+    launch.ready_kind = "tcp";
+    start_up(launch);
+    EXPECT_EQ(await_machine(run_, Goal::ready, 200ms).kind, AwaitOutcome::Kind::timed_out);
+}
+
+TEST_F(Renew, AnOlderAgentIsUpWithout) {
+    start_up(restored({"version", "2", "hello", "b1", "serve"}));
+    EXPECT_THAT(console_log(), ::testing::Not(HasSubstr("renew")));
+}
+
+TEST_F(Renew, ARebootIsABoot) {
+    const std::string once = directory_ + "/once";
+    start(restored({"hello", "b1", "first", once, "sleep", "100", "end", "reboot", "0", "exit", "0", "then", "serve"}));
+    EXPECT_TRUE(eventually([this] {
+        const auto status = machine_status(run_);
+        return status && status->reboots == 1 && status->agent;
+    })) << vmm_log();
+    EXPECT_THAT(console_log(), ::testing::Not(HasSubstr("renew")));
+}
+
+TEST_F(Renew, OnlyTheFirstStartHasTheFirstArguments) {
+    const std::string once = directory_ + "/once";
+    Launch launch = fake({"first", once, "end", "reboot", "0", "sleep", "100", "exit", "0", "then", "print", "again"});
+    launch.children.back().first_args = {"print", "first"};
+    start(launch);
+    ended();
+    EXPECT_EQ(console_log(), "again");
+
+    launch.children.back().argv = fake({"print", "begin"}).children.back().argv;
+    start(launch);
+    ended();
+    EXPECT_EQ(console_log(), "againbeginfirst");
+}
+
+TEST_F(Renew, OneThatWasPausedIsToldOnRequest) {
+    start_up(fake({"hello", "b1", "serve"}));
+    std::string why;
+    EXPECT_TRUE(renew_guest(run_, why)) << why;
+    EXPECT_THAT(console_log(), HasSubstr("renew resumed"));
+}
+
+TEST_F(Renew, WhyItCouldNotIsSaid) {
+    start_up(fake({"stale", "cannot set the clock", "hello", "b1", "serve"}));
+    std::string why;
+    EXPECT_FALSE(renew_guest(run_, why));
+    EXPECT_EQ(why, "cannot set the clock");
+    stop_machine(run_, 0ms, StopKind::kill);
+
+    start_up(fake({"version", "2", "hello", "b1", "serve"}));
+    EXPECT_FALSE(renew_guest(run_, why));
+    EXPECT_THAT(why, HasSubstr("too old"));
+    stop_machine(run_, 0ms, StopKind::kill);
+
+    start(plain({"/bin/cat"}));
+    EXPECT_FALSE(renew_guest(run_, why));
+    EXPECT_THAT(why, HasSubstr("agent isn't up"));
+    stop_machine(run_, 0ms, StopKind::kill);
+
+    EXPECT_FALSE(renew_guest(run_, why));
+    EXPECT_EQ(why, "it ended");
+}
+
+// A guest that dies meanwhile doesn't keep its client.
+TEST_F(Renew, AnEndIsAnAnswer) {
+    start_up(fake({"hello", "b1", "sleep", "500", "exit", "0"}));
+    std::string why;
+    EXPECT_FALSE(renew_guest(run_, why));
+    EXPECT_NE(why, "");
+}
+
+} // namespace microvmc::test
