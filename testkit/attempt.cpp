@@ -148,12 +148,19 @@ Attempt act(const VmStep& vm, const std::string& name, const Scene& scene, Clock
     }
     case VmStep::Verb::reboot: return done(machines.reboot(name, deadline));
     case VmStep::Verb::wait: return wait_for_end(name, scene, deadline);
-    case VmStep::Verb::pause:
-    case VmStep::Verb::resume:
-    case VmStep::Verb::snapshot:
-    case VmStep::Verb::restore:
-    case VmStep::Verb::balloon:
-        return failed(Outcome::error, fmt::format("microvm-test can't {} machines yet", name_of(vm.verb)), false);
+    case VmStep::Verb::pause: return done(machines.pause(name));
+    case VmStep::Verb::resume: return done(machines.resume(name));
+    case VmStep::Verb::snapshot: return done(machines.snapshot(name));
+    case VmStep::Verb::restore: return done(machines.restore(name, scene.timeline, deadline));
+    case VmStep::Verb::balloon: {
+        const Lookup lookup = lookup_in(scene.variables, machines.plan());
+        const std::string size = vm.balloon ? filled(*vm.balloon, lookup) : std::string();
+        std::string problem;
+        const auto number = parse_number(size);
+        const auto mib = number ? number : parse_size(size, problem);
+        if (!mib) { throw Error(fmt::format("{} is no size for a balloon", in_quotes(size))); }
+        return done(machines.balloon(name, static_cast<std::uint64_t>(*mib), deadline));
+    }
     }
     return {};
 }

@@ -1,5 +1,7 @@
 #include "testkit/groups.h"
 
+#include "runtime/backend.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <variant>
@@ -61,8 +63,6 @@ Group empty_group(const Case& which) {
 
 class Grouping {
 public:
-    explicit Grouping(bool snapshots) : snapshots_(snapshots) {}
-
     void add(const Groupable& each) {
         Slot& slot = slot_for(each);
         add_run(slot.group, each.run, *each.which);
@@ -83,9 +83,9 @@ private:
         bool changed = false; ///< its last run changes the machines
     };
 
-    bool fits(const Slot& slot, const Groupable& each) const {
+    static bool fits(const Slot& slot, const Groupable& each) {
         const bool isolated = each.which->isolated;
-        if (slot.group.isolated != isolated || (isolated && !snapshots_)) { return false; }
+        if (slot.group.isolated != isolated || (isolated && !each.snapshot)) { return false; }
         if (slot.changed && !isolated) { return false; }
         const Run& first = slot.group.runs.front();
         return first.target == each.run.target && first.round == each.run.round && slot.plan->vms == each.plan->vms &&
@@ -98,7 +98,6 @@ private:
         return slots_.emplace_back(Slot{.plan = each.plan, .group = empty_group(*each.which)});
     }
 
-    bool snapshots_;
     std::vector<Slot> slots_;
 };
 
@@ -114,8 +113,17 @@ Group lone_group(const Run& run, const Case& which) {
     return group;
 }
 
-std::vector<Group> make_groups(const std::vector<Groupable>& all, bool snapshots) {
-    Grouping grouping(snapshots);
+bool shares_snapshots(const Plan& plan) {
+    if (plan.vms.size() != 1) { return false; }
+    const VmPlan& vm = plan.vms.front();
+    // A share that the guest has mounted can't be saved; a tap, a bridge and a CID are had once.
+    return refusal(backend(vm.hypervisor).traits, "snapshot").empty() && vm.shares.empty() &&
+           vm.root.kind == RootPlan::Kind::initramfs && vm.host_devices.empty() && vm.vsock_cid == 0 &&
+           std::ranges::all_of(vm.interfaces, [](const InterfacePlan& each) { return each.type == "user"; });
+}
+
+std::vector<Group> make_groups(const std::vector<Groupable>& all) {
+    Grouping grouping;
     // Those that leave the machines as they are first: each of the others then ends one's group, or has its own.
     for (const bool changing : {false, true}) {
         for (const Groupable& each : all) {

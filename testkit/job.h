@@ -21,6 +21,7 @@ struct Job {
     Plan plan;                        ///< of the machines, for this project
     HostFacts facts;                  ///< that it was made with
     std::vector<ImageCopy> copies;    ///< before they start
+    std::string new_snapshot;         ///< where one goes that others may start from
     std::optional<CaseState> resumed; ///< how far the group's only case is
 };
 

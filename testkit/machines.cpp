@@ -1,16 +1,19 @@
 #include "testkit/machines.h"
 
 #include "compiler/text.h"
+#include "runtime/backend.h"
+#include "runtime/balloon.h"
 #include "runtime/commands/machines.h"
 #include "runtime/error.h"
 #include "runtime/executor.h"
 #include "runtime/files.h"
 #include "runtime/lower.h"
 #include "runtime/machine.h"
-#include "runtime/machine_connection.h"
+#include "runtime/machine_control.h"
 #include "runtime/observe.h"
 #include "runtime/paths.h"
 #include "runtime/process.h"
+#include "runtime/snapshot.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -26,6 +29,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::size_t console_lines = 40;
+constexpr const char* snapshot_name = "case";
 constexpr milliseconds dying{10'000}; ///< a panic has 5 s until its VMM is killed (supervisor)
 
 milliseconds left_until(Clock::time_point deadline) {
@@ -86,6 +90,27 @@ Verdict Machines::boot(Timeline& timeline, Clock::time_point deadline) {
     Verdict verdict = perform(lower(plan_, changes, {}, facts_), timeline, deadline);
     booted_ = up_;
     return verdict;
+}
+
+Verdict Machines::boot_from(const std::string& snapshot, Timeline& timeline, Clock::time_point deadline) {
+    const VmPlan& plan = plan_.vms.front();
+    try {
+        up_ = {plan.name};
+        heard_[plan.name] = 0;
+        timeline.add(fmt::format("{} goes on from a snapshot", plan.name));
+        Verdict verdict =
+            perform(lower_restore(plan_.project, plan, read_snapshot(snapshot), {}, facts_), timeline, deadline);
+        booted_ = up_;
+        return verdict;
+    } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
+}
+
+std::string Machines::save_to(const std::string& snapshot) {
+    try {
+        make_directories(parent_of(snapshot), 0700);
+        take_snapshot(plan_.vms.front().runtime_dir, snapshot, {.replace = true, .sync = Sync::whenever});
+        return {};
+    } catch (const Error& error) { return first_line(error.what()); }
 }
 
 // Waiting is done here, where how a machine ended is known, and no more than the machine itself is taken back.
@@ -245,12 +270,71 @@ Verdict Machines::reboot(const std::string& name, Clock::time_point deadline) {
 }
 
 Verdict Machines::wait(const std::string& name, Clock::time_point deadline, std::optional<End>& end) {
-    const std::string& runtime_dir = vm(name).runtime_dir;
-    if (!machine::await_unlocked(runtime_dir, deadline)) { return {Outcome::hang, fmt::format("{} didn't end", name)}; }
-    up_.erase(name);
-    end = last_end(runtime_dir);
-    if (!end) { return {Outcome::crash, fmt::format("{} is gone, and nothing says how", name)}; }
-    return {};
+    try {
+        const AwaitOutcome outcome = await_machine(vm(name).runtime_dir, Goal::end, left_until(deadline));
+        end = outcome.end;
+        if (!end && outcome.kind == AwaitOutcome::Kind::timed_out) {
+            return {Outcome::hang, fmt::format("{} didn't end", name)};
+        }
+        up_.erase(name);
+        if (end) { return {}; }
+        return {Outcome::crash, fmt::format("{} is gone, and nothing says how", name)};
+    } catch (const TimeoutError& error) {
+        return {Outcome::hang, first_line(error.what())};
+    } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
+}
+
+// What its VMM refuses, or its guest doesn't do, is not as it should be: the traits claim that it can.
+template <typename Act> Verdict Machines::control(const std::string& name, Act act) {
+    try {
+        const std::optional<MachineStatus> status = machine_status(vm(name).runtime_dir);
+        if (!status) { return ended(name).value_or(Verdict{Outcome::wrong, fmt::format("{} doesn't run", name)}); }
+        return act(*attach_control(*status));
+    } catch (const Error& error) { return {Outcome::wrong, fmt::format("{}: {}", name, first_line(error.what()))}; }
+}
+
+Verdict Machines::pause(const std::string& name) {
+    return control(name, [](Control& its) {
+        its.pause();
+        return Verdict{};
+    });
+}
+
+Verdict Machines::resume(const std::string& name) {
+    return control(name, [&](Control& its) {
+        its.resume();
+        std::string why;
+        if (renew_guest(vm(name).runtime_dir, why)) { return Verdict{}; }
+        return Verdict{Outcome::wrong, fmt::format("the clock of {} is behind: {}", name, printable(why))};
+    });
+}
+
+Verdict Machines::balloon(const std::string& name, std::uint64_t mib, Clock::time_point deadline) {
+    return control(name, [&](Control& its) {
+        set_balloon(its, mib, left_until(deadline));
+        return Verdict{};
+    });
+}
+
+Verdict Machines::snapshot(const std::string& name) {
+    const VmPlan& plan = vm(name);
+    try {
+        make_directories(snapshots_dir(plan.state_dir), 0700);
+        take_snapshot(plan.runtime_dir, snapshots_dir(plan.state_dir) + "/" + snapshot_name,
+                      {.replace = true, .sync = Sync::whenever});
+        return {};
+    } catch (const Error& error) { return {Outcome::wrong, fmt::format("{}: {}", name, first_line(error.what()))}; }
+}
+
+Verdict Machines::restore(const std::string& name, Timeline& timeline, Clock::time_point deadline) {
+    const VmPlan& plan = vm(name);
+    try {
+        const Snapshot from = read_snapshot(snapshots_dir(plan.state_dir) + "/" + snapshot_name);
+        const Observed observed = observe(facts_.state_dir, facts_.runtime_dir, plan_.project);
+        up_.insert(name);
+        heard_[name] = console_size(plan);
+        return perform(lower_restore(plan_.project, plan, from, observed, facts_), timeline, deadline);
+    } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
 }
 
 std::size_t console_size(const VmPlan& vm) {

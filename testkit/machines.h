@@ -10,6 +10,7 @@
 #include "testkit/verdict.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -33,6 +34,11 @@ public:
     /// Starts all of them, and waits until they are ready. Passed: they are.
     Verdict boot(Timeline& timeline, Clock::time_point deadline);
 
+    /// The same from a snapshot of its only machine, in place of booting.
+    Verdict boot_from(const std::string& snapshot, Timeline& timeline, Clock::time_point deadline);
+    /// Takes one, for others to boot from; empty, or why it can't be.
+    std::string save_to(const std::string& snapshot);
+
     /// Takes over machines that another process started: those that ought to run.
     void resume(std::set<std::string> up) { up_ = std::move(up); }
     /// Those that ought to run.
@@ -51,6 +57,13 @@ public:
     Verdict stop(const std::string& name, Timeline& timeline, Clock::time_point deadline);
     Verdict kill(const std::string& name);
     Verdict reboot(const std::string& name, Clock::time_point deadline);
+    Verdict pause(const std::string& name);
+    Verdict resume(const std::string& name);
+    /// Until it has that size.
+    Verdict balloon(const std::string& name, std::uint64_t mib, Clock::time_point deadline);
+    /// In place of the one before.
+    Verdict snapshot(const std::string& name);
+    Verdict restore(const std::string& name, Timeline& timeline, Clock::time_point deadline);
     /// Until it ended by itself, and how.
     Verdict wait(const std::string& name, Clock::time_point deadline, std::optional<End>& end);
 
@@ -60,6 +73,7 @@ public:
 private:
     Verdict perform(std::vector<Action> actions, Timeline& timeline, Clock::time_point deadline);
     Verdict perform_some(const std::vector<Action>& actions);
+    template <typename Act> Verdict control(const std::string& name, Act act);
     std::optional<Verdict> ended(const std::string& name, bool (*runs)(const MachineStatus& status));
     Verdict await(const std::string& name, const std::string& runtime_dir, std::int64_t timeout_ms,
                   Clock::time_point deadline);

@@ -107,7 +107,7 @@ RunReport run(const Specs& specs, const std::vector<Target>& targets, const std:
             plans.emplace_back(plan_case(which, target, config_for(which, target), specs.sources, facts, common));
         check_kernels(planning, kernels, facts);
         if (planning.plan) {
-            groupable.push_back({run, &which, &*planning.plan});
+            groupable.push_back({run, &which, &*planning.plan, options.snapshots && shares_snapshots(*planning.plan)});
             continue;
         }
         if (!target.unusable.empty() && is_required(target, options.require)) {
@@ -118,7 +118,7 @@ RunReport run(const Specs& specs, const std::vector<Target>& targets, const std:
         scheduler.set_result(run.slot, make_result(subject_of(run, specs, targets, options), planning.verdict,
                                                    planning.where, state, nullptr, facts));
     }
-    report.results = scheduler.carry_out(make_groups(groupable, options.snapshots), runs.size());
+    report.results = scheduler.carry_out(make_groups(groupable), runs.size());
     report.coverage = coverage_of(targets, report.results, facts);
     report.duration_ms =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count();

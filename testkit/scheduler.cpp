@@ -3,6 +3,7 @@
 #include "compiler/text.h"
 #include "runtime/error.h"
 #include "runtime/machine_relay.h"
+#include "runtime/snapshot.h"
 #include "testkit/machines.h"
 #include "testkit/planning.h"
 
@@ -25,6 +26,20 @@ namespace {
 constexpr milliseconds grace{60'000}; ///< that a worker gets beyond its case's time, to find out and to say why
 constexpr int tick_ms = 100;
 constexpr std::size_t batch = 24; ///< cases whose images that are read at once, whatever else could go on
+
+/// Makes the plan that of the snapshot's machine in this place: what its guest knows is as it was, but for ports of the
+/// host, which it doesn't see.
+void place_snapshot(Plan& plan, const std::string& snapshot) {
+    VmPlan& own = plan.vms.front();
+    VmPlan placed = placed_at(read_snapshot(snapshot), own.state_dir, own.runtime_dir);
+    for (std::size_t i = 0; i < placed.interfaces.size() && i < own.interfaces.size(); ++i) {
+        auto& forwards = placed.interfaces[i].forwards;
+        for (std::size_t j = 0; j < forwards.size() && j < own.interfaces[i].forwards.size(); ++j) {
+            forwards[j].host_port = own.interfaces[i].forwards[j].host_port;
+        }
+    }
+    own = std::move(placed);
+}
 
 Shared* make_shared_memory() {
     void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -118,6 +133,10 @@ void Scheduler::begin(Group group) {
             job.plan = std::move(*planning.plan);
             job.copies = images_to_copy(which.config, facts_, job.project);
             for (const ImageCopy& copy : job.copies) { job.facts.paths[copy.to] = facts_.paths.at(copy.from); }
+            if (!group.snapshot.empty()) { place_snapshot(job.plan, group.snapshot); }
+            if (group.isolated && group.runs.size() > 1) {
+                job.new_snapshot = fmt::format("{}/snapshots/{}", workspace_.where().state, job.project);
+            }
             job.group = std::move(group);
             launch(std::move(job));
             return;
@@ -237,6 +256,15 @@ void Scheduler::take_event(Running& running, const std::string& line) {
         running.deadline = Clock::time_point::max();
         running.kept = running.kept || event.at("kept").get<bool>();
         finished(running.job.group.runs[index], event.at("result").get<CaseResult>());
+    } else if (event.contains("snapshot")) {
+        const auto snapshot = event["snapshot"].get<std::string>();
+        for (std::size_t i = 0; i < running.told.size(); ++i) {
+            if (running.told[i] || running.current == i) { continue; }
+            running.told[i] = true;
+            const Run& run = running.job.group.runs[i];
+            Group& group = pending_.emplace_back(lone_group(run, case_of(run)));
+            group.snapshot = snapshot;
+        }
     } else if (event.contains("suspended")) {
         const auto index = event["suspended"].get<std::size_t>();
         running.told[index] = true;

@@ -41,7 +41,7 @@ public:
         for (std::size_t i = 0; i < job_.group.runs.size() && !kept_; ++i) {
             if (context_.shared.stop && !job_.resumed) { break; }
             carry_out(i);
-            if (suspended_) { break; } // it is the last of its group
+            if (suspended_ || saved_) { break; } // the others, if there are any, are no longer its own
         }
         if (!suspended_ && !kept_) { remove_all(); }
     }
@@ -115,12 +115,23 @@ private:
             machines_->resume(state.up);
             return {};
         }
-        if (machines_ && !machines_->fallen() && machines_->all_up()) { return {}; }
+        if (machines_ && !job_.group.isolated && !machines_->fallen() && machines_->all_up()) { return {}; }
         abandon();
         machines_.emplace(job_.plan, job_.facts, job_.copies);
-        const Verdict verdict = machines_->boot(timeline, deadline);
+        const std::string& snapshot = job_.group.snapshot;
+        const Verdict verdict =
+            snapshot.empty() ? machines_->boot(timeline, deadline) : machines_->boot_from(snapshot, timeline, deadline);
         state.boot_ms = timeline.elapsed_ms();
+        if (verdict.outcome == Outcome::passed && !job_.new_snapshot.empty()) { save(timeline); }
         return verdict;
+    }
+
+    /// For the isolated cases behind this one.
+    void save(Timeline& timeline) {
+        const std::string why = machines_->save_to(job_.new_snapshot);
+        timeline.add(why.empty() ? "snapshot taken" : fmt::format("no snapshot: {}", why));
+        tell({{"snapshot", why.empty() ? job_.new_snapshot : ""}});
+        saved_ = true;
     }
 
     /// What a failed case leaves is no good for the next.
@@ -142,6 +153,7 @@ private:
     const WorkerContext& context_;
     std::optional<Machines> machines_;
     bool suspended_ = false;
+    bool saved_ = false;
     bool kept_ = false;
 };
 

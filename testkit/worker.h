@@ -12,8 +12,9 @@ namespace microvmc::testkit {
 
 // A worker tells its parent what happens by lines of JSON: {"started": N, "within-ms": T}; {"finished": N, "result":
 // CaseResult, "kept": bool}; {"suspended": N, "state": CaseState}: it comes to a step that reads a volume;
-// {"terminal": true} while a person has the terminal, {"terminal": false} afterwards. N counts the group's runs.
-// Those that it doesn't speak of, it didn't begin.
+// {"snapshot": DIRECTORY}: the runs behind the one that it is at can start from there (empty: they can't), and are
+// others' from now on; {"terminal": true} while a person has the terminal, {"terminal": false} afterwards. N counts the
+// group's runs. Those that it doesn't speak of, it didn't begin.
 
 /// What workers and their parent share.
 struct Shared {

@@ -51,7 +51,7 @@ TEST_F(Groups, SamePlansShareABoot) {
     add("x");
     add("y");
     add("x");
-    const auto groups = make_groups(all_, false);
+    const auto groups = make_groups(all_);
     ASSERT_EQ(groups.size(), 2U);
     EXPECT_THAT(numbers(groups[0]), ElementsAre(0, 2)) << "the longer one first";
     EXPECT_THAT(numbers(groups[1]), ElementsAre(1));
@@ -64,7 +64,7 @@ TEST_F(Groups, OtherTargetsAndRoundsDont) {
     add("x");
     all_[1].run.target = 1;
     all_[2].run.round = 2;
-    EXPECT_EQ(make_groups(all_, false).size(), 3U);
+    EXPECT_EQ(make_groups(all_).size(), 3U);
 }
 
 TEST_F(Groups, WhatChangesItsMachineComesLastAndOnlyOnceInAGroup) {
@@ -72,7 +72,7 @@ TEST_F(Groups, WhatChangesItsMachineComesLastAndOnlyOnceInAGroup) {
     add("x");
     add("x", {step(VmStep::Verb::kill)});
     add("x");
-    const auto groups = make_groups(all_, false);
+    const auto groups = make_groups(all_);
     ASSERT_EQ(groups.size(), 2U);
     EXPECT_THAT(numbers(groups[0]), ElementsAre(1, 3, 0));
     EXPECT_THAT(numbers(groups[1]), ElementsAre(2));
@@ -82,8 +82,9 @@ TEST_F(Groups, IsolatedOnesShareOnlyASnapshot) {
     add("x", {}, true);
     add("x", {step(VmStep::Verb::stop)}, true);
     add("x");
-    EXPECT_EQ(make_groups(all_, false).size(), 3U);
-    const auto groups = make_groups(all_, true);
+    EXPECT_EQ(make_groups(all_).size(), 3U);
+    for (Groupable& each : all_) { each.snapshot = true; }
+    const auto groups = make_groups(all_);
     ASSERT_EQ(groups.size(), 2U);
     EXPECT_TRUE(groups[0].isolated);
     EXPECT_EQ(groups[0].runs.size(), 2U);
@@ -94,11 +95,30 @@ TEST_F(Groups, WhatReadsVolumesIsKnownAndBegunEarly) {
     read.what = VolumeStep{};
     add("x", {step(VmStep::Verb::pause), step(VmStep::Verb::resume), step(VmStep::Verb::pause)});
     add("y", {step(VmStep::Verb::stop), read});
-    const auto groups = make_groups(all_, false);
+    const auto groups = make_groups(all_);
     ASSERT_EQ(groups.size(), 2U);
     EXPECT_THAT(numbers(groups[0]), ElementsAre(1));
     EXPECT_TRUE(groups[0].reads_volumes);
     EXPECT_FALSE(groups[1].reads_volumes);
+}
+
+TEST(Snapshots, AreSharedByMachinesWhoseGuestsHaveNothingOfTheHost) {
+    Plan plan;
+    VmPlan& vm = plan.vms.emplace_back();
+    vm.hypervisor = "qemu";
+    vm.interfaces.emplace_back().type = "user";
+    EXPECT_TRUE(shares_snapshots(plan));
+    vm.interfaces.front().type = "tap";
+    EXPECT_FALSE(shares_snapshots(plan));
+    vm.interfaces.clear();
+    vm.shares.emplace_back();
+    EXPECT_FALSE(shares_snapshots(plan));
+    vm.shares.clear();
+    vm.vsock_cid = 5;
+    EXPECT_FALSE(shares_snapshots(plan));
+    vm.vsock_cid = 0;
+    plan.vms.emplace_back().hypervisor = "qemu";
+    EXPECT_FALSE(shares_snapshots(plan));
 }
 
 TEST_F(Groups, APortOfTheHostIsHadOnce) {
@@ -108,7 +128,7 @@ TEST_F(Groups, APortOfTheHostIsHadOnce) {
     forward.proto.value = "tcp";
     forward.host.emplace();
     forward.host->port = Located<std::int64_t>{.value = 8080, .span = {}};
-    EXPECT_THAT(make_groups(all_, false).at(0).exclusive, ElementsAre("port 8080/tcp"));
+    EXPECT_THAT(make_groups(all_).at(0).exclusive, ElementsAre("port 8080/tcp"));
 }
 
 namespace {

@@ -5,11 +5,14 @@
 #include "runtime/commands/pipeline.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <unistd.h>
 
 namespace microvmc::testkit {
 
@@ -36,26 +39,28 @@ public:
     std::set<std::string> begun;
 };
 
-std::set<std::string> directories_of_runs() {
-    std::set<std::string> found;
-    for (const auto& entry : fs::directory_iterator("/tmp")) {
-        if (entry.path().filename().string().starts_with("mvrun-")) { found.insert(entry.path().string()); }
-    }
-    return found;
-}
-
 } // namespace
 
-CasesTest::CasesTest() : before_(directories_of_runs()) {}
+// Runs at the same time on this host are none of ours: these have a place of their own, whose path is short.
+CasesTest::CasesTest() {
+    std::string pattern = "/tmp/mvXXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) { throw std::runtime_error("mkdtemp failed"); }
+    place_ = pattern;
+    ::setenv("TMPDIR", place_.c_str(), 1);
+}
 
 CasesTest::~CasesTest() {
     EXPECT_THAT(runs_left(), ::testing::IsEmpty());
     EXPECT_THAT(processes_of_runs(), ::testing::IsEmpty());
+    ::unsetenv("TMPDIR");
+    fs::remove_all(place_);
 }
 
 std::vector<std::string> CasesTest::runs_left() const {
     std::vector<std::string> left;
-    std::ranges::set_difference(directories_of_runs(), before_, std::back_inserter(left));
+    for (const auto& entry : fs::directory_iterator(place_)) {
+        if (entry.path().filename().string().starts_with("mvrun-")) { left.push_back(entry.path().string()); }
+    }
     return left;
 }
 
@@ -64,11 +69,7 @@ std::vector<std::string> CasesTest::processes_of_runs() const {
     for (const auto& entry : fs::directory_iterator("/proc")) {
         std::ifstream file(entry.path() / "cmdline", std::ios::binary);
         const std::string line{std::istreambuf_iterator<char>(file), {}};
-        const std::size_t at = line.find("/tmp/mvrun-");
-        if (at != std::string::npos &&
-            !before_.contains(line.substr(at, std::string_view("/tmp/mvrun-XXXXXX").size()))) {
-            found.push_back(line);
-        }
+        if (line.find(place_ + "/mvrun-") != std::string::npos) { found.push_back(line); }
     }
     return found;
 }

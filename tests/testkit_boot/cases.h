@@ -5,7 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -28,16 +27,16 @@ protected:
     /// The only result of the case.
     static const CaseResult& result_of(const RunReport& report, const std::string& name);
 
-    /// Directories of runs that were not there before.
+    /// Directories that runs left.
     [[nodiscard]] std::vector<std::string> runs_left() const;
-    /// Command lines that name something of a run that was not there before.
+    /// Command lines of processes that are still there.
     [[nodiscard]] std::vector<std::string> processes_of_runs() const;
 
     Specs specs_;
     std::vector<Target> targets_;
 
 private:
-    std::set<std::string> before_;
+    std::string place_; ///< where runs have their directories
 };
 
 Located<std::string> text(std::string value);

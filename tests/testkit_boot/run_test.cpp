@@ -6,6 +6,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
+#include <sstream>
 #include <thread>
 
 // Runs of cases on real guests: their steps, and how a run goes on when one fails.
@@ -158,6 +160,50 @@ TEST_F(Runs, CasesWithTheSameMachinesShareABoot) {
     EXPECT_NE(result_of(report, "one").boot_ms, 0);
     EXPECT_NE(result_of(report, "two").boot_ms, 0);
     EXPECT_EQ(result_of(report, "three").boot_ms, 0);
+}
+
+TEST_F(Runs, IsolatedCasesGoOnFromOneSnapshotEachAsIfItHadBooted) {
+    for (const char* name : {"one", "two", "three"}) {
+        Case& which = add(name, with_volume);
+        which.isolated = true;
+        which.steps = {guest("mkdir /seen && mkdir /data/seen && cat /proc/sys/kernel/random/uuid"), guest("date +%s"),
+                       host("test $(($(date +%s) - now)) -lt 60"), vm(VmStep::Verb::stop),
+                       host("echo $uuid >> " + dir_ + "/uuids")};
+        which.steps[0].capture = {{text("uuid"), text("[-0-9a-f]+")}};
+        which.steps[1].capture = {{text("now"), text("[0-9]+")}};
+    }
+    fs::create_directories(dir_);
+    RunOptions options;
+    options.artifacts = dir_;
+    const RunReport report = run(options);
+    int from_snapshot = 0;
+    for (const CaseResult& result : report.results) {
+        EXPECT_EQ(result.outcome, Outcome::passed) << result;
+        EXPECT_NE(result.boot_ms, 0);
+        from_snapshot += read(result.artifacts + "/result.json").find("goes on from a snapshot") != std::string::npos;
+    }
+    EXPECT_EQ(from_snapshot, 2);
+    std::istringstream uuids(read(dir_ + "/uuids"));
+    std::set<std::string> different;
+    for (std::string uuid; uuids >> uuid;) { different.insert(uuid); }
+    EXPECT_EQ(different.size(), 3U) << "each has random numbers of its own";
+}
+
+TEST_F(Runs, MachinesArePausedAndSavedAndGiveMemory) {
+    using Verb = VmStep::Verb;
+    add("paused", machine).steps = {guest("echo before > /file"), vm(Verb::pause), vm(Verb::resume),
+                                    guest("cat /file", "before")};
+    add("saved", with_volume).steps = {guest("echo before > /data/file; echo before > /file"), vm(Verb::snapshot),
+                                       guest("echo after > /data/file; echo after > /file; sync"), vm(Verb::restore),
+                                       guest("cat /data/file /file", "before\nbefore")};
+    Step inflate = vm(Verb::balloon);
+    std::get<VmStep>(inflate.what).balloon = text("64");
+    Step much = guest("awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo");
+    much.expect.max = text("160");
+    much.within_ms = 60'000;
+    add("balloon", "[vm.a]\nmem = 256\nballoon = true\n").steps = {inflate, much};
+    const RunReport report = run();
+    for (const CaseResult& result : report.results) { EXPECT_EQ(result.outcome, Outcome::passed) << result; }
 }
 
 TEST_F(Runs, AFailureSpoilsNoCaseBehindIt) {

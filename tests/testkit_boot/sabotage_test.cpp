@@ -82,8 +82,8 @@ TEST_F(Sabotage, AShareWithAnotherSourceIsWrong) {
     const std::string right = directory("right", "file", "right");
     const std::string other = directory("other", "file", "other");
     spoil = replacing(right, other);
-    add("share", "[vm.a]\nmem = 256\nshares.s = { source = \"" + right + "\", mount-point = \"/s\", proto = \"9p\" }\n").steps = {
-        guest("cat /s/file", "right")};
+    add("share", "[vm.a]\nmem = 256\nshares.s = { source = \"" + right + "\", mount-point = \"/s\", proto = \"9p\" }\n")
+        .steps = {guest("cat /s/file", "right")};
     const RunReport report = run();
     EXPECT_EQ(only(report).outcome, Outcome::wrong) << only(report);
     EXPECT_EQ(only(report).message, "step 1: expected \"right\", got \"other\"");
