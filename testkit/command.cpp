@@ -7,14 +7,16 @@
 #include "runtime/commands/pipeline.h"
 #include "runtime/error.h"
 #include "runtime/terminal.h"
+#include "testkit/coverage_text.h"
 #include "testkit/listing.h"
 #include "testkit/load.h"
 #include "testkit/report_file.h"
+#include "testkit/report_html.h"
 #include "testkit/report_junit.h"
 #include "testkit/show_progress.h"
 #include "testkit/spec_files.h"
 
-#include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -76,16 +78,26 @@ void run_all(const Specs& specs, const std::vector<Target>& targets, const std::
     // What can't be written is said before anything runs.
     std::optional<ReportFile> junit;
     if (!line.junit_xml.empty()) { junit.emplace(line.junit_xml); }
+    std::optional<ReportFile> html;
+    if (!line.html.empty()) { html.emplace(line.html); }
     RunOptions options = line.run;
     if (!options.artifacts.empty()) { options.artifacts = absolute_path(options.artifacts); }
 
     const int shown_on = session.json ? STDERR_FILENO : STDOUT_FILENO;
     const bool colour = session.json ? colour_on_stderr(session) : colour_on_stdout(session);
     const bool plain = !terminal(shown_on).interactive || options.interactive;
+    // Who looks on may leave early (`| head`); the run goes on to its end, which ends its machines.
+    ::signal(SIGPIPE, SIG_IGN);
     const std::unique_ptr<Progress> progress = show_progress(shown_on, plain, colour);
-    const RunReport result = run(specs, targets, combinations, options, *progress);
+    RunReport result = run(specs, targets, combinations, options, *progress);
+    result.program_version = MICROVMC_VERSION;
 
+    if (line.coverage) {
+        const Terminal where = terminal(shown_on);
+        put_text(shown_on, "\n" + coverage_text(result.coverage, {where.width, where.height, colour}));
+    }
     if (junit) { junit->write(junit_xml(result)); }
+    if (html) { html->write(html_page(result)); }
     if (session.json) { print(to_json_text(result)); }
     session.status = exit_status(result, line.coverage);
 }
@@ -99,9 +111,7 @@ int exit_status(const RunReport& report, bool coverage) {
     if (failed > hangs) { return exit_failure; }
     if (hangs != 0) { return exit_timeout; }
     if (passed == 0) { return exit_nothing_ran; }
-    const bool unproven = std::ranges::any_of(
-        report.coverage, [](const CoverageCell& cell) { return cell.cases.empty() && cell.excuse.empty(); });
-    return coverage && unproven ? exit_failure : exit_ok;
+    return coverage && !unproven(report.coverage).empty() ? exit_failure : exit_ok;
 }
 
 void perform(const CommandLine& line, Session& session) {

@@ -121,6 +121,9 @@ void add_reporting(CLI::App& app, Session& session, CommandLine& line) {
                  "that is claimed was not")
         ->group(reporting);
     app.add_option("--junit-xml", line.junit_xml, "Write a report as JUnit XML")->type_name("FILE")->group(reporting);
+    app.add_option("--html", line.html, "Write a report as one page that needs nothing else")
+        ->type_name("FILE")
+        ->group(reporting);
     app.add_flag("--json", session.json, "Print the report, or the list, as JSON")->group(reporting);
     app.add_option("--artifacts", line.run.artifacts, "Keep the logs, plans and command lines of what failed there")
         ->type_name("DIR")

@@ -22,6 +22,7 @@ struct CommandLine {
     bool list = false;
     bool coverage = false;
     std::string junit_xml; ///< a file; empty: none
+    std::string html;      ///< the same
 };
 
 /// Adds the options; each is read and checked when the app parses.
