@@ -122,21 +122,17 @@ constexpr CodeInfo table[] = {
     {codes::volume_stays, "A volume that exists can't grow", "The message says what keeps it from growing."},
     {codes::unknown_reference, "There is nothing of that name to refer to",
      "In a spec, ${NAME} stands for an axis of its matrix, for what an earlier step captured, or, as ${vm.NAME.KEY}, "
-     "for "
-     "a value of a machine's plan."},
+     "for a value of a machine's plan."},
     {codes::unknown_capability, "There is no such capability",
      "`proves` names capabilities, as `microvmc hypervisors` lists them. What a case merely uses is found out from its "
      "machines and steps."},
     {codes::bad_pattern, "This is no regular expression",
      "`matches` and `capture` take regular expressions as ECMAScript has them. A literal string ('...') needs no "
-     "double "
-     "backslashes."},
+     "double backslashes."},
     {codes::bad_axis, "This is no axis of a matrix",
      "An axis is an array of values, or a table of fragments, which are merged over the spec's machines. It has at "
-     "least "
-     "one, and each is there once. Its name begins with a letter and has at most 31 of a-z, 0-9 and _, since it "
-     "becomes "
-     "an environment variable."},
+     "least one, and each is there once. Its name begins with a letter and has at most 31 of a-z, 0-9 and _, since it "
+     "becomes an environment variable."},
     {codes::unknown_axis, "There is no such axis",
      "`exclude` leaves out the points of the matrix at which all that an entry says holds: values of axes, and "
      "`hypervisor`, `accel` and `interpreted` of what a case is run on."},

@@ -200,7 +200,8 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
     if (way.problem.empty()) { return way; }
     way.problem = said == "auto" ? fmt::format("share `{}` can't be had: {}", share.name, way.problem)
                                  : fmt::format("share `{}` can't be had over {}: {}", share.name, said, way.problem);
-    if (way.server.empty() && said != "9p") {
+    std::string why;
+    if (!find_server(in.facts, why) && way.problem.find(why) != std::string::npos) {
         way.help = "Rust's virtiofsd, 1.13 or later, runs as any user (apt install virtiofsd, or cargo install "
                    "virtiofsd)";
     }

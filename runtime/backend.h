@@ -81,6 +81,8 @@ struct Backend {
     Traits traits;
     Lowered (*lower)(const VmPlan& vm, const std::string& initramfs);
     std::unique_ptr<Control> (*attach)(const std::string& control, std::chrono::milliseconds timeout);
+    /// Options that the guest's kernel must have beside the drivers that `lower` names: "ACPI".
+    std::vector<std::string_view> (*kernel_options)(const VmPlan& vm);
 };
 
 /// All of them, in the order in which `auto` prefers them.

@@ -189,7 +189,9 @@ void LinuxHost::await_ready(const AwaitReady& request) {
 StopOutcome LinuxHost::stop_machine(const StopMachine& request) {
     const std::optional<MachineStatus> status = machine_status(request.runtime_dir);
     const bool asked = status && request.timeout_ms > 0 && ask_to_power_off(*status);
-    return microvmc::stop_machine(request.runtime_dir, milliseconds(request.timeout_ms), StopKind::poweroff, asked);
+    // Who gives the guest no time doesn't want to ask it.
+    const StopKind kind = request.timeout_ms == 0 ? StopKind::kill : StopKind::poweroff;
+    return microvmc::stop_machine(request.runtime_dir, milliseconds(request.timeout_ms), kind, asked);
 }
 
 } // namespace microvmc

@@ -3,6 +3,7 @@
 #include "runtime/error.h"
 #include "testkit/coverage.h"
 #include "testkit/groups.h"
+#include "testkit/kernel_check.h"
 #include "testkit/outcome.h"
 #include "testkit/planning.h"
 #include "testkit/scheduler.h"
@@ -55,6 +56,18 @@ bool is_required(const Target& target, const std::vector<std::string>& required)
     });
 }
 
+/// Leaves out what its kernel can't run.
+void check_kernels(Planning& planning, KernelConfigs& kernels, const HostFacts& facts) {
+    if (!planning.plan) { return; }
+    for (const VmPlan& vm : planning.plan->vms) {
+        std::string why = kernels.against(vm, facts);
+        if (why.empty()) { continue; }
+        planning.plan.reset();
+        planning.verdict = {Outcome::skipped, std::move(why)};
+        return;
+    }
+}
+
 std::string summary_of(const HostFacts& facts) {
     if (facts.kvm.state == KvmState::works) { return fmt::format("{}, KVM works", facts.arch); }
     return fmt::format("{}, emulated: {}", facts.arch, facts.kvm.reason);
@@ -86,11 +99,13 @@ RunReport run(const Specs& specs, const std::vector<Target>& targets, const std:
     std::vector<Planning> plans;
     plans.reserve(runs.size()); // groupable cases point into it
     std::vector<Groupable> groupable;
+    KernelConfigs kernels;
     for (const Run& run : runs) {
         const Case& which = specs.cases[run.which_case];
         const Target& target = targets[run.target];
         Planning& planning =
             plans.emplace_back(plan_case(which, target, config_for(which, target), specs.sources, facts, common));
+        check_kernels(planning, kernels, facts);
         if (planning.plan) {
             groupable.push_back({run, &which, &*planning.plan});
             continue;

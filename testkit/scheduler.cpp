@@ -312,7 +312,10 @@ void Scheduler::reading_ended() {
             continue;
         }
         const bool failed = has_failed(carried->verdict.outcome);
-        if (failed && options_.keep) { workspace_.keep_project(each.job.project); }
+        if (failed && options_.keep) {
+            workspace_.keep_project(each.job.project);
+            each.state.timeline.push_back({each.state.elapsed_ms, kept_text(each.job)});
+        }
         const std::string where = failed ? place_of(carried->span, specs_.sources) : "";
         finished(run, make_result(subject(run), carried->verdict, where, each.state, &each.job.plan, each.job.facts));
         workspace_.remove_project(each.job.project);

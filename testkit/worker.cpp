@@ -24,6 +24,15 @@ std::string directory_of(const Case& which, const Sources& sources) {
     return "/";
 }
 
+} // namespace
+
+std::string kept_text(const Job& job) {
+    return fmt::format("kept: MICROVMC_STATE_DIR={} MICROVMC_RUNTIME_DIR={} microvmc status -p {}",
+                       shell_quoted(job.facts.state_dir), shell_quoted(job.facts.runtime_dir), job.project);
+}
+
+namespace {
+
 class Worker {
 public:
     Worker(const Job& job, const WorkerContext& context) : job_(job), context_(context) {}
@@ -81,8 +90,10 @@ private:
         return carry_on(which, state, *machines_, timeline, directory_of(which, context_.specs.sources), timeout_ms);
     }
 
-    void finish(std::size_t index, const Subject& subject, const Carried& carried, const CaseState& state) {
+    void finish(std::size_t index, const Subject& subject, const Carried& carried, CaseState& state) {
         const bool failed = carried.verdict.outcome != Outcome::passed;
+        kept_ = failed && context_.options.keep;
+        if (kept_) { state.timeline.push_back({state.elapsed_ms, kept_text(job_)}); }
         const Span span = carried.span.known() ? carried.span : place_of_case(subject.which);
         const std::string where = failed ? place_of(span, context_.specs.sources) : "";
         CaseResult result = make_result(subject, carried.verdict, where, state, &job_.plan, job_.facts);
@@ -91,7 +102,6 @@ private:
             enter(result, job_.plan);
             tell({{"terminal", false}});
         }
-        kept_ = failed && context_.options.keep;
         tell({{"finished", index}, {"result", result}, {"kept", kept_}});
         if (failed && !kept_) { abandon(); }
     }

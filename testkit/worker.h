@@ -33,6 +33,9 @@ struct WorkerContext {
 /// volume or is kept.
 void work(const Job& job, const WorkerContext& context);
 
+/// How to look at machines that are kept, for the time line.
+std::string kept_text(const Job& job);
+
 /// What a case may take; RunOptions::timeout_ms wins.
 std::int64_t timeout_of(const Case& which, const RunOptions& options);
 

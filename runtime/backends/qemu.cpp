@@ -182,7 +182,8 @@ public:
     [[nodiscard]] KeyValues virtio(std::string_view kind, std::string_view id) const {
         KeyValues device(fmt::format("{}-{}", kind, bus_));
         device.add("id", id);
-        if (bus_ == "pci") { device.add("disable-legacy", true); }
+        // vhost-user-fs was never of the legacy kind, and has no such property.
+        if (bus_ == "pci" && kind != "vhost-user-fs") { device.add("disable-legacy", true); }
         return device;
     }
     [[nodiscard]] bool is_pci() const { return bus_ == "pci"; }
@@ -465,6 +466,15 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     return lowered;
 }
 
+// Devices are found through ACPI, on microvm's bus and on PCI; the console is the serial port; an ELF kernel is entered
+// by its PVH note.
+std::vector<std::string_view> kernel_options(const VmPlan& vm) {
+    std::vector<std::string_view> options{"ACPI", "SERIAL_8250_CONSOLE"};
+    if (vm.machine != "microvm") { options.emplace_back("PCI"); }
+    if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
+    return options;
+}
+
 } // namespace
 
 const Backend qemu{
@@ -540,6 +550,7 @@ const Backend qemu{
         },
     .lower = lower,
     .attach = attach_qemu,
+    .kernel_options = kernel_options,
 };
 
 } // namespace microvmc

@@ -7,6 +7,7 @@
 #include <guestfs.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -153,6 +154,15 @@ void read_name(guestfs_h* guest, const Request& request, const char* device) {
     say(disk_wire::content, request.number, text.get());
 }
 
+/// The kernel takes two images of one UUID for one file system, and may read the one that it saw before. An appliance
+/// without btrfs' programs goes by what it saw.
+void forget_btrfs_devices(guestfs_h* guest) {
+    std::array<char*, 5> words{};
+    std::array<std::string, 4> texts{"btrfs", "device", "scan", "--forget"};
+    for (std::size_t i = 0; i < texts.size(); ++i) { words[i] = texts[i].data(); }
+    const Text said(guestfs_debug(guest, "sh", words.data()));
+}
+
 /// All that is asked of one image. An answer that could not be got because the guest died says so.
 void read_image(guestfs_h* guest, const char* device, const std::vector<Request>& requests, std::size_t limit) {
     const auto names = [](const Request& request) { return request.fact != "content"; };
@@ -164,6 +174,7 @@ void read_image(guestfs_h* guest, const char* device, const std::vector<Request>
     // its type, so that what should be an xfs must be one.
     const std::string& type = requests.front().fs_type;
     std::string problem;
+    if (type == "btrfs") { forget_btrfs_devices(guest); }
     if (guestfs_mount_vfs(guest, type == "vfat" ? "utf8" : "", type.c_str(), device, "/") != 0) {
         problem = explain(guest);
     }

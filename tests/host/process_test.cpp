@@ -40,6 +40,15 @@ TEST(Process, FeedsStandardInput) {
     EXPECT_EQ(run_program({"wc", "-c"}).out, "0\n");
 }
 
+TEST(Process, HasItsOwnVariablesAboveOurs) {
+    ::setenv("OURS", "1", 1);
+    ::setenv("BOTH", "ours", 1);
+    RunOptions options;
+    options.env = {{"BOTH", "its own = one"}, {"ITS", ""}};
+    EXPECT_EQ(run_program({"sh", "-c", "echo \"$OURS|$BOTH|$ITS|${ITS-none}\""}, options).out, "1|its own = one||\n");
+    EXPECT_STREQ(std::getenv("BOTH"), "ours");
+}
+
 TEST(Process, SaysWhyItCannotRun) {
     try {
         run_program({"/nonexistent/program"});

@@ -5,26 +5,72 @@
 #include "runtime/commands/pipeline.h"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace microvmc::testkit {
 
+namespace fs = std::filesystem;
+
 namespace {
 
-class Silent : public Progress {
+/// Counts what it is told.
+class Counting : public Progress {
 public:
-    void begin(const std::vector<Target>&, const std::vector<Planned>&) override {}
-    void started(const Planned&) override {}
-    void finished(const CaseResult&) override {}
+    void begin(const std::vector<Target>&, const std::vector<Planned>& cases) override { planned = cases.size(); }
+    void started(const Planned& which) override { begun.insert(which.spec); }
+    void finished(const CaseResult& result) override {
+        ++done;
+        const bool was_begun = begun.contains(result.spec);
+        EXPECT_TRUE(was_begun || result.outcome == Outcome::skipped || result.outcome == Outcome::error);
+    }
     void tick() override {}
-    void end(const RunReport&) override {}
+    void end(const RunReport& report) override { ended = report.results.size(); }
+
+    std::size_t planned = 0;
+    std::size_t done = 0;
+    std::size_t ended = 0;
+    std::set<std::string> begun;
 };
+
+std::set<std::string> directories_of_runs() {
+    std::set<std::string> found;
+    for (const auto& entry : fs::directory_iterator("/tmp")) {
+        if (entry.path().filename().string().starts_with("mvrun-")) { found.insert(entry.path().string()); }
+    }
+    return found;
+}
 
 } // namespace
 
-CasesTest::CasesTest() {
-    request_.hypervisors = {"qemu:tcg"};
+CasesTest::CasesTest() : before_(directories_of_runs()) {}
+
+CasesTest::~CasesTest() {
+    EXPECT_THAT(runs_left(), ::testing::IsEmpty());
+    EXPECT_THAT(processes_of_runs(), ::testing::IsEmpty());
+}
+
+std::vector<std::string> CasesTest::runs_left() const {
+    std::vector<std::string> left;
+    std::ranges::set_difference(directories_of_runs(), before_, std::back_inserter(left));
+    return left;
+}
+
+std::vector<std::string> CasesTest::processes_of_runs() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+        const std::string line{std::istreambuf_iterator<char>(file), {}};
+        const std::size_t at = line.find("/tmp/mvrun-");
+        if (at != std::string::npos &&
+            !before_.contains(line.substr(at, std::string_view("/tmp/mvrun-XXXXXX").size()))) {
+            found.push_back(line);
+        }
+    }
+    return found;
 }
 
 Case& CasesTest::add(const std::string& name, const std::string& toml) {
@@ -67,14 +113,19 @@ Step CasesTest::vm(VmStep::Verb verb) {
     return step;
 }
 
-RunReport CasesTest::run(RunOptions options) {
-    const std::vector<Target> targets = find_targets(request_, host_facts({}, {}));
+RunReport CasesTest::run(const RunOptions& options) {
+    const TargetRequest emulated{.hypervisors = {"qemu:tcg"}, .all = false, .kernels = {}};
+    const std::vector<Target> targets = targets_.empty() ? find_targets(emulated, host_facts({}, {})) : targets_;
     std::vector<Combination> combinations;
     for (std::size_t i = 0; i < specs_.cases.size(); ++i) {
         for (std::size_t t = 0; t < targets.size(); ++t) { combinations.push_back({i, t}); }
     }
-    Silent progress;
-    return testkit::run(specs_, targets, combinations, options, progress);
+    Counting progress;
+    RunReport report = testkit::run(specs_, targets, combinations, options, progress);
+    EXPECT_EQ(progress.planned, report.results.size());
+    EXPECT_EQ(progress.done, report.results.size());
+    EXPECT_EQ(progress.ended, report.results.size());
+    return report;
 }
 
 const CaseResult& CasesTest::result_of(const RunReport& report, const std::string& name) {
