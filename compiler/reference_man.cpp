@@ -29,21 +29,29 @@ std::string keys(const TableSchema& schema, std::span<const Traits> traits) {
     return text;
 }
 
-std::string table_text(const ReferenceTable& table, std::span<const Traits> traits) {
+} // namespace
+
+std::string man_table(const ReferenceTable& table, std::span<const Traits> traits) {
     const std::string& path = table.places.back().path;
-    std::string text = fmt::format(".SS \"{}\"\n", path.empty() ? "The file" : roff_text("[" + path + "]"));
+    std::string text = fmt::format(".SS \"{}\"\n", path.empty() ? "The file" : roff_text(path));
     if (table.places.size() == 1) {
         text += roff_line(table.places.front().doc) + "\n";
     } else {
         for (const ReferenceTable::Place& place : table.places) {
-            text += fmt::format(".IP \\(bu 2\n\\fB[{}]\\fP: {}\n", roff_text(place.path), roff_line(place.doc));
+            text += fmt::format(".IP \\(bu 2\n\\fB{}\\fP: {}\n", roff_text(place.path), roff_line(place.doc));
         }
     }
     if (!table.rules.empty()) { text += ".PP\n" + roff_line(table.rules) + "\n"; }
     return text + keys(*table.schema, traits);
 }
 
-} // namespace
+std::string man_sections(std::span<const ReferenceSection> sections) {
+    std::string text;
+    for (const ReferenceSection& section : sections) {
+        text += fmt::format(".SS \"{}\"\n", roff_text(section.title)) + roff_markup(section.text);
+    }
+    return text;
+}
 
 std::string reference_man(std::span<const Traits> traits, std::string_view version) {
     std::string text =
@@ -52,12 +60,9 @@ std::string reference_man(std::span<const Traits> traits, std::string_view versi
                     ".SH DESCRIPTION\nA microvm.toml describes the virtual machines of a project, in TOML. "
                     "This page has every key it can have.\n",
                     roff_text(version));
-    text += ".SH GENERAL RULES\n";
-    for (const ReferenceSection& section : reference_preface()) {
-        text += fmt::format(".SS \"{}\"\n", roff_text(section.title)) + roff_markup(section.text);
-    }
+    text += ".SH GENERAL RULES\n" + man_sections(reference_preface());
     text += ".SH TABLES\n";
-    for (const ReferenceTable& table : reference_tables()) { text += table_text(table, traits); }
+    for (const ReferenceTable& table : reference_tables()) { text += man_table(table, traits); }
     for (const Traits& each : traits) {
         text += fmt::format(".SS \"[vm.NAME.{}]\"\nUsed when {} runs the machine.\n", roff_text(each.name),
                             roff_text(each.title)) +

@@ -23,21 +23,15 @@ std::string cell(std::string_view text) {
     return out;
 }
 
-std::string row(std::initializer_list<std::string> cells) {
-    std::string text = "|";
-    for (const std::string& each : cells) { text += each.empty() ? " |" : " " + cell(each) + " |"; }
-    return text + "\n";
-}
-
 std::string meaning(const KeySchema& key, std::span<const Traits> traits) {
     const std::string unbuilt = unbuilt_text(key, traits);
     return unbuilt.empty() ? std::string(key.doc) : fmt::format("{} {}", key.doc, unbuilt);
 }
 
 std::string keys(const TableSchema& schema, std::span<const Traits> traits) {
-    std::string text = row({"Key", "Type", "Default", "Meaning"}) + "|---|---|---|---|\n";
+    std::string text = markdown_row({"Key", "Type", "Default", "Meaning"}) + "|---|---|---|---|\n";
     for (const KeySchema& key : schema.keys) {
-        text += row({fmt::format("`{}`", key.name), type_text(key), default_text(key), meaning(key, traits)});
+        text += markdown_row({fmt::format("`{}`", key.name), type_text(key), default_text(key), meaning(key, traits)});
     }
     return text;
 }
@@ -46,20 +40,14 @@ std::string places(const ReferenceTable& table) {
     if (table.places.size() == 1) { return fmt::format("{}\n\n", cell(table.places.front().doc)); }
     std::string text;
     for (const ReferenceTable::Place& place : table.places) {
-        text += fmt::format("- `[{}]`: {}\n", place.path, cell(place.doc));
+        text += fmt::format("- `{}`: {}\n", place.path, cell(place.doc));
     }
     return text + "\n";
 }
 
 std::string title(const ReferenceTable& table) {
     const std::string& path = table.places.back().path;
-    return path.empty() ? "The file" : fmt::format("`[{}]`", path);
-}
-
-std::string table_text(const ReferenceTable& table, std::span<const Traits> traits) {
-    std::string text = fmt::format("## {}\n\n{}", title(table), places(table));
-    if (!table.rules.empty()) { text += table.rules + "\n\n"; }
-    return text + keys(*table.schema, traits) + "\n";
+    return path.empty() ? "The file" : fmt::format("`{}`", path);
 }
 
 std::string hypervisor_text(const Traits& traits) {
@@ -67,7 +55,8 @@ std::string hypervisor_text(const Traits& traits) {
         fmt::format("## `[vm.NAME.{}]`\n\nUsed when {} runs the machine.\n\n", traits.name, traits.title);
     text += keys(schema_of<HypervisorConfig>(), {});
     for (const Traits::Option& option : traits.options) {
-        text += row({fmt::format("`{}`", option.name), "string, integer or boolean", "", std::string(option.doc)});
+        text +=
+            markdown_row({fmt::format("`{}`", option.name), "string, integer or boolean", "", std::string(option.doc)});
     }
     return text + "\n";
 }
@@ -104,6 +93,18 @@ std::string codes_text() {
 
 } // namespace
 
+std::string markdown_row(std::initializer_list<std::string> cells) {
+    std::string text = "|";
+    for (const std::string& each : cells) { text += each.empty() ? " |" : " " + cell(each) + " |"; }
+    return text + "\n";
+}
+
+std::string markdown_table(const ReferenceTable& table, std::span<const Traits> traits) {
+    std::string text = fmt::format("## {}\n\n{}", title(table), places(table));
+    if (!table.rules.empty()) { text += table.rules + "\n\n"; }
+    return text + keys(*table.schema, traits) + "\n";
+}
+
 std::string_view support_word(Support support) {
     switch (support) {
     case Support::native: return "native";
@@ -122,7 +123,7 @@ std::string reference_markdown(std::span<const Traits> traits) {
     for (const ReferenceSection& section : reference_preface()) {
         text += fmt::format("## {}\n\n{}\n\n", section.title, section.text);
     }
-    for (const ReferenceTable& table : reference_tables()) { text += table_text(table, traits); }
+    for (const ReferenceTable& table : reference_tables()) { text += markdown_table(table, traits); }
     for (const Traits& each : traits) { text += hypervisor_text(each); }
     return text + capabilities_text(traits) + codes_text();
 }

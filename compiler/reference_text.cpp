@@ -100,7 +100,7 @@ std::string joined(std::span<const std::string_view> words, std::string_view las
 
 std::string rules(const TableSchema& schema) {
     std::vector<std::string> said;
-    if (!schema.one_of.empty()) {
+    if (schema.one_of.size() > 1) {
         said.push_back(fmt::format("Takes {} of {}.", schema.one_required ? "exactly one" : "at most one",
                                    joined(schema.one_of, "and")));
     }
@@ -113,17 +113,23 @@ std::string rules(const TableSchema& schema) {
     return fmt::format("{}", fmt::join(said, " "));
 }
 
-void walk(const TableSchema& schema, const std::string& path, std::vector<ReferenceTable>& tables) {
+/// `path`: of the table itself, without brackets.
+void walk(const TableSchema& schema, const std::string& path, std::vector<ReferenceTable>& tables,
+          std::vector<std::string>& paths) {
     for (const KeySchema& key : schema.keys) {
         if (key.table == nullptr) { continue; }
         std::string place = path.empty() ? std::string(key.name) : fmt::format("{}.{}", path, key.name);
-        if (key.form != Form::table) { place += ".NAME"; }
+        if (key.form != Form::table && key.form != Form::tables) { place += ".NAME"; }
         auto found = std::ranges::find(tables, key.table, &ReferenceTable::schema);
         if (found == tables.end()) {
             tables.push_back({key.table, {}, rules(*key.table)});
+            paths.emplace_back();
             found = std::prev(tables.end());
         }
-        found->places.push_back({std::move(place), key.doc});
+        const bool repeated = key.form == Form::tables;
+        found->places.push_back(
+            {fmt::format("{0}{1}{2}", repeated ? "[[" : "[", place, repeated ? "]]" : "]"), key.doc});
+        paths[static_cast<std::size_t>(found - tables.begin())] = std::move(place);
     }
 }
 
@@ -133,13 +139,11 @@ std::span<const ReferenceSection> reference_preface() {
     return preface;
 }
 
-std::vector<ReferenceTable> reference_tables() {
-    std::vector<ReferenceTable> tables{{&schema_of<Config>(), {{"", "The top of the file."}}, {}}};
-    for (std::size_t i = 0; i < tables.size(); ++i) {
-        // Of several places, the last is the one that others are named by: [vm.NAME], not [defaults].
-        const std::string path = tables[i].places.back().path;
-        walk(*tables[i].schema, path, tables);
-    }
+std::vector<ReferenceTable> reference_tables(const TableSchema& root) {
+    std::vector<ReferenceTable> tables{{&root, {{"", "The top of the file."}}, {}}};
+    // Of several places, the last is the one that others are named by: [vm.NAME], not [defaults].
+    std::vector<std::string> paths(1);
+    for (std::size_t i = 0; i < tables.size(); ++i) { walk(*tables[i].schema, std::string(paths[i]), tables, paths); }
     return tables;
 }
 

@@ -22,7 +22,7 @@ std::span<const ReferenceSection> reference_preface();
 /// A table of the language and where it may stand.
 struct ReferenceTable {
     struct Place {
-        std::string path; ///< "vm.NAME.volumes.NAME"; empty: the top of the file
+        std::string path; ///< "[vm.NAME.volumes.NAME]", "[[step]]"; empty: the top of the file
         std::string_view doc;
     };
     const TableSchema* schema = nullptr;
@@ -30,8 +30,8 @@ struct ReferenceTable {
     /// What is to be said about its elements: which keys exclude each other, where a name comes from. Markdown.
     std::string rules;
 };
-/// All of them, the file itself first, each after one that leads to it.
-std::vector<ReferenceTable> reference_tables();
+/// All of them that a file leads to, the file itself first, each after one that leads to it.
+std::vector<ReferenceTable> reference_tables(const TableSchema& root = schema_of<Config>());
 
 /// The default as people read it: "`ext4`", or how it is made; empty when there is none.
 std::string default_text(const KeySchema& key);

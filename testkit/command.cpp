@@ -77,8 +77,8 @@ void run_all(const Specs& specs, const std::vector<Target>& targets, const std::
              const CommandLine& line, Session& session) {
     // What can't be written is said before anything runs.
     std::optional<ReportFile> junit;
-    if (!line.junit_xml.empty()) { junit.emplace(line.junit_xml); }
     std::optional<ReportFile> html;
+    if (!line.junit_xml.empty()) { junit.emplace(line.junit_xml); }
     if (!line.html.empty()) { html.emplace(line.html); }
     RunOptions options = line.run;
     if (!options.artifacts.empty()) { options.artifacts = absolute_path(options.artifacts); }

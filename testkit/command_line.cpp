@@ -57,7 +57,8 @@ void add_selection(CLI::App& app, Session& session, CommandLine& line) {
                    "named behind a colon; repeatable (default: the first that "
                    "works)")
         ->allow_extra_args(false)
-        ->type_name("NAME[:ACCEL]")
+        ->check(CLI::IsMember(target_names()))
+        ->type_name("NAME")
         ->group(matching);
     app.add_flag("--all-hypervisors", line.targets.all, "Run on every hypervisor, by each of its accelerators")
         ->group(matching);
@@ -121,9 +122,7 @@ void add_reporting(CLI::App& app, Session& session, CommandLine& line) {
                  "that is claimed was not")
         ->group(reporting);
     app.add_option("--junit-xml", line.junit_xml, "Write a report as JUnit XML")->type_name("FILE")->group(reporting);
-    app.add_option("--html", line.html, "Write a report as one page that needs nothing else")
-        ->type_name("FILE")
-        ->group(reporting);
+    app.add_option("--html", line.html, "Write a report as one HTML page")->type_name("FILE")->group(reporting);
     app.add_flag("--json", session.json, "Print the report, or the list, as JSON")->group(reporting);
     app.add_option("--artifacts", line.run.artifacts, "Keep the logs, plans and command lines of what failed there")
         ->type_name("DIR")

@@ -21,8 +21,8 @@ struct CommandLine {
     RunOptions run;
     bool list = false;
     bool coverage = false;
-    std::string junit_xml; ///< a file; empty: none
-    std::string html;      ///< the same
+    std::string junit_xml; ///< files; empty: none
+    std::string html;
 };
 
 /// Adds the options; each is read and checked when the app parses.

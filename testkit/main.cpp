@@ -1,6 +1,7 @@
 #include "runtime/commands/session.h"
 #include "testkit/command.h"
 #include "testkit/command_line.h"
+#include "testkit/subcommands.h"
 
 #include <CLI/CLI.hpp>
 
@@ -11,6 +12,10 @@ int main(int argc, char** argv) {
     Session session;
     testkit::CommandLine line;
     testkit::add_options(app, session, line);
-    app.callback([&] { testkit::perform(line, session); });
+    testkit::add_schema(app);
+    testkit::add_completion(app);
+    app.callback([&] {
+        if (app.get_subcommands().empty()) { testkit::perform(line, session); }
+    });
     return run_app(app, session, argc, argv);
 }

@@ -29,10 +29,12 @@ Argument argument_of(const CLI::Option& option) {
     constexpr std::array<std::string_view, 3> targets = {"file", "target", "vm"};
     if (option.get_positional()) {
         const bool is_target = std::ranges::find(targets, option.get_name()) != targets.end();
+        if (option.get_name() == "spec") { return Argument::spec; }
         return is_target ? Argument::target : Argument::text;
     }
     if (label != "FILE") { return Argument::text; }
-    return option.get_name() == "--file" ? Argument::toml : Argument::file;
+    const bool toml = option.get_name() == "--file" || option.get_name() == "--spec";
+    return toml ? Argument::toml : Argument::file;
 }
 
 bool is_repeatable(const CLI::Option& option) {

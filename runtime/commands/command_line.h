@@ -18,6 +18,7 @@ enum class Argument {
     toml,      ///< a microvm.toml
     directory, ///<
     target,    ///< a microvm.toml or a machine
+    spec,      ///< a spec that comes with microvm-test, a file or a directory
 };
 Argument argument_of(const CLI::Option& option);
 /// The words that its check allows.

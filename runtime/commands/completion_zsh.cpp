@@ -10,27 +10,32 @@ namespace microvmc {
 
 namespace {
 
-constexpr const char* head = R"~(#compdef microvmc
-# zsh completion of microvmc, made by `microvmc completion zsh`
+constexpr const char* head = R"~(#compdef @p@
+# zsh completion of @p@, made by `@p@ completion zsh`
 
-_microvmc_machines() {
+@f@_machines() {
     local -a files names
     local word
     for word in ${words[1,CURRENT-1]}; do
         [[ $word != *.toml ]] || files+=(--file ${word#--file=})
     done
-    names=(${(f)"$($_microvmc_program __complete vms $files 2>/dev/null)"})
+    names=(${(f)"$($@f@_program __complete vms $files 2>/dev/null)"})
     (( ! $#names )) || _wanted machines expl machine compadd -a names
 }
 
-_microvmc_targets() {
-    _alternative 'machines:machine:_microvmc_machines' 'files:file:_files -g "*.toml(-.)"'
+@f@_specs() {
+    local -a names
+    names=(${(f)"$($@f@_program __complete specs 2>/dev/null)"})
+    _alternative 'specs:spec:compadd -a names' 'files:file:_files -g "*.toml(-.)"'
 }
 
-_microvmc() {
-    local _microvmc_program=${(Q)~words[1]} context state state_descr line
+@f@_targets() {
+    _alternative 'machines:machine:@f@_machines' 'files:file:_files -g "*.toml(-.)"'
+}
+
+@f@() {
+    local @f@_program=${(Q)~words[1]} context state state_descr line
     typeset -A opt_args
-    _arguments -C \
 )~";
 
 std::string single_quoted(std::string_view text) {
@@ -63,7 +68,8 @@ std::string action(const CLI::Option& option) {
     case Argument::file: return "_files";
     case Argument::toml: return "_files -g \"*.toml(-.)\"";
     case Argument::directory: return "_files -/";
-    case Argument::target: return "_microvmc_targets";
+    case Argument::target: return "@f@_targets";
+    case Argument::spec: return "@f@_specs";
     }
     return " ";
 }
@@ -88,34 +94,72 @@ std::string positional_spec(const CLI::Option& option) {
         fmt::format("{}:{}:{}", is_repeatable(option) ? "*" : "", described(option.get_name()), action(option)));
 }
 
+std::vector<std::string> names(const CLI::App& app) {
+    std::vector<std::string> all;
+    for (const CLI::App* command : shown_commands(app)) { all.push_back(command->get_name()); }
+    return all;
+}
+
+/// The specifications of a command's arguments, for _arguments.
+std::string specs(const CLI::App& command, const std::string& indent) {
+    std::string text;
+    for (const CLI::Option* each : shown_options(command)) { text += option_specs(*each, indent); }
+    for (const CLI::Option* each : shown_positionals(command)) {
+        text += fmt::format("{}{} \\\n", indent, positional_spec(*each));
+    }
+    return text;
+}
+
+std::string described_commands(const CLI::App& app, const std::string& indent) {
+    std::string text;
+    for (const CLI::App* command : shown_commands(app)) {
+        text += fmt::format(
+            "{}{}\n", indent,
+            single_quoted(fmt::format("{}:{}", command->get_name(), described(command->get_description()))));
+    }
+    return text;
+}
+
+/// A `case` of the commands; `word` has the name.
+std::string command_cases(const CLI::App& app, const std::string& word, const std::string& indent) {
+    std::string text = fmt::format("{}case {} in\n", indent, word);
+    for (const CLI::App* command : shown_commands(app)) {
+        text += fmt::format("{0}    {1})\n{0}        _arguments -s \\\n{2}{0}            && return\n{0}        ;;\n",
+                            indent, command->get_name(), specs(*command, indent + "            "));
+    }
+    return text + indent + "esac\n";
+}
+
+/// Of a program whose first word is a command.
+std::string by_command(const CLI::App& app) {
+    return "    _arguments -C \\\n" + specs(app, "        ") +
+           "        '1:command:->command' \\\n        '*::argument:->argument'\n    case $state in\n"
+           "        command)\n            local -a commands=(\n" +
+           described_commands(app, "                ") +
+           "            )\n            _describe -t commands command commands\n            ;;\n"
+           "        argument)\n            if (( $words[(I)--] && $words[(I)--] < CURRENT )); then\n"
+           "                _files\n                return\n            fi\n" +
+           command_cases(app, "$words[1]", "            ") + "            ;;\n    esac\n";
+}
+
+/// Of one that does something by itself and has commands beside.
+std::string by_argument(const CLI::App& app) {
+    return "    if (( $words[(I)--] && $words[(I)--] < CURRENT )); then\n        _files\n        return\n    fi\n"
+           "    if (( CURRENT > 2 )) && [[ $words[2] == (" +
+           fmt::format("{}", fmt::join(names(app), "|")) +
+           ") ]]; then\n        shift words\n        (( CURRENT-- ))\n" + command_cases(app, "$words[1]", "        ") +
+           "        return\n    fi\n    if (( CURRENT == 2 )); then\n        local -a commands=(\n" +
+           described_commands(app, "            ") +
+           "        )\n        _describe -t commands command commands\n    fi\n    _arguments -s \\\n" +
+           specs(app, "        ") + "        && return\n";
+}
+
 } // namespace
 
 std::string zsh_completion(const CLI::App& app) {
-    std::string text = head;
-    for (const CLI::Option* each : shown_options(app)) { text += option_specs(*each, "        "); }
-    text += "        '1:command:->command' \\\n        '*::argument:->argument'\n    case $state in\n"
-            "        command)\n            local -a commands=(\n";
-    std::string cases;
-    for (const CLI::App* command : shown_commands(app)) {
-        text += fmt::format("                {}\n", single_quoted(fmt::format("{}:{}", command->get_name(),
-                                                                              described(command->get_description()))));
-        cases += fmt::format("                {})\n                    _arguments -s \\\n", command->get_name());
-        for (const CLI::Option* each : shown_options(*command)) {
-            cases += option_specs(*each, "                        ");
-        }
-        for (const CLI::Option* each : shown_positionals(*command)) {
-            cases += fmt::format("                        {} \\\n", positional_spec(*each));
-        }
-        cases += "                        && return\n                    ;;\n";
-    }
-    return text +
-           fmt::format(
-               "            )\n            _describe -t commands command commands\n            ;;\n"
-               "        argument)\n            if (( $words[(I)--] && $words[(I)--] < CURRENT )); then\n"
-               "                _files\n                return\n            fi\n"
-               "            case $words[1] in\n{}            esac\n            ;;\n    esac\n}}\n\n"
-               "if [[ $funcstack[1] == _microvmc ]]; then _microvmc \"$@\"; else compdef _microvmc microvmc; fi\n",
-               cases);
+    return for_program(head + (shown_positionals(app).empty() ? by_command(app) : by_argument(app)) +
+                           "}\n\nif [[ $funcstack[1] == @f@ ]]; then @f@ \"$@\"; else compdef @f@ @p@; fi\n",
+                       app);
 }
 
 } // namespace microvmc

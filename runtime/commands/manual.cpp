@@ -102,16 +102,22 @@ std::string option_entry(const CLI::Option& option) {
     return text + "\n";
 }
 
-std::string command_text(const CLI::App& command) {
-    std::string usage = "microvmc " + command.get_name();
+std::string positionals_text(const CLI::App& command) {
+    std::string text;
+    for (const CLI::Option* each : shown_positionals(command)) {
+        text += fmt::format(".TP\n.I {}\n{}.\n", roff_text(each->get_name()), roff_text(each->get_description()));
+    }
+    return text;
+}
+
+std::string command_text(const std::string& program, const CLI::App& command) {
+    std::string usage = program + " " + command.get_name();
     for (const CLI::Option* each : shown_positionals(command)) {
         const std::string one = each->get_name() + (is_repeatable(*each) ? "..." : "");
         usage += each->get_required() ? " " + one : " [" + one + "]";
     }
     std::string text = fmt::format(".SS \"{}\"\n{}.\n", roff_text(usage), roff_text(command.get_description()));
-    for (const CLI::Option* each : shown_positionals(command)) {
-        text += fmt::format(".TP\n.I {}\n{}.\n", roff_text(each->get_name()), roff_text(each->get_description()));
-    }
+    text += positionals_text(command);
     for (const CLI::Option* each : shown_options(command)) {
         if (each != command.get_help_ptr()) { text += option_entry(*each); }
     }
@@ -119,18 +125,47 @@ std::string command_text(const CLI::App& command) {
     return text;
 }
 
+/// Those of the program itself, by group; --help and --version are in each.
+std::string options_text(const CLI::App& app) {
+    std::string text;
+    for (const std::string& group : app.get_groups()) {
+        std::string entries;
+        for (const CLI::Option* each : shown_options(app)) {
+            const bool common = each == app.get_help_ptr() || each == app.get_version_ptr();
+            if (!common && each->get_group() == group) { entries += option_entry(*each); }
+        }
+        if (!entries.empty()) { text += fmt::format(".SS \"{}\"\n", roff_text(group)) + entries; }
+    }
+    return text.empty() ? text : ".SH OPTIONS\n" + text;
+}
+
+std::string upper(std::string text) {
+    for (char& c : text) {
+        if (c >= 'a' && c <= 'z') { c = static_cast<char>(c - 'a' + 'A'); }
+    }
+    return text;
+}
+
 } // namespace
 
+std::string manual_page(const CLI::App& app, const ManualText& text) {
+    const std::string name = app.get_name();
+    std::string page = fmt::format(".\\\" Made by ci/generate.\n.TH {} 1 \"\" \"microvmc {}\" \"User commands\"\n"
+                                   ".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n{}.SH DESCRIPTION\n{}\n{}",
+                                   upper(roff_text(name)), roff_text(app.version()), roff_text(name), text.title,
+                                   text.synopsis, roff_text(app.get_description()), text.description);
+    page += positionals_text(app) + options_text(app);
+    page += ".SH COMMANDS\n";
+    for (const CLI::App* command : shown_commands(app)) { page += command_text(name, *command); }
+    return page + std::string(text.ending);
+}
+
 std::string command_manual(const CLI::App& app) {
-    std::string text = fmt::format(".\\\" Made by ci/generate.\n.TH MICROVMC 1 \"\" \"microvmc {}\" \"User commands\"\n"
-                                   ".SH NAME\nmicrovmc \\- virtual machines from one file\n"
-                                   ".SH SYNOPSIS\n.B microvmc\n.I command\n.RI [ option ...]\n.RI [ argument ...]\n"
-                                   ".SH DESCRIPTION\n{}\n.PP\n"
-                                   "An argument that contains a slash, ends in .toml or .json, or is a single dot is a "
-                                   "file; any other is the name of a machine.\n.SH COMMANDS\n",
-                                   roff_text(app.version()), roff_text(app.get_description()));
-    for (const CLI::App* command : shown_commands(app)) { text += command_text(*command); }
-    return text + ending;
+    return manual_page(app, {.title = "virtual machines from one file",
+                             .synopsis = ".B microvmc\n.I command\n.RI [ option ...]\n.RI [ argument ...]\n",
+                             .description = ".PP\nAn argument that contains a slash, ends in .toml or .json, or is a "
+                                            "single dot is a file; any other is the name of a machine.\n",
+                             .ending = ending});
 }
 
 } // namespace microvmc

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Completion in real shells: a line is typed with a tab after it, and what the shell makes of it is read back.
 
-Usage: complete.py MICROVMC SHELL; exit status 77 when there is no such shell.
+Usage: complete.py PROGRAM SHELL; PROGRAM is microvmc or microvm-test; exit status 77 when there is no such shell.
 """
 
 import os
@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 
-microvmc, shell = os.path.abspath(sys.argv[1]), sys.argv[2]
+program, shell = os.path.abspath(sys.argv[1]), sys.argv[2]
+program_name = os.path.basename(program)
 if shutil.which(shell) is None:
     print(f"skipped: {shell} is not installed")
     sys.exit(77)
@@ -26,7 +27,7 @@ mem = 256
 """
 
 # Typed, and what stands in the line after the tab (all of it is unambiguous).
-CASES = [
+CASES = {"microvmc": [
     ("microvmc hyp", "microvmc hypervisors"),
     ("microvmc plan --detail", "microvmc plan --detailed-exitcode"),
     ("microvmc stop --lock", "microvmc stop --lock-timeout"),
@@ -40,7 +41,19 @@ CASES = [
     ("microvmc status sub/other.toml qu", "microvmc status sub/other.toml queue"),
     ("microvmc status --file=sub/other.toml qu", "microvmc status --file=sub/other.toml queue"),
     ("microvmc run -- not", "microvmc run -- notes.txt"),
-]
+], "microvm-test": [
+    ("microvm-test --hyp", "microvm-test --hypervisor"),
+    ("microvm-test plan-is", "microvm-test plan-is-true"),
+    ("microvm-test boot memory-and", "microvm-test boot memory-and-processors"),
+    ("microvm-test sub/oth", "microvm-test sub/other.toml"),
+    ("microvm-test -f sub/oth", "microvm-test -f sub/other.toml"),
+    ("microvm-test --fail-fast --spec sub/oth", "microvm-test --fail-fast --spec sub/other.toml"),
+    ("microvm-test --list --junit-xml not", "microvm-test --list --junit-xml notes.txt"),
+    ("microvm-test comp", "microvm-test completion"),
+    ("microvm-test completion fi", "microvm-test completion fish"),
+    ("microvm-test schema --rep", "microvm-test schema --report"),
+    ("microvm-test -- not", "microvm-test -- notes.txt"),
+]}[program_name]  # fmt: skip
 
 
 def in_terminal(directory, environment, setup):
@@ -75,18 +88,18 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as directory:
         os.mkdir(directory + "/bin")
-        os.symlink(microvmc, directory + "/bin/microvmc")
+        os.symlink(program, f"{directory}/bin/{program_name}")
         os.mkdir(directory + "/sub")
         for name, text in (("microvm.toml", PROJECT), ("sub/other.toml", "[vm.queue]\n"), ("notes.txt", ""), ("sub/others.txt", "")):
             with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
         environment = {
             "PATH": directory + "/bin:" + os.environ["PATH"], "HOME": directory, "TERM": "dumb", "PS1": "$ ",
-            "LC_ALL": "C.UTF-8", "MICROVMC_LIBEXEC": os.path.dirname(microvmc), "COLUMNS": "200",
+            "LC_ALL": "C.UTF-8", "MICROVMC_LIBEXEC": os.path.dirname(program), "COLUMNS": "200",
         }  # fmt: skip
         script = f"{directory}/completion"
         with open(script, "w", encoding="utf-8") as file:
-            subprocess.run([microvmc, "completion", shell], check=True, stdout=file)
+            subprocess.run([program, "completion", shell], check=True, stdout=file)
 
         if shell == "fish":
             for typed, wanted in CASES:
