@@ -16,6 +16,7 @@
 #include "testkit/show_progress.h"
 #include "testkit/spec_files.h"
 
+#include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -85,12 +86,15 @@ void run_all(const Specs& specs, const std::vector<Target>& targets, const std::
     const int shown_on = session.json ? STDERR_FILENO : STDOUT_FILENO;
     const bool colour = session.json ? colour_on_stderr(session) : colour_on_stdout(session);
     const bool plain = !terminal(shown_on).interactive || options.interactive;
+    // Who looks on may leave early (`| head`); the run goes on to its end, which ends its machines.
+    ::signal(SIGPIPE, SIG_IGN);
     const std::unique_ptr<Progress> progress = show_progress(shown_on, plain, colour);
-    const RunReport result = run(specs, targets, combinations, options, *progress);
+    RunReport result = run(specs, targets, combinations, options, *progress);
+    result.program_version = MICROVMC_VERSION;
 
     if (line.coverage) {
         const Terminal where = terminal(shown_on);
-        put_text(shown_on, coverage_text(result.coverage, {where.width, where.height, colour}));
+        put_text(shown_on, "\n" + coverage_text(result.coverage, {where.width, where.height, colour}));
     }
     if (junit) { junit->write(junit_xml(result)); }
     if (html) { html->write(html_page(result)); }

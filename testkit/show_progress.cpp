@@ -72,19 +72,26 @@ public:
     }
 
 private:
-    /// To the first line of what is shown. A terminal that became narrower has broken lines of it in two.
-    [[nodiscard]] std::string home(unsigned width) const {
-        std::size_t lines = 0;
-        for (const std::size_t each : shown_) { lines += std::max<std::size_t>(1, (each + width - 1) / width); }
-        return lines < 2 ? "\r" : fmt::format("\r\x1b[{}A", lines - 1);
+    /// Lines that what is shown takes. A terminal that became narrower has broken lines of it in two.
+    [[nodiscard]] std::size_t lines(unsigned width) const {
+        std::size_t count = 0;
+        for (const std::size_t each : shown_) { count += std::max<std::size_t>(1, (each + width - 1) / width); }
+        return count;
     }
+    /// To the first of so many lines, from the last one.
+    static std::string home(std::size_t lines) { return lines < 2 ? "\r" : fmt::format("\r\x1b[{}A", lines - 1); }
     void erase() {
-        if (!shown_.empty()) { put_text(fd_, home(terminal(fd_).width) + "\x1b[J"); }
+        if (shown_.empty()) { return; }
+        // Line by line: some terminals keep a screen that is cleared from its top.
+        const std::size_t count = lines(terminal(fd_).width);
+        std::string out = home(count) + "\x1b[K";
+        for (std::size_t i = 1; i < count; ++i) { out += "\n\x1b[K"; }
+        put_text(fd_, out + home(count));
         shown_.clear();
     }
     void draw() {
         const Canvas canvas = canvas_of(fd_, colour_);
-        std::string out = home(canvas.width) + above_;
+        std::string out = home(lines(canvas.width)) + above_;
         above_.clear();
         shown_.clear();
         for (const std::string& line : live_lines(tally_, Clock::now(), canvas)) {
