@@ -21,7 +21,7 @@ struct Draft {
     const VmConfig* config;
     const ObservedVm* observed; ///< null: not known yet
     VmPlan& plan;
-    bool has_kernel = false;
+    bool has_kernel = false;        ///< or firmware, which finds one by itself
     const Traits* traits = nullptr; ///< of the hypervisor that was chosen
     MachineChoice choice{};         ///< and what it makes of the machine
 };

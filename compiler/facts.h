@@ -77,6 +77,17 @@ struct ImageFacts {
     friend bool operator==(const ImageFacts&, const ImageFacts&) = default;
 };
 
+/// What an OCI image says of the process that it is for (OCI image-spec, config.md).
+struct OciFacts {
+    std::vector<std::string> command; ///< Entrypoint and Cmd
+    std::vector<std::string> env;     ///< NAME=VALUE
+    std::string workdir;
+    std::string user;    ///< empty: root
+    std::string problem; ///< why it can't be used; empty: it can
+
+    friend bool operator==(const OciFacts&, const OciFacts&) = default;
+};
+
 /// What a path named in a microvm.toml is, as far as the checks need it.
 struct PathFacts {
     enum class Kind { missing, file, directory, block_device, other } kind = Kind::missing;
@@ -84,6 +95,8 @@ struct PathFacts {
     bool writable = false;
     std::uint64_t size = 0; ///< bytes, files and block devices
     ImageFacts image;       ///< files
+    /// Of what roots are made of: tells one state of its content from another.
+    std::string identity{};
 
     friend bool operator==(const PathFacts&, const PathFacts&) = default;
 };
@@ -116,6 +129,8 @@ struct HostFacts {
     std::map<std::string, PathFacts> paths;
     /// Kernels that the sources name by path.
     std::map<std::string, KernelFacts> named_kernels;
+    /// OCI images that the sources name.
+    std::map<std::string, OciFacts> oci_images;
 
     friend bool operator==(const HostFacts&, const HostFacts&) = default;
 };

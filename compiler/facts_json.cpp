@@ -44,9 +44,12 @@ const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),
 const auto image_fields =
     std::tuple{field("format", &ImageFacts::format), field("size", &ImageFacts::size),
                sparse("backing", &ImageFacts::backing), sparse("backing-format", &ImageFacts::backing_format)};
-const auto path_fields = std::tuple{field("kind", &PathFacts::kind), field("readable", &PathFacts::readable),
+const auto path_fields = std::tuple{field("kind", &PathFacts::kind),         field("readable", &PathFacts::readable),
                                     field("writable", &PathFacts::writable), field("size", &PathFacts::size),
-                                    sparse("image", &PathFacts::image)};
+                                    sparse("image", &PathFacts::image),      sparse("identity", &PathFacts::identity)};
+const auto oci_fields =
+    std::tuple{field("command", &OciFacts::command), field("env", &OciFacts::env), field("workdir", &OciFacts::workdir),
+               sparse("user", &OciFacts::user), sparse("problem", &OciFacts::problem)};
 const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("hostname", &HostFacts::hostname),
                                     field("arch", &HostFacts::arch),
@@ -64,7 +67,8 @@ const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("pinned", &HostFacts::pinned),
                                     field("guest-init", &HostFacts::guest_init),
                                     field("paths", &HostFacts::paths),
-                                    field("named-kernels", &HostFacts::named_kernels)};
+                                    field("named-kernels", &HostFacts::named_kernels),
+                                    sparse("oci-images", &HostFacts::oci_images)};
 
 } // namespace
 
@@ -128,6 +132,12 @@ void to_json(nlohmann::json& json, const PathFacts& path) {
 }
 void from_json(const nlohmann::json& json, PathFacts& path) {
     read_fields(json, path, path_fields);
+}
+void to_json(nlohmann::json& json, const OciFacts& image) {
+    write_fields(json, image, oci_fields);
+}
+void from_json(const nlohmann::json& json, OciFacts& image) {
+    read_fields(json, image, oci_fields);
 }
 void to_json(nlohmann::json& json, const HostFacts& facts) {
     write_fields(json, facts, host_fields);

@@ -29,7 +29,11 @@ std::string derived_mac(std::string_view project, std::string_view vm, std::stri
 }
 
 std::string derived_uuid(std::string_view project, std::string_view vm, std::string_view volume) {
-    std::string hex = sha256_hex(joined("uuid", {project, vm, volume})).substr(0, 32);
+    return uuid_of_digest(sha256_hex(joined("uuid", {project, vm, volume})));
+}
+
+std::string uuid_of_digest(std::string_view digest) {
+    std::string hex(digest.substr(0, 32));
     hex[12] = '8'; // RFC 9562: version 8, made by a rule of one's own
     hex[16] = "89ab"[static_cast<unsigned char>(hex[16]) & 3];
     return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
@@ -80,6 +84,12 @@ std::uint32_t derived_cid(std::string_view project, std::string_view vm) {
 
 std::string derived_machine_id(std::string_view project, std::string_view vm) {
     return sha256_hex(joined("machine-id", {project, vm})).substr(0, 32);
+}
+
+std::string root_key(RootPlan::Kind kind, std::string_view fs_type, std::string_view arch,
+                     std::string_view source_identity) {
+    constexpr std::string_view layout = "1"; // raised when the same source makes other images
+    return sha256_hex(joined("root", {layout, std::to_string(static_cast<int>(kind)), fs_type, arch, source_identity}));
 }
 
 std::string pin_name(const KernelFacts& kernel) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compiler/facts.h"
+#include "compiler/plan.h"
 
 #include <cstdint>
 #include <string>
@@ -18,6 +19,8 @@ std::string derived_uuid(std::string_view project, std::string_view vm, std::str
 std::string fat_volume_id(std::string_view uuid);
 /// At most `most` bytes: the name itself, or its beginning and 8 hexadecimal digits of its hash.
 std::string derived_tag(std::string_view name, std::size_t most);
+/// Of anything whose digest (hexadecimal digits, 32 at least) is known.
+std::string uuid_of_digest(std::string_view digest);
 /// The first port to try, 20000 to 29999.
 std::uint16_t derived_port(std::string_view project, std::string_view vm, std::string_view forward,
                            std::string_view proto);
@@ -31,6 +34,10 @@ std::string derived_subnet(std::string_view project, std::string_view network);
 std::uint32_t derived_cid(std::string_view project, std::string_view vm);
 /// 32 hexadecimal digits (machine-id(5)).
 std::string derived_machine_id(std::string_view project, std::string_view vm);
+/// What a root's image is named by: 64 hexadecimal digits of what it is made of and how. `arch`: of an OCI image's,
+/// which may be for several; else empty.
+std::string root_key(RootPlan::Kind kind, std::string_view fs_type, std::string_view arch,
+                     std::string_view source_identity);
 /// "6.1.0-56-amd64-0123456789abcdef": the directory of a pinned kernel below <state>/kernels.
 std::string pin_name(const KernelFacts& kernel);
 

@@ -16,7 +16,7 @@ std::vector<NamedPath> named_paths(const VmConfig& vm) {
         add(vm.root->image, Kind::file, "root image");
         add(vm.root->dir, Kind::directory, "root directory");
         add(vm.root->tar, Kind::file, "root archive");
-        add(vm.root->oci, Kind::file, "OCI image");
+        add(vm.root->oci, Kind::other, "OCI image");
         add(vm.root->store, Kind::directory, "store");
     }
     if (vm.cloud_init) {

@@ -11,7 +11,7 @@ namespace microvmc {
 /// A file or directory of the host that a machine's text names and that must exist when the plan is made.
 struct NamedPath {
     const Located<std::string>* path = nullptr;
-    PathFacts::Kind kind = PathFacts::Kind::file; ///< file: a block device, too
+    PathFacts::Kind kind = PathFacts::Kind::file; ///< file: a block device, too; other: a directory as well
     std::string_view what;                        ///< "root image"
 };
 

@@ -153,6 +153,9 @@ struct ReadyPlan {
     friend bool operator==(const ReadyPlan&, const ReadyPlan&) = default;
 };
 
+/// The serial number of the root's disk, when it is one.
+inline constexpr const char* root_serial = "microvmc-root";
+
 /// The root file system of the guest.
 struct RootPlan {
     /// initramfs: the busybox userland that is carried in memory. share: a read-only share of `source`. image: a disk
@@ -162,8 +165,11 @@ struct RootPlan {
     std::string tag;               ///< share, store
     std::string overlay = "tmpfs"; ///< what takes the writes: tmpfs, none, or a volume's name
     std::string fs_type;           ///< of the image that is made: erofs, squashfs
-    std::string format;            ///< of `image`
-    std::uint32_t partition = 0;   ///< of `image`; 0: the whole disk
+    std::string image;             ///< dir, tar, oci: absolute path of the image, named by what it is made of
+    std::string uuid;              ///< of the image's file system
+    std::string arch;              ///< oci: whose of the images in it
+    std::string format;            ///< of a disk image
+    std::uint32_t partition = 0;   ///< of a disk image; 0: the whole disk
     bool read_only = true;
 
     friend bool operator==(const RootPlan&, const RootPlan&) = default;
@@ -180,11 +186,12 @@ struct BalloonPlan {
     friend bool operator==(const BalloonPlan&, const BalloonPlan&) = default;
 };
 
-/// A NoCloud disk, by absolute paths; all empty: none.
+/// A NoCloud disk, by absolute paths; no instance id: none.
 struct CloudInitPlan {
     std::string user_data;
     std::string meta_data;
     std::string network_config;
+    std::string instance_id; ///< of the meta-data that is made when none is named
 
     friend bool operator==(const CloudInitPlan&, const CloudInitPlan&) = default;
 };

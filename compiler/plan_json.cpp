@@ -127,6 +127,9 @@ const auto root_fields = std::tuple{field("kind", &RootPlan::kind),
                                     field("tag", &RootPlan::tag),
                                     field("overlay", &RootPlan::overlay),
                                     sparse("fs-type", &RootPlan::fs_type),
+                                    sparse("image", &RootPlan::image),
+                                    sparse("uuid", &RootPlan::uuid),
+                                    sparse("arch", &RootPlan::arch),
                                     sparse("format", &RootPlan::format),
                                     sparse("partition", &RootPlan::partition),
                                     sparse("read-only", &RootPlan::read_only)};
@@ -134,9 +137,9 @@ const auto balloon_fields =
     std::tuple{field("mode", &BalloonPlan::mode), sparse("floor-mib", &BalloonPlan::floor_mib),
                sparse("initial-mib", &BalloonPlan::initial_mib), sparse("deflate-on-oom", &BalloonPlan::deflate_on_oom),
                sparse("free-page-reporting", &BalloonPlan::free_page_reporting)};
-const auto cloud_init_fields =
-    std::tuple{sparse("user-data", &CloudInitPlan::user_data), sparse("meta-data", &CloudInitPlan::meta_data),
-               sparse("network-config", &CloudInitPlan::network_config)};
+const auto cloud_init_fields = std::tuple{
+    sparse("user-data", &CloudInitPlan::user_data), sparse("meta-data", &CloudInitPlan::meta_data),
+    sparse("network-config", &CloudInitPlan::network_config), sparse("instance-id", &CloudInitPlan::instance_id)};
 const auto graphics_fields =
     std::tuple{field("backend", &GraphicsPlan::backend), sparse("address", &GraphicsPlan::address),
                sparse("port", &GraphicsPlan::port), sparse("socket", &GraphicsPlan::socket)};

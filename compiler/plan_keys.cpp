@@ -31,6 +31,12 @@ std::string overlay_text(const RootPlan& root) {
     return fmt::format("read-only, changes kept in volumes.{}", printable(root.overlay));
 }
 
+/// The beginning of what the image is named by.
+std::string content_text(const RootPlan& root) {
+    constexpr std::size_t digits = 12;
+    return root.image.substr(root.image.rfind('/') + 1, root.image.empty() ? 0 : digits);
+}
+
 std::string joined(const std::vector<std::string>& words) {
     return fmt::format("{}", fmt::join(words, ", "));
 }
@@ -282,12 +288,13 @@ std::vector<PlanKey> plan_keys(const VmPlan& vm) {
              printable(vm.kernel.release.empty() ? vm.kernel.source
                                                  : fmt::format("{} ({})", vm.kernel.source, vm.kernel.release)));
     keys.add("kernel.pin", printable(vm.kernel.pin));
-    keys.add("kernel.image", vm.kernel.image == KernelImage::elf ? "elf" : "bzimage");
+    if (vm.firmware.empty()) { keys.add("kernel.image", vm.kernel.image == KernelImage::elf ? "elf" : "bzimage"); }
     keys.add("kernel-params", printable(fmt::format("{}", fmt::join(vm.kernel.params, " "))));
     keys.add("kernel-config", printable(vm.kernel.config), false); // looked at before, not by the guest
     keys.add("initrd", printable(vm.kernel.initrd));
     keys.add("firmware", printable(vm.firmware));
     keys.add("root", root_text(vm.root));
+    keys.add("root.content", content_text(vm.root));
     keys.add("cloud-init.user-data", printable(vm.cloud_init.user_data));
     keys.add("cloud-init.meta-data", printable(vm.cloud_init.meta_data));
     keys.add("cloud-init.network-config", printable(vm.cloud_init.network_config));

@@ -37,6 +37,25 @@ std::vector<std::string> kernels_to_probe(const Config& config) {
     return {paths.begin(), paths.end()};
 }
 
+std::vector<std::string> oci_images_to_probe(const Config& config) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        if (vm.root && vm.root->oci) { paths.insert(vm.root->oci->value); }
+    }
+    return {paths.begin(), paths.end()};
+}
+
+std::vector<std::string> root_sources_to_probe(const Config& config) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        if (!vm.root) { continue; }
+        for (const Opt<std::string>* source : {&vm.root->dir, &vm.root->tar, &vm.root->oci}) {
+            if (*source) { paths.insert((*source)->value); }
+        }
+    }
+    return {paths.begin(), paths.end()};
+}
+
 PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed) {
     PlanDigests made;
     for (const SourceFile& file : sources.files) {
@@ -58,7 +77,8 @@ PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observ
         text += fmt::format("{} {}\n", path, identity(kernel.identity));
     }
     for (const auto& [path, what] : facts.paths) {
-        text += fmt::format("{} {} {}\n", path, what.kind == PathFacts::Kind::directory, what.readable);
+        text +=
+            fmt::format("{} {} {} {}\n", path, what.kind == PathFacts::Kind::directory, what.readable, what.identity);
     }
     made.facts = sha256_hex(text);
 

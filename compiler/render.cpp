@@ -77,9 +77,11 @@ std::vector<Row> description(const VmPlan& vm) {
         }
     };
     add({"cpu", "vcpu", "mem", "mem-max", "hugepages", "balloon"});
-    rows.push_back(
-        {"kernel", printable(vm.kernel.source), at("kernel"),
-         fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage", vm.kernel.image_reason)});
+    if (vm.firmware.empty()) {
+        rows.push_back({"kernel", printable(vm.kernel.source), at("kernel"),
+                        fmt::format("{}: {}", vm.kernel.image == KernelImage::elf ? "as ELF" : "as bzImage",
+                                    vm.kernel.image_reason)});
+    }
     add({"kernel-config", "initrd", "firmware"});
     if (vm.root.kind != RootPlan::Kind::initramfs) { add({"root"}); }
     add({"cloud-init.user-data", "cloud-init.meta-data", "cloud-init.network-config", "init", "machine-id"});

@@ -2,6 +2,7 @@
 
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/identity.h"
 #include "compiler/named_paths.h"
 #include "compiler/text.h"
 #include "compiler/values.h"
@@ -40,7 +41,7 @@ bool is_hostname(std::string_view text) {
            });
 }
 
-ReadyPlan ready(const Inputs& in, const VmConfig& config) {
+ReadyPlan ready(const Inputs& in, const VmConfig& config, const VmPlan& machine) {
     ReadyPlan plan;
     if (!config.ready) { return plan; }
     const ReadyConfig& said = *config.ready;
@@ -66,7 +67,7 @@ ReadyPlan ready(const Inputs& in, const VmConfig& config) {
     } else if (said.exit) {
         plan.kind = ReadyPlan::Kind::exit;
         plan.status = static_cast<int>(said.exit->value);
-        if (config.command.empty()) {
+        if (machine.command.empty()) {
             in.diagnostics.error(codes::conflicting_keys, said.exit->span, "`ready.exit` needs a `command`").help =
                 "it awaits the end of the machine's command";
         }
@@ -74,7 +75,17 @@ ReadyPlan ready(const Inputs& in, const VmConfig& config) {
     return plan;
 }
 
-RootPlan root(const VmConfig& config) {
+/// Where the image lies that is made of a root's source.
+void place_image(const Inputs& in, RootPlan& plan) {
+    const PathFacts* facts = resolving::path_facts(in.facts, plan.source);
+    // Facts of another host don't know it; what is made here is then named by where its source lies.
+    const std::string& identity = facts == nullptr || facts->identity.empty() ? plan.source : facts->identity;
+    const std::string key = root_key(plan.kind, plan.fs_type, plan.arch, identity);
+    plan.image = fmt::format("{}/cache/roots/{}.{}", in.facts.state_dir, key, plan.fs_type);
+    plan.uuid = uuid_of_digest(key);
+}
+
+RootPlan root(const Inputs& in, const VmConfig& config) {
     RootPlan plan;
     if (!config.root) { return plan; }
     const RootConfig& said = *config.root;
@@ -99,10 +110,47 @@ RootPlan root(const VmConfig& config) {
         break;
     case RootPlan::Kind::dir:
     case RootPlan::Kind::tar:
-    case RootPlan::Kind::oci: plan.fs_type = said.fs_type.value; break;
+    case RootPlan::Kind::oci:
+        plan.fs_type = said.fs_type.value;
+        if (plan.kind == RootPlan::Kind::oci) { plan.arch = config.arch ? config.arch->value : in.facts.arch; }
+        place_image(in, plan);
+        break;
     }
     plan.overlay = said.overlay ? said.overlay->value : plan.read_only ? "tmpfs" : "none";
     return plan;
+}
+
+/// What an OCI image says of its process, where the text says nothing.
+void take_oci_defaults(const Inputs& in, Draft& draft) {
+    const VmConfig& config = *draft.config;
+    VmPlan& plan = draft.plan;
+    const auto known = in.facts.oci_images.find(plan.root.source);
+    if (known == in.facts.oci_images.end()) { return; }
+    const OciFacts& image = known->second;
+    const Span& span = config.root->oci->span;
+    if (!image.problem.empty()) {
+        const PathFacts* facts = resolving::path_facts(in.facts, plan.root.source);
+        if (facts != nullptr && facts->kind == PathFacts::Kind::missing) { return; } // said already
+        in.diagnostics
+            .error(codes::missing_path, span,
+                   fmt::format("`{}` is no OCI image: {}", printable(plan.root.source), printable(image.problem)))
+            .help = "skopeo copy docker://NAME oci-archive:FILE makes one, as does docker save or podman save";
+        return;
+    }
+    if (config.command.empty() && !config.init) { plan.command = image.command; }
+    if (plan.workdir.empty() && !plan.command.empty()) { plan.workdir = image.workdir; }
+    for (const std::string& entry : image.env) {
+        const std::size_t equals = entry.find('=');
+        if (equals != std::string::npos && equals != 0) {
+            plan.env.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+        }
+    }
+    if (!image.user.empty() && config.command.empty()) {
+        in.diagnostics
+            .warning(codes::oci_user, span,
+                     fmt::format("the image is for the user `{}`, and its command runs as root", printable(image.user)))
+            .help = "give a command that changes to it: command = [\"setpriv\", \"--reuid=...\", ...]";
+    }
 }
 
 std::uint64_t size_of(const Opt<std::int64_t>& key) {
@@ -150,7 +198,8 @@ void surroundings(const Inputs& in, Draft& draft) {
     if (config.cloud_init) {
         plan.cloud_init = {.user_data = text_of(config.cloud_init->user_data),
                            .meta_data = text_of(config.cloud_init->meta_data),
-                           .network_config = text_of(config.cloud_init->network_config)};
+                           .network_config = text_of(config.cloud_init->network_config),
+                           .instance_id = derived_machine_id(in.project, plan.name)};
     }
     if (config.graphics) {
         const GraphicsConfig& said = *config.graphics;
@@ -167,6 +216,10 @@ void surroundings(const Inputs& in, Draft& draft) {
     }
     for (const DeviceConfig& each : config.devices) {
         plan.host_devices.push_back({each.name.value, text_of(each.bus), text_of(each.path)});
+    }
+    // A root of its own has programs that ask for it; what its own loader boots isn't told.
+    if (plan.root.kind != RootPlan::Kind::initramfs && plan.firmware.empty()) {
+        plan.machine_id = derived_machine_id(in.project, plan.name);
     }
     if (config.machine_id) {
         plan.machine_id = config.machine_id->value;
@@ -203,7 +256,8 @@ void check_paths(const Inputs& in, const VmConfig& config) {
         if (facts->kind == PathFacts::Kind::missing) {
             in.diagnostics.error(codes::missing_path, path->span,
                                  fmt::format("there is no {} `{}`", what, printable(path->value)));
-        } else if ((facts->kind == PathFacts::Kind::directory) != (kind == PathFacts::Kind::directory)) {
+        } else if (kind != PathFacts::Kind::other &&
+                   (facts->kind == PathFacts::Kind::directory) != (kind == PathFacts::Kind::directory)) {
             in.diagnostics.error(codes::missing_path, path->span,
                                  fmt::format("`{}` is no {}", printable(path->value), what));
         } else if (!facts->readable) {
@@ -300,9 +354,11 @@ void basics(const Inputs& in, Draft& draft) {
                    fmt::format("`{}` is no host name", printable(plan.hostname)))
             .help = "it has at most 63 letters, digits, - and .";
     }
+    plan.root = root(in, config);
     plan.command = texts_of(config.command);
     for (const auto& [name, value] : config.env) { plan.env.emplace(name.value, value.value); }
     if (config.workdir) { plan.workdir = config.workdir->value; }
+    if (plan.root.kind == RootPlan::Kind::oci) { take_oci_defaults(in, draft); }
     const auto written_here = [&](const Span& span) {
         return std::ranges::find(config.inherited, span, &Inherited::span) == config.inherited.end();
     };
@@ -318,8 +374,7 @@ void basics(const Inputs& in, Draft& draft) {
     }
     plan.startup_timeout_ms = config.startup_timeout.value;
     plan.shutdown_timeout_ms = config.shutdown_timeout.value;
-    plan.ready = ready(in, config);
-    plan.root = root(config);
+    plan.ready = ready(in, config, plan);
     plan.state_dir = fmt::format("{}/projects/{}/{}", in.facts.state_dir, in.project, plan.name);
     plan.runtime_dir = fmt::format("{}/{}/{}", in.facts.runtime_dir, in.project, plan.name);
 
@@ -403,7 +458,7 @@ Inputs inputs(const Config& config, const Sources& sources, std::span<const Trai
 void begin(const Inputs& in, Draft& draft) {
     resolving::basics(in, draft);
     resolving::devices(in, draft);
-    draft.has_kernel = resolving::kernel(in, draft);
+    draft.has_kernel = !draft.plan.firmware.empty() || resolving::kernel(in, draft);
 }
 
 } // namespace

@@ -53,6 +53,12 @@ std::vector<std::string> paths_to_probe(const Config& config, std::string_view s
 /// Files whose KernelFacts resolving needs.
 std::vector<std::string> kernels_to_probe(const Config& config);
 
+/// OCI images whose OciFacts resolving needs.
+std::vector<std::string> oci_images_to_probe(const Config& config);
+
+/// What roots are made of, whose PathFacts have an identity.
+std::vector<std::string> root_sources_to_probe(const Config& config);
+
 /// Digests of the sources, of the facts that resolving goes by, and of what is observed: when one differs later, a
 /// saved plan is stale.
 PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed);

@@ -24,6 +24,9 @@ void within_one(const Inputs& in, const Draft& draft) {
     Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
     Unique tags(in.diagnostics, codes::duplicate_tag);
     Unique serials(in.diagnostics, codes::duplicate_serial);
+    if (plan.root.kind == RootPlan::Kind::image || !plan.root.image.empty()) {
+        serials.add(root_serial, config.root->span, [] { return ""; });
+    }
     if (!plan.root.tag.empty()) {
         tags.add(plan.root.tag, config.root ? config.root->span : config.name.span, [] { return ""; });
     }
@@ -55,6 +58,101 @@ void within_one(const Inputs& in, const Draft& draft) {
             in.diagnostics.error(codes::duplicate_mount_point, span, "a share can't be mounted over the root").help =
                 "root.host = true runs the guest on the host's own root";
         }
+    }
+}
+
+/// Keys of `root` that its source has no use for, and what takes its writes.
+void root_keys(const Inputs& in, const Draft& draft) {
+    if (!draft.config->root) { return; }
+    const RootConfig& said = *draft.config->root;
+    const RootPlan& root = draft.plan.root;
+    const auto refuse = [&](const Span& span, const std::string& message) -> Diagnostic& {
+        return in.diagnostics.error(codes::conflicting_keys, span, message);
+    };
+    if (root.kind != RootPlan::Kind::image) {
+        for (const auto& [key, span] : {std::pair{"format", said.format ? said.format->span : Span{}},
+                                        {"partition", said.partition ? said.partition->span : Span{}},
+                                        {"read-only", said.read_only.span}}) {
+            if (span.known()) { refuse(span, fmt::format("`{}` is for root.image, and there is none", key)); }
+        }
+    }
+    if (!said.overlay) { return; }
+    const Span span = said.overlay->span;
+    if (!root.read_only && root.overlay != "none") {
+        refuse(span, "an image that is written has no overlay").help =
+            "leave `overlay` out, or leave `read-only` out to keep the image as it is";
+        return;
+    }
+    if (root.overlay == "tmpfs" || root.overlay == "none") { return; }
+    const auto volume = std::ranges::find(draft.plan.volumes, root.overlay, &VolumePlan::name);
+    if (volume == draft.plan.volumes.end()) { return; } // the text's own check says so
+    if (volume->read_only) {
+        refuse(span, fmt::format("volume `{}` is read-only and takes no writes", volume->name));
+    } else if (volume->fs_type == "none" || volume->fs_type == "vfat") {
+        // kernel: Documentation/filesystems/overlayfs.rst: the upper one needs extended attributes and d_type.
+        refuse(span, fmt::format("volume `{}` has no file system that can take a root's writes", volume->name)).help =
+            "ext4, xfs and btrfs can";
+    }
+}
+
+/// What a disk's own loader boots has none of our init: nothing that needs that may be asked for.
+void firmware_keys(const Inputs& in, const Draft& draft) {
+    const VmConfig& config = *draft.config;
+    const VmPlan& plan = draft.plan;
+    if (plan.firmware.empty()) { return; }
+    const auto refuse = [&](std::string_view key, const Span& span, std::string_view help = {}) {
+        in.diagnostics
+            .error(codes::conflicting_keys, span,
+                   fmt::format("`{}` is not for a machine that boots by `firmware`", key))
+            .help = help.empty() ? "its disk says what it runs; leave `firmware` out to have microvmc start it" : help;
+    };
+    const auto refuse_if = [&](std::string_view key, const auto& said) {
+        if constexpr (requires { said.front().first; }) {
+            if (!said.empty()) { refuse(key, said.front().first.span); }
+        } else if constexpr (requires { said.front(); }) {
+            if (!said.empty()) { refuse(key, said.front().span); }
+        } else {
+            if (said) { refuse(key, said->span); }
+        }
+    };
+    if (config.kernel.span.known()) { refuse("kernel", config.kernel.span); }
+    refuse_if("kernel-params", config.kernel_params);
+    refuse_if("kernel-config", config.kernel_config);
+    refuse_if("modules", config.modules);
+    refuse_if("initrd", config.initrd);
+    refuse_if("init", config.init);
+    refuse_if("command", config.command);
+    refuse_if("env", config.env);
+    refuse_if("workdir", config.workdir);
+    refuse_if("machine-id", config.machine_id);
+    for (const CredentialConfig& each : config.credentials) {
+        refuse("credentials", each.name.span, "give it to the guest by cloud-init's user-data");
+    }
+    for (const VolumeConfig& each : config.volumes) {
+        if (each.mount_point) { refuse("mount-point", each.mount_point->span, "have cloud-init mount it"); }
+    }
+    for (const ShareConfig& each : config.shares) {
+        refuse("shares", each.name.span, "have cloud-init copy what the guest needs");
+    }
+    if (config.root && plan.root.kind != RootPlan::Kind::image) {
+        refuse("root", config.root->span, "name its disk with root.image, or make it a volume");
+    } else if (plan.root.kind == RootPlan::Kind::image && plan.root.read_only) {
+        in.diagnostics
+            .error(codes::conflicting_keys, config.root->span, "what boots from a disk by its own loader writes to it")
+            .help = "set root.read-only = false; a copy keeps the image as it was";
+    } else if (plan.root.kind == RootPlan::Kind::initramfs && plan.volumes.empty()) {
+        in.diagnostics.error(codes::missing_key, config.firmware->span, "there is no disk to boot from").help =
+            "name one: root = { image = \"debian.qcow2\", format = \"qcow2\", read-only = false }";
+    }
+    switch (plan.ready.kind) {
+    case ReadyPlan::Kind::init:
+    case ReadyPlan::Kind::console: return;
+    case ReadyPlan::Kind::tcp:
+    case ReadyPlan::Kind::http:
+    case ReadyPlan::Kind::command:
+    case ReadyPlan::Kind::notify:
+    case ReadyPlan::Kind::exit:
+        refuse("ready", config.ready->span, "await a text on its console: ready.console = \"login:\"");
     }
 }
 
@@ -132,6 +230,8 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
     for (const Draft& draft : drafts) {
         const VmConfig& config = *draft.config;
         within_one(in, draft);
+        root_keys(in, draft);
+        firmware_keys(in, draft);
         socket_length(in, draft);
         for (std::size_t i = 0; i < draft.plan.interfaces.size(); ++i) {
             const InterfacePlan& interface = draft.plan.interfaces[i];
@@ -149,17 +249,22 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
                 ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }
         }
+        const auto use_image = [&](const std::string& image, bool read_only, const Span& span) {
+            const auto [at, fresh] = images.emplace(image, Image{span, !read_only});
+            if (fresh || (!at->second.written && read_only)) { return; }
+            auto& diagnostic =
+                in.diagnostics.error(codes::duplicate_image, span, fmt::format("{} is used twice, and written", image));
+            diagnostic.notes.push_back({at->second.span, "the other is here"});
+            diagnostic.help = "give each its own image, or set read-only = true in both";
+            at->second.written = at->second.written || !read_only;
+        };
         for (std::size_t i = 0; i < draft.plan.volumes.size(); ++i) {
             const VolumePlan& volume = draft.plan.volumes[i];
             const VolumeConfig& said = config.volumes[i];
-            const Span span = said.image ? said.image->span : said.name.span;
-            const auto [at, fresh] = images.emplace(volume.image, Image{span, !volume.read_only});
-            if (fresh || (!at->second.written && volume.read_only)) { continue; }
-            auto& diagnostic = in.diagnostics.error(codes::duplicate_image, span,
-                                                    fmt::format("{} is used twice, and written", volume.image));
-            diagnostic.notes.push_back({at->second.span, "the other is here"});
-            diagnostic.help = "give each its own image, or set read-only = true in both";
-            at->second.written = at->second.written || !volume.read_only;
+            use_image(volume.image, volume.read_only, said.image ? said.image->span : said.name.span);
+        }
+        if (draft.plan.root.kind == RootPlan::Kind::image) {
+            use_image(draft.plan.root.source, draft.plan.root.read_only, config.root->image->span);
         }
     }
     shares_with_images(in, drafts);

@@ -156,6 +156,10 @@ void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
     if (draft.plan.root.kind == RootPlan::Kind::share) {
         refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);
     }
+    if (draft.plan.root.kind == RootPlan::Kind::image) {
+        const RootConfig& root = *draft.config->root;
+        refuse(find_capability("volume." + draft.plan.root.format), root.format ? root.format->span : root.image->span);
+    }
     if (const std::string& overlay = draft.plan.root.overlay; overlay != "tmpfs" && overlay != "none") {
         refuse("root.overlay-volume", draft.config->root->overlay->span);
     }

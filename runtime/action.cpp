@@ -1,8 +1,10 @@
 #include "runtime/action.h"
 
+#include "compiler/text.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -41,6 +43,17 @@ struct Line {
     }
     std::string operator()(const BuildInitramfs& action) const {
         return fmt::format("build initramfs {}", action.output);
+    }
+    std::string operator()(const ReadCredentials& action) const {
+        std::vector<std::string> names;
+        for (const CredentialPlan& each : action.credentials) { names.push_back(each.name); }
+        return fmt::format("read the credentials of {}: {}", action.vm, fmt::join(names, ", "));
+    }
+    std::string operator()(const BuildRoot& action) const {
+        return fmt::format("make a root of {} as {}, unless it is there", printable(action.source), action.fs_type);
+    }
+    std::string operator()(const BuildCloudInit& action) const {
+        return fmt::format("make the disk for cloud-init {}", action.output);
     }
     std::string operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
@@ -111,9 +124,37 @@ struct Value {
             spec.push_back(action.spec.substr(at, end - at));
             at = end == std::string::npos ? action.spec.size() : end + 1;
         }
-        return {{"action", "build-initramfs"}, {"key", action.key},      {"output", action.output},
-                {"busybox", action.busybox},   {"init", action.init},    {"modules-dir", action.modules_dir},
-                {"modules", action.modules},   {"spec", std::move(spec)}};
+        return {{"action", "build-initramfs"}, {"key", action.key},
+                {"output", action.output},     {"busybox", action.busybox},
+                {"init", action.init},         {"modules-dir", action.modules_dir},
+                {"modules", action.modules},   {"file-systems", action.file_systems},
+                {"spec", std::move(spec)}};
+    }
+    json operator()(const ReadCredentials& action) const {
+        json sources = json::object(); // never the secrets
+        for (const CredentialPlan& each : action.credentials) {
+            sources[each.name] = !each.file.empty()  ? json{{"file", each.file}}
+                                 : !each.env.empty() ? json{{"env", each.env}}
+                                                     : json{{"command", each.command}};
+        }
+        return {{"action", "read-credentials"}, {"vm", action.vm}, {"credentials", std::move(sources)}};
+    }
+    json operator()(const BuildRoot& action) const {
+        return {{"action", "build-root"},
+                {"source", action.source},
+                {"fs-type", action.fs_type},
+                {"arch", action.arch},
+                {"uuid", action.uuid},
+                {"output", action.output}};
+    }
+    json operator()(const BuildCloudInit& action) const {
+        return {{"action", "build-cloud-init"},
+                {"user-data", action.source.user_data},
+                {"meta-data", action.source.meta_data},
+                {"network-config", action.source.network_config},
+                {"instance-id", action.source.instance_id},
+                {"hostname", action.hostname},
+                {"output", action.output}};
     }
     json operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;

@@ -37,13 +37,38 @@ struct PinKernel {
 /// The initramfs of one machine; `key` names it in the cache by what it is made from. Does nothing when it is there.
 struct BuildInitramfs {
     std::string key;
-    std::string output;               ///< absolute path in the cache
-    std::string busybox;              ///< absolute path on the host; empty: none is put in
-    std::string init;                 ///< the static guest init on the host
-    std::string modules_dir;          ///< pinned
-    std::vector<std::string> modules; ///< wanted by name; dependencies are found when it is built
-    std::string spec;                 ///< guest/spec.h records but `module`, which the builder adds
+    std::string output;                    ///< absolute path in the cache
+    std::string busybox;                   ///< absolute path on the host; empty: none is put in
+    std::string init;                      ///< the static guest init on the host
+    std::string modules_dir;               ///< pinned
+    std::vector<std::string> modules;      ///< wanted by name; dependencies are found when it is built
+    std::vector<std::string> file_systems; ///< whose modules are put in, as far as the kernel has them
+    std::string spec;                      ///< guest/spec.h records but `module`, which the builder adds
     friend bool operator==(const BuildInitramfs&, const BuildInitramfs&) = default;
+};
+/// Keeps what its next start hands to the guest, in memory; each is read once.
+struct ReadCredentials {
+    std::string vm;
+    std::string runtime_dir; ///< the machine's
+    std::vector<CredentialPlan> credentials;
+    friend bool operator==(const ReadCredentials&, const ReadCredentials&) = default;
+};
+/// The read-only image that is made of a root's source. Does nothing when it is there.
+struct BuildRoot {
+    RootPlan::Kind kind = RootPlan::Kind::dir; ///< dir, tar, oci
+    std::string source;
+    std::string fs_type; ///< erofs, squashfs
+    std::string arch;    ///< oci: whose of the images in it
+    std::string uuid;
+    std::string output; ///< absolute path in the cache, named by root_key of its source
+    friend bool operator==(const BuildRoot&, const BuildRoot&) = default;
+};
+/// The disk for the guest's cloud-init; made anew each time, for what it is made of may have changed.
+struct BuildCloudInit {
+    CloudInitPlan source;
+    std::string hostname;
+    std::string output;
+    friend bool operator==(const BuildCloudInit&, const BuildCloudInit&) = default;
 };
 /// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
 struct CreateVolume {
@@ -133,9 +158,10 @@ struct RemoveDirectory {
     friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;
 };
 
-using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, CreateVolume, GrowVolume, DeleteVolume,
-                            EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, StartMachine, AwaitReady,
-                            StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
+using Action =
+    std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot, BuildCloudInit,
+                 CreateVolume, GrowVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles,
+                 StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// What is done for one machine, in this order; several groups at once.
 struct ActionGroup {

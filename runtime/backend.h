@@ -23,6 +23,8 @@ struct Lowered {
     std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME"
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name
+    /// File systems of which the guest finds out which one it needs: their modules are loaded then.
+    std::vector<std::string> file_systems;
     /// What the VMM is given beside, at its first start only, to wait for Control::load instead of booting.
     std::vector<std::string> load_args;
 };

@@ -29,6 +29,7 @@ struct Done {
 struct Run {
     explicit Run(Host& its_host) : host(its_host) {}
     Host& host;
+    std::function<void(const Action&, const std::string&)> advance;
     std::set<std::string> images_in_use; ///< of volumes whose machine was started in this run
 };
 
@@ -46,6 +47,10 @@ Undo restore(Host& host, const std::string& path, std::optional<std::string> bef
 // Does one action, and says how it is taken back.
 struct Performer {
     Run& run;
+
+    [[nodiscard]] Undo remove_again(const std::string& path) const {
+        return {fmt::format("{} stays", path), [&host = run.host, path] { host.remove_file(path); }};
+    }
 
     Done operator()(const MakeDirectory& action) const {
         if (!run.host.make_directory(action.path, action.mode)) { return {"was there", std::nullopt}; }
@@ -73,8 +78,28 @@ struct Performer {
 
     Done operator()(const BuildInitramfs& action) const {
         if (!run.host.build_initramfs(action)) { return {"was there", std::nullopt}; }
-        return {"built", Undo{fmt::format("{} stays", action.output),
-                              [&host = run.host, path = action.output] { host.remove_file(path); }}};
+        return {"built", remove_again(action.output)};
+    }
+
+    Done operator()(const ReadCredentials& action) const {
+        run.host.read_credentials(action);
+        return {"read", std::nullopt};
+    }
+
+    Done operator()(const BuildRoot& action) const {
+        const auto told = [this, &action](std::uint64_t done, std::uint64_t total) {
+            if (!run.advance) { return; }
+            run.advance(action, total == 0 ? fmt::format("{} MiB", done) : fmt::format("{} of {} MiB", done, total));
+        };
+        if (!run.host.build_root(action, told)) { return {"was there", std::nullopt}; }
+        return {"made", remove_again(action.output)};
+    }
+
+    Done operator()(const BuildCloudInit& action) const {
+        const bool was_there = run.host.exists(action.output);
+        run.host.build_cloud_init(action);
+        if (was_there) { return {"made", std::nullopt}; } // the old one is of no more use
+        return {"made", remove_again(action.output)};
     }
 
     Done operator()(const CreateVolume& action) const {
@@ -216,6 +241,7 @@ Performed::Performed(Host& host) : state_(std::make_unique<State>(host)) {}
 Performed::~Performed() = default;
 
 void Performed::perform(std::span<const Action> actions, const Progress& progress) {
+    state_->run.advance = progress.advance;
     try {
         for (const Action& action : actions) {
             if (progress.begin) { progress.begin(action); }

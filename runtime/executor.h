@@ -13,6 +13,8 @@ namespace microvmc {
 struct Progress {
     std::function<void(const Action&)> begin;
     std::function<void(const Action&, const std::string& outcome)> end;
+    /// In between, of what takes long: "340 of 1024 MiB".
+    std::function<void(const Action&, const std::string& how_far)> advance{};
 };
 
 /// Performs the actions in order. When one fails, what was done is undone in reverse, and the first error is thrown

@@ -52,12 +52,57 @@ std::vector<std::string> mount_options(const VolumePlan& volume) {
     return options;
 }
 
-void append_volume(std::string& spec, const VolumePlan& volume, std::size_t position) {
+std::string grows(const VolumePlan& volume) {
     const FileSystemInfo* file_system = find_file_system(volume.fs_type);
-    const bool grow = file_system != nullptr && file_system->grows && !volume.read_only && volume.auto_create;
+    return file_system != nullptr && file_system->grows && !volume.read_only && volume.auto_create ? "1" : "0";
+}
+
+void append_volume(std::string& spec, const VolumePlan& volume, std::size_t position) {
     append_record(spec, "volume",
                   {volume.serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
-                   with_read_only(mount_options(volume), volume.read_only), grow ? "1" : "0"});
+                   with_read_only(mount_options(volume), volume.read_only), grows(volume)});
+}
+
+bool is_made(const RootPlan& root) {
+    return !root.image.empty();
+}
+
+/// Whether it is a disk, the first one then.
+bool is_disk(const RootPlan& root) {
+    return is_made(root) || root.kind == RootPlan::Kind::image;
+}
+
+std::string parent_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
+}
+
+void append_root(std::string& spec, const VmPlan& vm) {
+    const RootPlan& root = vm.root;
+    const std::string overlay = root.overlay == "tmpfs" || root.overlay == "none" ? root.overlay : "volume";
+    switch (root.kind) {
+    case RootPlan::Kind::initramfs: return;
+    case RootPlan::Kind::share: append_record(spec, "root", {"share", overlay, root.tag}); break;
+    case RootPlan::Kind::image:
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci: {
+        const bool written = root.kind == RootPlan::Kind::image && !root.read_only;
+        append_record(spec, "root",
+                      {"disk", overlay, root_serial, root.uuid, "0", std::to_string(root.partition), root.fs_type,
+                       written ? "rw" : "ro"});
+        break;
+    }
+    case RootPlan::Kind::store:
+        append_record(spec, "root", {"store", overlay, root.tag, parent_of(root.source)});
+        break;
+    }
+    for (std::size_t i = 0; i < vm.volumes.size(); ++i) {
+        const VolumePlan& volume = vm.volumes[i];
+        if (volume.name != root.overlay) { continue; }
+        append_record(spec, "overlay",
+                      {volume.serial, volume.uuid, std::to_string(i + (is_disk(root) ? 1 : 0)), volume.fs_type,
+                       with_read_only(mount_options(volume), false), grows(volume)});
+    }
 }
 
 // virtiofs' server decides what these are about; of 9p the guest's client does (linux:
@@ -99,13 +144,14 @@ void append_ready(std::string& spec, const ReadyPlan& ready) {
     }
 }
 
-// A shared root has an init of its own; the busybox userland has none, and idles.
+// A root has an init of its own; the busybox userland has none, and idles.
 constexpr const char* default_init = "/sbin/init";
 
 } // namespace
 
-std::vector<std::string> file_system_modules(const VolumePlan& volume) {
-    if (volume.mount_point.empty() || volume.fs_type == "none") { return {}; }
+std::vector<std::string> file_system_modules(const VolumePlan& volume, bool takes_writes) {
+    const bool mounted = takes_writes || !volume.mount_point.empty();
+    if (!mounted || volume.fs_type == "none") { return {}; }
     std::vector<std::string> modules{volume.fs_type};
     if (volume.fs_type != "vfat") { return modules; }
     for (const std::string& option : mount_options(volume)) {
@@ -120,29 +166,25 @@ std::vector<std::string> file_system_modules(const VolumePlan& volume) {
 std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     std::string spec;
     append_param(spec, "hostname", vm.hostname);
+    append_param(spec, "machine-id", vm.machine_id);
     append_param(spec, "console", lowered.console_device);
     append_param(spec, "agent", lowered.agent_device);
     append_param(spec, "end", lowered.end);
-    switch (vm.root.kind) {
-    case RootPlan::Kind::initramfs: break;
-    case RootPlan::Kind::share: append_record(spec, "root", {"share", vm.root.tag, vm.root.overlay}); break;
-    case RootPlan::Kind::image:
-    case RootPlan::Kind::dir:
-    case RootPlan::Kind::tar:
-    case RootPlan::Kind::oci:
-    case RootPlan::Kind::store: throw Error(fmt::format("{}: no hypervisor takes such a root yet", vm.name));
-    }
-    for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], i); }
+    append_root(spec, vm);
+    const std::size_t first = is_disk(vm.root) ? 1 : 0;
+    for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], first + i); }
     for (const SharePlan& share : vm.shares) {
         append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }
+    for (const CredentialPlan& credential : vm.credentials) { append_record(spec, "credential", {credential.name}); }
     for (const auto& [name, value] : vm.env) { append_record(spec, "env", {name, value}); }
     if (!vm.workdir.empty()) { append_record(spec, "workdir", {vm.workdir}); }
     if (!vm.command.empty()) {
         append_record(spec, "command", vm.command);
-    } else if (vm.root.kind == RootPlan::Kind::share) {
-        append_record(spec, "init", {default_init});
+    } else if (vm.root.kind != RootPlan::Kind::initramfs) {
+        const bool is_store = vm.root.kind == RootPlan::Kind::store; // a NixOS system's own
+        append_record(spec, "init", {!vm.init.empty() ? vm.init : is_store ? vm.root.source + "/init" : default_init});
     }
     append_ready(spec, vm.ready);
     return spec;

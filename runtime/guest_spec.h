@@ -13,6 +13,7 @@ namespace microvmc {
 std::string guest_spec(const VmPlan& vm, const Lowered& lowered);
 
 /// Pure: the drivers that the guest needs to mount the volume, whichever hypervisor it has; none when it isn't mounted.
-std::vector<std::string> file_system_modules(const VolumePlan& volume);
+/// `takes_writes`: it is mounted for what the guest writes to its root.
+std::vector<std::string> file_system_modules(const VolumePlan& volume, bool takes_writes);
 
 } // namespace microvmc

@@ -13,6 +13,9 @@
 
 namespace microvmc {
 
+/// Told how far the making of a root's image is: MiB of its source that were read, and how many there are (0: unknown).
+using RootProgress = std::function<void(std::uint64_t done_mib, std::uint64_t total_mib)>;
+
 /// How a stop went, for people.
 struct StopOutcome {
     enum class Kind { was_not_running, graceful, killed } kind = Kind::was_not_running;
@@ -36,9 +39,13 @@ public:
     /// Only when it is empty; false otherwise.
     virtual bool remove_directory(const std::string& path) = 0;
 
-    /// These three say whether they made anything.
+    /// These four say whether they made anything.
     virtual bool pin_kernel(const KernelPlan& kernel) = 0;
     virtual bool build_initramfs(const BuildInitramfs& request) = 0;
+    /// Reads them and keeps them until the machine is started, or this goes.
+    virtual void read_credentials(const ReadCredentials& request) = 0;
+    virtual bool build_root(const BuildRoot& request, const RootProgress& progress) = 0;
+    virtual void build_cloud_init(const BuildCloudInit& request) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
     virtual void grow_volume(const GrowVolume& request) = 0;
 

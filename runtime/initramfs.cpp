@@ -26,7 +26,7 @@ namespace microvmc {
 namespace {
 
 /// Raised when the same inputs make other archives.
-constexpr std::string_view layout_version = "initramfs 1";
+constexpr std::string_view layout_version = "initramfs 2";
 
 /// Fields of which none can be taken for a part of another.
 class KeyText {
@@ -123,10 +123,16 @@ std::vector<CpioEntry> base_entries(const BuildInitramfs& request) {
     return entries;
 }
 
+/// One in the archive of modules.
+struct PackedModule {
+    std::string file_system; ///< that it is loaded for; empty: at once
+    std::string file;        ///< name in microvmc/modules
+};
+
 struct Parts {
-    std::string base;                    ///< path
-    std::string modules;                 ///< path
-    std::vector<std::string> load_order; ///< names of files in microvmc/modules
+    std::string base;                ///< path
+    std::string modules;             ///< path
+    std::vector<PackedModule> order; ///< of the modules
 };
 
 /// Makes a part unless it is there. Parts that aren't used any more are left to whoever empties the cache.
@@ -157,28 +163,70 @@ bool has_modules(const std::string& directory) {
     return ::access((directory + "/modules.dep").c_str(), F_OK) == 0;
 }
 
-std::vector<CpioEntry> module_entries(const BuildInitramfs& request, std::string& order) {
+/// A line each; names of neither have a space in them.
+std::string order_text(const std::vector<PackedModule>& modules) {
+    std::string text;
+    for (const PackedModule& module : modules) { text += fmt::format("{} {}\n", module.file_system, module.file); }
+    return text;
+}
+
+std::vector<PackedModule> parse_order(const std::string& text) {
+    std::vector<PackedModule> modules;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t space = line.find(' ');
+        if (space != std::string::npos) { modules.push_back({line.substr(0, space), line.substr(space + 1)}); }
+    }
+    return modules;
+}
+
+class ModuleArchive {
+public:
+    explicit ModuleArchive(const std::string& directory) : directory_(directory) {}
+
+    /// In load order. `file_system`: that they are for; its modules needn't be there.
+    void add(const ResolvedModules& resolved, const std::string& file_system) {
+        for (const ModuleFile& module : resolved.files) {
+            const std::string name = plain_module_name(module.path);
+            modules_.push_back({file_system, name});
+            const std::string path = (std::filesystem::path(directory_) / module.path).replace_filename(name).string();
+            auto content = read_file(path);
+            if (!content) {
+                throw Error(
+                    fmt::format("the module {} is not among those that were pinned in {}", module.name, directory_));
+            }
+            const std::string entry = "microvmc/modules/" + name;
+            if (std::ranges::find(entries_, entry, &CpioEntry::path) == entries_.end()) {
+                entries_.push_back(file(entry, std::move(*content)));
+            }
+        }
+    }
+
+    [[nodiscard]] const std::vector<PackedModule>& modules() const { return modules_; }
+    std::string take() {
+        std::ranges::sort(entries_, {}, &CpioEntry::path);
+        return cpio_archive(entries_, false);
+    }
+
+private:
+    std::string directory_;
+    std::vector<CpioEntry> entries_;
+    std::vector<PackedModule> modules_;
+};
+
+ModuleArchive archive_modules(const BuildInitramfs& request) {
+    ModuleArchive archive(request.modules_dir);
     const ResolvedModules resolved = resolve_modules(request.modules_dir, request.modules);
     if (!resolved.unknown.empty()) {
         throw Error(fmt::format("the kernel of {} has no module {}, and it isn't built in", request.modules_dir,
                                 resolved.unknown.front()),
                     "use a kernel that has it; linux-image-amd64 has all that is needed");
     }
-    std::vector<CpioEntry> entries;
-    for (const ModuleFile& module : resolved.files) {
-        const std::string name = plain_module_name(module.path);
-        const std::string path =
-            (std::filesystem::path(request.modules_dir) / module.path).replace_filename(name).string();
-        auto content = read_file(path);
-        if (!content) {
-            throw Error(fmt::format("the module {} is not among those that were pinned in {}", module.name,
-                                    request.modules_dir));
-        }
-        entries.push_back(file("microvmc/modules/" + name, std::move(*content)));
-        order += name + "\n";
+    archive.add(resolved, {});
+    for (const std::string& name : request.file_systems) {
+        archive.add(resolve_modules(request.modules_dir, {name}), name);
     }
-    std::ranges::sort(entries, {}, &CpioEntry::path);
-    return entries;
+    return archive;
 }
 
 void add_modules(const BuildInitramfs& request, const std::string& cache, Parts& parts) {
@@ -187,17 +235,17 @@ void add_modules(const BuildInitramfs& request, const std::string& cache, Parts&
     key.add(request.modules_dir);
     key.add(file_identity(request.modules_dir + "/modules.dep").value_or(FileIdentity{}));
     for (const std::string& name : request.modules) { key.add(name); }
+    key.add("");
+    for (const std::string& name : request.file_systems) { key.add(name); }
     const std::string stem = fmt::format("{}/modules-{}", cache, key.digest().substr(0, 32));
     parts.modules = stem + ".cpio";
     // The order is there before the archive that it belongs to, so the archive's presence means both.
     keep_part(parts.modules, [&] {
-        std::string order;
-        std::string archive = cpio_archive(module_entries(request, order), false);
-        write_whole(stem + ".order", order, 0600);
-        return archive;
+        ModuleArchive archive = archive_modules(request);
+        write_whole(stem + ".order", order_text(archive.modules()), 0600);
+        return archive.take();
     });
-    std::istringstream lines(read_file(stem + ".order").value_or(""));
-    for (std::string name; std::getline(lines, name);) { parts.load_order.push_back(name); }
+    parts.order = parse_order(read_file(stem + ".order").value_or(""));
 }
 
 /// Whether the file was made since the host started, as far as its clock can be believed.
@@ -240,7 +288,8 @@ void append_file(NewFile& out, const std::string& path) {
 } // namespace
 
 std::string initramfs_key(const ToolFacts& busybox, const ToolFacts& init, const KernelPlan& kernel,
-                          const std::vector<std::string>& modules, const std::string& spec) {
+                          const std::vector<std::string>& modules, const std::vector<std::string>& file_systems,
+                          const std::string& spec) {
     KeyText key;
     for (const ToolFacts* tool : {&busybox, &init}) {
         key.add(tool->path);
@@ -248,8 +297,10 @@ std::string initramfs_key(const ToolFacts& busybox, const ToolFacts& init, const
     }
     key.add(kernel.pin);
     key.add(kernel.identity);
-    for (const std::string& name : modules) { key.add(name); }
-    key.add("");
+    for (const auto* names : {&modules, &file_systems}) {
+        for (const std::string& name : *names) { key.add(name); }
+        key.add("");
+    }
     key.add(spec);
     return key.digest();
 }
@@ -265,7 +316,16 @@ bool build_initramfs(const BuildInitramfs& request) {
     add_modules(request, cache, parts);
 
     std::string spec;
-    for (const std::string& name : parts.load_order) { guest::append_record(spec, "module", {name}); }
+    for (const PackedModule& module : parts.order) {
+        if (module.file_system.empty()) { guest::append_record(spec, "module", {module.file}); }
+    }
+    for (const std::string& name : request.file_systems) {
+        std::vector<std::string> args{name};
+        for (const PackedModule& module : parts.order) {
+            if (module.file_system == name) { args.push_back(module.file); }
+        }
+        guest::append_record(spec, "file-system", args);
+    }
     spec += request.spec;
 
     NewFile out(request.output, 0600);

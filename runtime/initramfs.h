@@ -20,12 +20,13 @@ namespace microvmc {
 
 /// Pure: names an initramfs by what goes in it. 64 hexadecimal digits.
 std::string initramfs_key(const ToolFacts& busybox, const ToolFacts& init, const KernelPlan& kernel,
-                          const std::vector<std::string>& modules, const std::string& spec);
+                          const std::vector<std::string>& modules, const std::vector<std::string>& file_systems,
+                          const std::string& spec);
 
 /// Makes it whole, under `request.output`; false when it is there, made since the host started. The spec in it is the
-/// request's, with a `module` record for each module, in load order, before. A modules directory without modules.dep (a
-/// kernel that has none) gives none. Throws Error when a module is neither there nor built into the kernel, or a
-/// program is linked dynamically and couldn't run in the guest.
+/// request's, with a `module` record for each module, in load order, and a `file-system` record for each of those,
+/// before. A modules directory without modules.dep (a kernel that has none) gives none. Throws Error when a module is
+/// neither there nor built into the kernel, or a program is linked dynamically and couldn't run in the guest.
 bool build_initramfs(const BuildInitramfs& request);
 
 } // namespace microvmc

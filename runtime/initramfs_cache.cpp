@@ -28,11 +28,6 @@ std::string cache_of(const std::string& state_dir) {
     return state_dir + "/cache/initramfs";
 }
 
-std::string lock_of(const std::string& state_dir) {
-    make_directories(state_dir + "/cache", 0700);
-    return state_dir + "/cache/.initramfs.lock";
-}
-
 bool is_hex(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
@@ -72,8 +67,13 @@ std::set<std::string> recorded(const std::string& record, const HostFacts& facts
 
 } // namespace
 
+std::string cache_lock_path(const std::string& state_dir) {
+    make_directories(state_dir + "/cache", 0700);
+    return state_dir + "/cache/.initramfs.lock";
+}
+
 FileLock hold_initramfs_cache(const std::string& state_dir) {
-    return {lock_of(state_dir), hold_timeout, "the cache of initramfs images", FileLock::Kind::shared};
+    return {cache_lock_path(state_dir), hold_timeout, "the cache of initramfs images", FileLock::Kind::shared};
 }
 
 std::set<std::string> initramfs_names(std::string_view text) {
@@ -108,7 +108,7 @@ void prune_initramfs_cache(const std::string& state_dir, const std::function<std
     const std::string directory = cache_of(state_dir);
     std::error_code error;
     try {
-        const FileLock alone(lock_of(state_dir), std::chrono::milliseconds(0), "the cache of initramfs images");
+        const FileLock alone(cache_lock_path(state_dir), std::chrono::milliseconds(0), "the cache of initramfs images");
         const std::set<std::string> needed = used();
         sweep_parts(directory);
         for (auto& [kind, entries] : images_in(directory)) {

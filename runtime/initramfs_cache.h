@@ -14,6 +14,9 @@
 
 namespace microvmc {
 
+/// What whoever prunes locks exclusively, and others share.
+std::string cache_lock_path(const std::string& state_dir);
+
 /// Keeps others from pruning while it lives. From before an image is made or found until its machine's record says that
 /// it is used, whoever starts machines has one; any number may.
 FileLock hold_initramfs_cache(const std::string& state_dir);

@@ -2,6 +2,8 @@
 
 #include "compiler/plan_keys.h"
 #include "runtime/backend.h"
+#include "runtime/cloud_init.h"
+#include "runtime/credentials.h"
 #include "runtime/copy_file.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
@@ -10,6 +12,7 @@
 #include "runtime/machine.h"
 #include "runtime/machine_control.h"
 #include "runtime/network/links.h"
+#include "runtime/root/root_image.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -110,6 +113,20 @@ bool LinuxHost::build_initramfs(const BuildInitramfs& request) {
     return microvmc::build_initramfs(request);
 }
 
+void LinuxHost::read_credentials(const ReadCredentials& request) {
+    std::vector<supervisor::Credential> read = microvmc::read_credentials(request.credentials);
+    const std::scoped_lock lock(credentials_mutex_);
+    credentials_[request.runtime_dir] = std::move(read);
+}
+
+bool LinuxHost::build_root(const BuildRoot& request, const RootProgress& progress) {
+    return microvmc::build_root(request, progress);
+}
+
+void LinuxHost::build_cloud_init(const BuildCloudInit& request) {
+    microvmc::build_cloud_init(request);
+}
+
 bool LinuxHost::create_volume(const CreateVolume& request) {
     return microvmc::create_volume(request);
 }
@@ -154,7 +171,12 @@ void LinuxHost::swap_files(const std::string& path, const std::string& other) {
 }
 
 void LinuxHost::start_machine(const StartMachine& request) {
-    start_supervisor(supervisor_, request.launch);
+    std::vector<supervisor::Credential> credentials;
+    {
+        const std::scoped_lock lock(credentials_mutex_);
+        if (auto read = credentials_.extract(request.launch.runtime_dir)) { credentials = std::move(read.mapped()); }
+    }
+    start_supervisor(supervisor_, request.launch, credentials);
     if (request.control.empty()) { return; }
     try {
         const VmPlan plan = request.launch.plan.get<VmPlan>();

@@ -1,8 +1,12 @@
 #pragma once
 
 #include "runtime/host.h"
+#include "runtime/supervisor/credentials.h"
 
+#include <map>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace microvmc {
 
@@ -21,6 +25,9 @@ public:
     bool remove_directory(const std::string& path) override;
     bool pin_kernel(const KernelPlan& kernel) override;
     bool build_initramfs(const BuildInitramfs& request) override;
+    void read_credentials(const ReadCredentials& request) override;
+    bool build_root(const BuildRoot& request, const RootProgress& progress) override;
+    void build_cloud_init(const BuildCloudInit& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const GrowVolume& request) override;
     bool ensure_network(const NetworkUp& up) override;
@@ -35,6 +42,8 @@ public:
 
 private:
     std::string supervisor_;
+    std::mutex credentials_mutex_;
+    std::map<std::string, std::vector<supervisor::Credential>> credentials_; ///< by runtime directory
 };
 
 } // namespace microvmc

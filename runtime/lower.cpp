@@ -2,6 +2,7 @@
 
 #include "compiler/file_system.h"
 #include "runtime/backend.h"
+#include "runtime/cloud_init.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/initramfs.h"
@@ -69,27 +70,29 @@ std::string ready_name(ReadyPlan::Kind kind) {
 
 // What starting a machine takes, from its plan alone.
 struct Prepared {
-    BuildInitramfs initramfs;
+    std::optional<BuildInitramfs> initramfs; ///< none: its own loader finds what it needs
     Lowered lowered;
 };
 
 Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     const Backend& its = backend(vm.hypervisor);
     // What goes in the initramfs doesn't depend on where it lies, which is named by what goes in it.
-    const Lowered unnamed = its.lower(vm, {});
+    Lowered unnamed = its.lower(vm, {});
+    if (!vm.firmware.empty()) { return {std::nullopt, std::move(unnamed)}; }
     const bool has_userland = vm.root.kind == RootPlan::Kind::initramfs;
     const ToolFacts busybox = has_userland ? tool(facts, "busybox") : ToolFacts{};
-    Prepared prepared;
-    prepared.initramfs.busybox = busybox.path;
-    prepared.initramfs.init = facts.guest_init.path;
-    prepared.initramfs.modules_dir = vm.kernel.pin + "/modules";
-    prepared.initramfs.modules = unnamed.modules;
-    prepared.initramfs.spec = guest_spec(vm, unnamed);
-    prepared.initramfs.key =
-        initramfs_key(busybox, facts.guest_init, vm.kernel, unnamed.modules, prepared.initramfs.spec);
-    prepared.initramfs.output = fmt::format("{}/cache/initramfs/{}.cpio", facts.state_dir, prepared.initramfs.key);
-    prepared.lowered = its.lower(vm, prepared.initramfs.output);
-    return prepared;
+    BuildInitramfs initramfs;
+    initramfs.busybox = busybox.path;
+    initramfs.init = facts.guest_init.path;
+    initramfs.modules_dir = vm.kernel.pin + "/modules";
+    initramfs.modules = unnamed.modules;
+    initramfs.file_systems = unnamed.file_systems;
+    initramfs.spec = guest_spec(vm, unnamed);
+    initramfs.key =
+        initramfs_key(busybox, facts.guest_init, vm.kernel, initramfs.modules, initramfs.file_systems, initramfs.spec);
+    initramfs.output = fmt::format("{}/cache/initramfs/{}.cpio", facts.state_dir, initramfs.key);
+    Lowered lowered = its.lower(vm, initramfs.output);
+    return {std::move(initramfs), std::move(lowered)};
 }
 
 Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lowered) {
@@ -151,22 +154,46 @@ void append(std::vector<Action>& to, std::vector<Action> actions) {
     to.insert(to.end(), std::make_move_iterator(actions.begin()), std::make_move_iterator(actions.end()));
 }
 
+// What takes long, or may fail, and disturbs no machine that runs.
+std::vector<Action> preparing(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<Action> actions;
+    if (!vm.credentials.empty()) {
+        actions.emplace_back(
+            ReadCredentials{.vm = vm.name, .runtime_dir = vm.runtime_dir, .credentials = vm.credentials});
+    }
+    const RootPlan& root = vm.root;
+    if (root.image.empty()) { return actions; }
+    make_directories(actions, facts.state_dir, parent_of(root.image));
+    actions.emplace_back(BuildRoot{.kind = root.kind,
+                                   .source = root.source,
+                                   .fs_type = root.fs_type,
+                                   .arch = root.arch,
+                                   .uuid = root.uuid,
+                                   .output = root.image});
+    return actions;
+}
+
 // What a machine's processes need to be there, but its volumes.
-void make_place(std::vector<Action>& actions, const VmPlan& vm, const BuildInitramfs& initramfs,
-                const HostFacts& facts) {
+void make_place(std::vector<Action>& actions, const VmPlan& vm, const Prepared& prepared, const HostFacts& facts) {
     make_directories(actions, facts.state_dir, vm.state_dir);
     make_directories(actions, facts.runtime_dir, vm.runtime_dir);
-    make_directories(actions, facts.state_dir, parent_of(vm.kernel.pin));
-    make_directories(actions, facts.state_dir, parent_of(initramfs.output));
-    actions.emplace_back(PinKernel{vm.kernel});
+    if (prepared.initramfs) {
+        make_directories(actions, facts.state_dir, parent_of(vm.kernel.pin));
+        make_directories(actions, facts.state_dir, parent_of(prepared.initramfs->output));
+        actions.emplace_back(PinKernel{vm.kernel});
+    }
+    if (!vm.cloud_init.instance_id.empty()) {
+        actions.emplace_back(
+            BuildCloudInit{.source = vm.cloud_init, .hostname = vm.hostname, .output = cloud_init_path(vm)});
+    }
 }
 
 void append_start(std::vector<Action>& actions, const std::string& project, const VmPlan& vm,
                   const ObservedVm* observed, const Neighbours& neighbours, const HostFacts& facts) {
     Prepared prepared = prepare(vm, facts);
-    make_place(actions, vm, prepared.initramfs, facts);
+    make_place(actions, vm, prepared, facts);
     for (const VolumePlan& volume : vm.volumes) { append_volume(actions, volume, observed, facts); }
-    actions.emplace_back(std::move(prepared.initramfs));
+    if (prepared.initramfs) { actions.emplace_back(std::move(*prepared.initramfs)); }
     actions.emplace_back(write_record(vm));
     append(actions, lower_networks(project, vm, neighbours, facts));
     actions.emplace_back(
@@ -218,6 +245,20 @@ void append_release(std::vector<Action>& actions, const ObservedVm* observed, co
                std::ranges::find(stays->interfaces, release->bridge, &InterfacePlan::bridge) != stays->interfaces.end();
     });
     append(actions, std::move(releases));
+}
+
+bool is_started(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::create:
+    case ChangeKind::start:
+    case ChangeKind::restart: return true;
+    case ChangeKind::none:
+    case ChangeKind::stop:
+    case ChangeKind::in_place:
+    case ChangeKind::update:
+    case ChangeKind::destroy: return false;
+    }
+    return false;
 }
 
 // Of one machine, what frees something for others.
@@ -339,6 +380,9 @@ struct Makes {
     std::string operator()(const MakeDirectory& action) const { return "directory " + action.path; }
     std::string operator()(const PinKernel& action) const { return "kernel " + action.kernel.pin; }
     std::string operator()(const BuildInitramfs& action) const { return "initramfs " + action.output; }
+    std::string operator()(const ReadCredentials& /*action*/) const { return {}; }
+    std::string operator()(const BuildRoot& action) const { return "root " + action.output; }
+    std::string operator()(const BuildCloudInit& /*action*/) const { return {}; }
     std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
     std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
     std::string operator()(const EnsureNetwork& action) const { return "network " + action.up.network.bridge; }
@@ -377,9 +421,30 @@ ActionGroup shared_of(std::vector<ActionGroup>& groups) {
     return shared;
 }
 
+// What takes long, or may fail, is done for each machine before any is stopped for its sake; each thing once.
+std::vector<ActionGroup> prepared(const Plan& plan, const Changes& changes, const HostFacts& facts) {
+    std::vector<ActionGroup> groups;
+    std::map<std::string, std::string> makers; // what is made -> the group that makes it
+    for (const VmChange& change : changes.vms) {
+        if (!is_started(change.kind)) { continue; }
+        ActionGroup group{.name = "prepare " + change.vm, .vm = {}, .after = {}, .actions = {}};
+        for (Action& action : preparing(planned(plan, change.vm), facts)) {
+            const std::string made = std::visit(Makes{}, action);
+            const auto [maker, is_new] = makers.try_emplace(made, group.name);
+            if (made.empty() || is_new) {
+                group.actions.push_back(std::move(action));
+            } else if (std::ranges::find(group.after, maker->second) == group.after.end()) {
+                group.after.push_back(maker->second);
+            }
+        }
+        if (!group.actions.empty() || !group.after.empty()) { groups.push_back(std::move(group)); }
+    }
+    return groups;
+}
+
 // `first`: what is done before any of them is started, beside what they share.
-std::vector<ActionGroup> assembled(std::vector<ActionGroup> stops, const std::vector<Action>& first,
-                                   std::vector<ActionGroup> starts) {
+std::vector<ActionGroup> assembled(std::vector<ActionGroup> prepares, std::vector<ActionGroup> stops,
+                                   const std::vector<Action>& first, std::vector<ActionGroup> starts) {
     std::vector<std::string> before;
     for (const ActionGroup& group : stops) { before.push_back(group.name); }
     ActionGroup shared = shared_of(starts);
@@ -387,7 +452,12 @@ std::vector<ActionGroup> assembled(std::vector<ActionGroup> stops, const std::ve
                   [&first](const Action& action) { return std::ranges::find(first, action) != first.end(); });
     shared.actions.insert(shared.actions.begin(), first.begin(), first.end());
     shared.after = before;
-    std::vector<ActionGroup> groups = std::move(stops);
+    std::vector<ActionGroup> groups = std::move(prepares);
+    for (ActionGroup& group : starts) {
+        const std::string its = "prepare " + group.vm;
+        if (std::ranges::find(groups, its, &ActionGroup::name) != groups.end()) { group.after.push_back(its); }
+    }
+    std::ranges::move(stops, std::back_inserter(groups));
     for (ActionGroup& group : starts) {
         if (shared.actions.empty()) {
             group.after.insert(group.after.end(), before.begin(), before.end());
@@ -435,7 +505,7 @@ std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, 
     }
     starts = sorted(std::move(starts));
     restart_one_by_one(starts, restarts);
-    return assembled(std::move(stops), first, std::move(starts));
+    return assembled(prepared(plan, changes, facts), std::move(stops), first, std::move(starts));
 }
 
 std::vector<ActionGroup> lower_starts(const std::string& project, const std::vector<const VmPlan*>& vms,
@@ -446,7 +516,7 @@ std::vector<ActionGroup> lower_starts(const std::string& project, const std::vec
             {.name = vm->name, .vm = vm->name, .after = {}, .actions = lower_start(project, *vm, observed, facts)});
     }
     for (std::size_t i = 0; i < vms.size(); ++i) { await_dependencies(starts[i], *vms[i], starts); }
-    return assembled({}, {}, std::move(starts));
+    return assembled({}, {}, {}, std::move(starts));
 }
 
 std::vector<Action> lower(const Plan& plan, const Changes& changes, const Observed& observed, const HostFacts& facts) {
@@ -472,21 +542,32 @@ void forget_readiness(std::vector<ActionGroup>& groups) {
 
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts) {
-    std::vector<Action> actions;
+    std::vector<Action> actions = preparing(vm, facts);
     append_start(actions, project, vm, observed.find(vm.name), neighbours_of(observed), facts);
+    return actions;
+}
+
+std::vector<Action> lower_restart(const std::string& project, const VmPlan& vm, std::int64_t timeout_ms,
+                                  const Observed& observed, const HostFacts& facts) {
+    std::vector<Action> actions = preparing(vm, facts);
+    const ObservedVm* const seen = observed.find(vm.name);
+    if (seen != nullptr && seen->running) {
+        actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = timeout_ms});
+    }
+    append_start(actions, project, vm, seen, neighbours_of(observed), facts);
     return actions;
 }
 
 std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, const Snapshot& snapshot,
                                   const Observed& observed, const HostFacts& facts) {
     Prepared prepared = prepare(vm, facts);
-    std::vector<Action> actions;
-    make_place(actions, vm, prepared.initramfs, facts);
+    std::vector<Action> actions = preparing(vm, facts);
+    make_place(actions, vm, prepared, facts);
     for (const VolumePlan& volume : vm.volumes) {
         make_directories(actions, facts.state_dir, parent_of(volume.image));
         actions.emplace_back(CopyFile{.from = snapshot.volume_path(volume.name), .to = restored_path(volume.image)});
     }
-    actions.emplace_back(std::move(prepared.initramfs));
+    if (prepared.initramfs) { actions.emplace_back(std::move(*prepared.initramfs)); }
     const ObservedVm* const seen = observed.find(vm.name);
     if (seen != nullptr && seen->running) {
         actions.emplace_back(StopMachine{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = 0});
@@ -517,8 +598,8 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     append_release(actions, &observed);
     actions.emplace_back(RemoveTree{place.runtime_dir});
     actions.emplace_back(RemoveDirectory{parent_of(place.runtime_dir)});
-    for (const char* name : {"console.log", "console.log.times", "console.log.1", "console.log.1.times", "vmm.log",
-                             "vmm.log.1", "events.log", "events.log.1", "end.json"}) {
+    for (const char* name : {"console.log", "console.log.times", "console.log.1", "console.log.1.times",
+                             "cloud-init.iso", "vmm.log", "vmm.log.1", "events.log", "events.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
     }
     if (with_volumes) { actions.emplace_back(RemoveTree{snapshots_dir(place.state_dir)}); }
@@ -538,7 +619,8 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
 }
 
 std::string initramfs_path(const VmPlan& vm, const HostFacts& facts) {
-    return prepare(vm, facts).initramfs.output;
+    const Prepared prepared = prepare(vm, facts);
+    return prepared.initramfs ? prepared.initramfs->output : std::string();
 }
 
 std::vector<Child> commands(const VmPlan& vm, const HostFacts& facts) {

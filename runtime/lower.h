@@ -10,8 +10,8 @@
 
 namespace microvmc {
 
-/// Pure: the actions that make `changes` true, a group a machine. What is destroyed or stopped comes first, since that
-/// frees ports and memory, dependants before what they depend on; then what several machines need, once; then the
+/// Pure: the actions that make `changes` true, a group a machine. What takes long is made first, while what runs goes
+/// on; then what is destroyed or stopped, since that frees ports and memory, dependants before what they depend on; then what several machines need, once; then the
 /// machines, each after those that it depends on are ready, and those that are restarted one after the other. Makes no
 /// DeleteVolume.
 std::vector<ActionGroup> lower_groups(const Plan& plan, const Changes& changes, const Observed& observed,
@@ -30,6 +30,10 @@ void forget_readiness(std::vector<ActionGroup>& groups);
 /// that exist with less than their size are grown.
 std::vector<Action> lower_start(const std::string& project, const VmPlan& vm, const Observed& observed,
                                 const HostFacts& facts);
+
+/// The same of a machine that may run: it is stopped then, within `timeout_ms`, once all is ready for its start.
+std::vector<Action> lower_restart(const std::string& project, const VmPlan& vm, std::int64_t timeout_ms,
+                                  const Observed& observed, const HostFacts& facts);
 
 /// Has a machine go on as the snapshot has it, as `vm` says: its own plan, or the same at another place
 /// (against_restore). Copies of the snapshot's volumes take the place of its own, which are put back when it fails; one
@@ -51,7 +55,7 @@ struct MachinePlace {
 /// for it are deleted, too, last, but for those with `protect`; without, every image stays where it is.
 std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace& place, bool with_volumes);
 
-/// Where the image that the machine would be started with now lies.
+/// Where the image that the machine would be started with now lies; empty: it needs none.
 std::string initramfs_path(const VmPlan& vm, const HostFacts& facts);
 
 /// The VMM's exact command lines of one machine, for `plan --commands`.

@@ -2,6 +2,7 @@
 
 #include "runtime/host.h"
 #include "runtime/launch.h"
+#include "runtime/supervisor/credentials.h"
 #include "runtime/process.h"
 
 #include <nlohmann/json.hpp>
@@ -27,7 +28,8 @@ struct Started {
 /// Writes machine.json and starts the supervisor, which outlives the caller. Returns when all children were started
 /// (await_socket of each included). Throws Error with the reason, the VMM's last words among it, when they could not
 /// be; TimeoutError when the machine runs already, or what is left of a killed one doesn't go within 5 s.
-Started start_supervisor(const std::string& program, const Launch& launch);
+Started start_supervisor(const std::string& program, const Launch& launch,
+                         const std::vector<supervisor::Credential>& credentials = {});
 
 struct MachineStatus {
     std::string vm;

@@ -4,6 +4,7 @@
 #include "runtime/machine_connection.h"
 #include "runtime/supervisor/protocol.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -11,9 +12,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
+#include <vector>
 
 extern char** environ; // NOLINT(readability-redundant-declaration): unistd.h has it only with _GNU_SOURCE
 
@@ -24,13 +27,36 @@ namespace {
 using namespace std::chrono_literals;
 using machine::Clock;
 
+/// Ours, less the variables that credentials come from: no process of the machine needs them.
+std::vector<char*> environment_without_secrets(const Launch& launch) {
+    std::vector<std::string> secret;
+    if (launch.plan.is_object() && launch.plan.contains("credentials")) {
+        for (const auto& credential : launch.plan["credentials"]) {
+            const std::string name = credential.value("env", "");
+            if (!name.empty()) { secret.push_back(name + "="); }
+        }
+    }
+    std::vector<char*> kept;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        const std::string_view text = *entry;
+        if (std::ranges::none_of(secret, [&](const std::string& name) { return text.starts_with(name); })) {
+            kept.push_back(*entry);
+        }
+    }
+    kept.push_back(nullptr);
+    return kept;
+}
+
 /// A session of its own, no blocked signals; 3 and up only what is named. posix_spawn, not fork: the caller may have
 /// threads, and be large.
-pid_t spawn_supervisor(const std::string& program, const std::string& runtime_dir, int notify, int lock) {
-    const std::array<std::string, 6> words{program,     runtime_dir,         "--notify-fd", std::to_string(notify),
-                                           "--lock-fd", std::to_string(lock)};
-    std::array<char*, 7> argv{};
-    for (std::size_t i = 0; i < words.size(); ++i) { argv[i] = const_cast<char*>(words[i].c_str()); }
+pid_t spawn_supervisor(const std::string& program, const Launch& launch, int notify, int lock, int credentials) {
+    std::vector<std::string> words{program,     launch.runtime_dir,  "--notify-fd", std::to_string(notify),
+                                   "--lock-fd", std::to_string(lock)};
+    if (credentials >= 0) { words.insert(words.end(), {"--credentials-fd", std::to_string(credentials)}); }
+    std::vector<char*> argv;
+    for (std::string& word : words) { argv.push_back(word.data()); }
+    argv.push_back(nullptr);
+    std::vector<char*> environment = environment_without_secrets(launch);
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     ::posix_spawn_file_actions_init(&actions);
@@ -39,12 +65,13 @@ pid_t spawn_supervisor(const std::string& program, const std::string& runtime_di
     ::posix_spawn_file_actions_adddup2(&actions, 0, 1);
     ::posix_spawn_file_actions_adddup2(&actions, notify, notify); // clears close-on-exec
     ::posix_spawn_file_actions_adddup2(&actions, lock, lock);
+    if (credentials >= 0) { ::posix_spawn_file_actions_adddup2(&actions, credentials, credentials); }
     sigset_t none;
     ::sigemptyset(&none);
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
     pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, program.c_str(), &actions, &attributes, argv.data(), environ);
+    const int error = ::posix_spawn(&pid, program.c_str(), &actions, &attributes, argv.data(), environment.data());
     ::posix_spawn_file_actions_destroy(&actions);
     ::posix_spawnattr_destroy(&attributes);
     if (error != 0) {
@@ -52,6 +79,18 @@ pid_t spawn_supervisor(const std::string& program, const std::string& runtime_di
                     "install microvmc whole: its supervisor lies beside it or in libexec/microvmc");
     }
     return pid;
+}
+
+/// Packed in memory, without a name; not open when there are none.
+Fd memory_file(const std::vector<supervisor::Credential>& credentials) {
+    if (credentials.empty()) { return Fd(); }
+    std::string packed = supervisor::pack_credentials(credentials);
+    Fd fd(::memfd_create("microvmc-credentials", MFD_CLOEXEC));
+    const bool written = fd && ::write(fd.get(), packed.data(), packed.size()) == static_cast<ssize_t>(packed.size());
+    const int error = errno;
+    ::explicit_bzero(packed.data(), packed.size());
+    if (!written) { throw Error(std::string("can't hand the credentials over: ") + std::strerror(error)); }
+    return fd;
 }
 
 /// The line that it says, or what it said before it ended; nothing when the time is up.
@@ -86,7 +125,8 @@ std::string reap(pid_t pid) {
 
 } // namespace
 
-Started start_supervisor(const std::string& program, const Launch& launch) {
+Started start_supervisor(const std::string& program, const Launch& launch,
+                         const std::vector<supervisor::Credential>& credentials) {
     if (::mkdir(launch.runtime_dir.c_str(), 0700) != 0 && errno != EEXIST) {
         throw Error("can't make " + launch.runtime_dir + ": " + std::strerror(errno));
     }
@@ -100,7 +140,8 @@ Started start_supervisor(const std::string& program, const Launch& launch) {
     }
     const Fd said(pipe[0]);
     Fd notify(pipe[1]);
-    const pid_t pid = spawn_supervisor(program, launch.runtime_dir, notify.get(), lock.get());
+    const Fd secrets = memory_file(credentials);
+    const pid_t pid = spawn_supervisor(program, launch, notify.get(), lock.get(), secrets.get());
     notify.reset();
     lock.reset();
 

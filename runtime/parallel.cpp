@@ -98,6 +98,10 @@ private:
             const std::scoped_lock lock(mutex_);
             if (progress_.begin) { progress_.begin(group, action); }
         };
+        progress.advance = [&](const Action& action, const std::string& how_far) {
+            const std::scoped_lock lock(mutex_);
+            if (progress_.advance) { progress_.advance(group, action, how_far); }
+        };
         try {
             performed->perform(group.actions, progress);
             result.state = State::done;

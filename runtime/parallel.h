@@ -30,6 +30,8 @@ struct GroupResult {
 struct GroupProgress {
     std::function<void(const ActionGroup&, const Action&)> begin;
     std::function<void(const ActionGroup&, const GroupResult&)> end;
+    /// In between, of what takes long: "340 of 1024 MiB".
+    std::function<void(const ActionGroup&, const Action&, const std::string& how_far)> advance{};
 };
 
 /// Performs groups of actions, `parallelism` of them at once, each after those that it names; they come before it in

@@ -15,6 +15,9 @@
 // - virtio-console is a module in distribution kernels, so an early panic is seen only on the serial port.
 // - An ELF kernel is booted by its PVH note (qemu: hw/i386/x86.c, load_elfboot), which spares the guest its own
 //   decompressor, and KASLR with it.
+// - By firmware it boots as a PC: SeaBIOS by itself, or what `-bios` names (OVMF). Such a guest has none of our init,
+// so
+//   that its end and its reboots are QEMU's to see: it reboots in the same process.
 // - In options a comma is written twice (keyval.h); `-append` is passed as it is, and quoted for the guest's kernel.
 // - `-no-reboot` makes a guest's reset the end of the process, as poweroff is; both exit 0.
 // - The user network forwards IPv4 only (`hostfwd`; qemu: net/slirp.c), and its DNS forwarder needs an address in the
@@ -28,6 +31,7 @@
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
 #include "runtime/backends/qemu_control.h"
+#include "runtime/cloud_init.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
@@ -86,11 +90,12 @@ bool has_balloon(const VmPlan& vm) {
     return vm.balloon.mode != BalloonPlan::Mode::off;
 }
 
-// Random numbers, the agent's port, and one for each device, a balloon and a shared root.
+// Random numbers, the agent's port, and one for each device, a balloon and a root that isn't in memory.
 std::size_t virtio_devices(const VmPlan& vm) {
-    const std::size_t root = vm.root.kind == RootPlan::Kind::share ? 1 : 0;
-    return 2 + root + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() + vm.interfaces.size() +
-           vm.host_devices.size();
+    const std::size_t root = vm.root.kind == RootPlan::Kind::initramfs ? 0 : 1;
+    const std::size_t cloud_init = vm.cloud_init.instance_id.empty() ? 0 : 1;
+    return 2 + root + cloud_init + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() +
+           vm.interfaces.size() + vm.host_devices.size();
 }
 
 // Why `microvm` is not safe; empty when it is.
@@ -140,8 +145,7 @@ void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice
     }
 }
 
-MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
-    MachineChoice choice;
+void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
     const std::string against = against_microvm(vm, facts);
     // `quiet` leaves warnings and panics; every line costs a guest time on its serial port.
     choice.kernel_params = {"console=ttyS0", "quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
@@ -156,13 +160,23 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
         choice.machine = "q35";
         choice.machine_reason = against;
     }
+    choose_kernel_image(vm, facts, choice);
+}
+
+MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
+    MachineChoice choice;
+    if (vm.firmware.empty()) {
+        choose_for_our_kernel(vm, facts, choice);
+    } else {
+        choice.machine = "q35";
+        choice.machine_reason = "what a disk's own loader expects";
+    }
     if (virtio_devices(vm) > q35_slots) {
         choice.problem = fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
                                      virtio_devices(vm), q35_slots);
     }
     // https://github.com/microvm-nix/microvm.nix/issues/171
     if (vm.mem_mib == 2048) { choice.warning = "guests of QEMU are reported to hang with exactly 2048 MiB"; }
-    choose_kernel_image(vm, facts, choice);
     return choice;
 }
 
@@ -253,9 +267,11 @@ void add_channels(CommandLine& line, const Lowered& lowered) {
     line.option("-serial", "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
-    line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
-    line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
-    line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
+    if (lowered.agent.kind == AgentChannel::Kind::unix_stream) {
+        line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
+        line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
+        line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
+    }
     line.option("-device", line.virtio("virtio-rng", "random"));
 }
 
@@ -280,8 +296,7 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
-void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
-    const std::string node = fmt::format("{}{}", qemu_ids::volume, number);
+void add_disk(CommandLine& line, const VolumePlan& volume, const std::string& node, bool boots = false) {
     line.option("-blockdev", KeyValues()
                                  .add("driver", image_driver(volume.format))
                                  .add("node-name", node)
@@ -294,7 +309,56 @@ void add(CommandLine& line, const VolumePlan& volume, std::size_t number) {
     KeyValues device = line.virtio("virtio-blk", node + "-device");
     device.add("drive", node);
     if (!volume.serial.empty()) { device.add("serial", volume.serial); }
+    if (boots) { device.add("bootindex", "0"); }
     line.option("-device", device);
+}
+
+// The first disk, when nothing else is booted.
+bool boots_by_volumes(const VmPlan& vm) {
+    return !vm.firmware.empty() && vm.root.kind == RootPlan::Kind::initramfs;
+}
+
+void add(CommandLine& line, const VmPlan& vm, const VolumePlan& volume, std::size_t number) {
+    add_disk(line, volume, fmt::format("{}{}", qemu_ids::volume, number), number == 0 && boots_by_volumes(vm));
+}
+
+void add_cloud_init(CommandLine& line, const VmPlan& vm) {
+    if (vm.cloud_init.instance_id.empty()) { return; }
+    VolumePlan disk;
+    disk.image = cloud_init_path(vm);
+    disk.serial = "cidata";
+    disk.read_only = true;
+    add_disk(line, disk, "cloud-init");
+}
+
+void add_root(CommandLine& line, const VmPlan& vm) {
+    const RootPlan& root = vm.root;
+    switch (root.kind) {
+    case RootPlan::Kind::initramfs: return;
+    case RootPlan::Kind::share: add_9p(line, "root", root.source, root.tag, "none", true); return;
+    case RootPlan::Kind::store: // the whole store: what is named needs others in it
+        add_9p(line, "root", root.source.substr(0, root.source.rfind('/')), root.tag, "none", true);
+        return;
+    case RootPlan::Kind::image: {
+        VolumePlan disk;
+        disk.image = root.source;
+        disk.format = root.format;
+        disk.serial = root_serial;
+        disk.read_only = root.read_only;
+        add_disk(line, disk, "root", !vm.firmware.empty());
+        return;
+    }
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci: {
+        VolumePlan disk;
+        disk.image = root.image;
+        disk.serial = root_serial;
+        disk.read_only = true;
+        add_disk(line, disk, "root");
+        return;
+    }
+    }
 }
 
 void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_t number) {
@@ -386,16 +450,31 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     want("button"); // system_powerdown arrives as a key
     want("evdev");
     if (has_balloon(vm)) { want("virtio_balloon"); }
-    if (vm.root.kind == RootPlan::Kind::share) {
+    switch (vm.root.kind) {
+    case RootPlan::Kind::initramfs: break;
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store:
         want("9pnet_virtio");
         want("9p");
-        if (vm.root.overlay == "tmpfs") { want("overlay"); }
+        break;
+    case RootPlan::Kind::image: want("virtio_blk"); break; // its file system the guest finds out
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci:
+        want("virtio_blk");
+        want(vm.root.fs_type);
+        break;
+    }
+    if (vm.root.kind != RootPlan::Kind::initramfs && vm.root.kind != RootPlan::Kind::store &&
+        vm.root.overlay != "none") {
+        want("overlay");
     }
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) {
                            want("virtio_blk");
-                           for (const std::string& module : file_system_modules(volume)) { want(module); }
+                           const bool takes_writes = volume.name == vm.root.overlay;
+                           for (const std::string& module : file_system_modules(volume, takes_writes)) { want(module); }
                        },
                        [&](const SharePlan& share) {
                            if (share.proto == "9p") {
@@ -414,19 +493,24 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
 }
 
 Lowered lower(const VmPlan& vm, const std::string& initramfs) {
+    const bool by_firmware = !vm.firmware.empty();
     Lowered lowered;
-    lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
+    if (!by_firmware) {
+        lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
+    }
     lowered.control = vm.runtime_dir + "/qmp.sock";
     lowered.console_device = "/dev/ttyS0";
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.load_args = {"-incoming", "defer", "-S"};
+    if (vm.root.kind == RootPlan::Kind::image) { lowered.file_systems = {"ext4", "xfs", "btrfs", "erofs", "squashfs"}; }
 
     CommandLine line(vm);
     line.flag("-nodefaults");
     line.flag("-no-user-config");
-    line.flag("-no-reboot");
+    // A guest without our agent doesn't say that it reboots, so QEMU has to go on with it.
+    if (!by_firmware) { line.flag("-no-reboot"); }
     line.option("-display", "none");
     line.option("-sandbox", KeyValues("on")
                                 .add("obsolete", "deny")
@@ -434,16 +518,21 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .add("spawn", "deny")
                                 .add("resourcecontrol", "deny"));
     add_machine(line, vm);
-    add_kernel(line, vm, initramfs);
+    if (by_firmware) {
+        if (vm.firmware != "default") { line.option("-bios", vm.firmware); }
+    } else {
+        add_kernel(line, vm, initramfs);
+    }
     add_channels(line, lowered);
     if (has_balloon(vm)) { add_balloon(line, vm.balloon); }
-    if (vm.root.kind == RootPlan::Kind::share) { add_9p(line, "root", vm.root.source, vm.root.tag, "none", true); }
+    add_root(line, vm);
+    add_cloud_init(line, vm);
     std::size_t volumes = 0;
     std::size_t shares = 0;
     std::size_t interfaces = 0;
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
-                       [&](const VolumePlan& volume) { add(line, volume, volumes++); },
+                       [&](const VolumePlan& volume) { add(line, vm, volume, volumes++); },
                        [&](const SharePlan& share) { add(line, vm, share, shares++); },
                        [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
                        [&](const HostDevicePlan& passed) {
@@ -497,6 +586,17 @@ const Backend qemu{
                     native("kernel.bzimage"),
                     native("kernel.elf"),
                     native("root.share"),
+                    native("root.image"),
+                    native("root.dir"),
+                    native("root.tar"),
+                    native("root.oci"),
+                    native("root.store"),
+                    native("root.overlay-volume"),
+                    native("root.init"),
+                    native("machine-id"),
+                    native("credentials"),
+                    native("firmware"),
+                    native("cloud-init"),
                     native("volume.raw"),
                     native("volume.qcow2"),
                     native("volume.vhd"),

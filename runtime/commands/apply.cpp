@@ -9,6 +9,7 @@
 #include "runtime/error.h"
 #include "runtime/initramfs_cache.h"
 #include "runtime/lower.h"
+#include "runtime/root/root_cache.h"
 #include "runtime/terminal.h"
 
 #include <fmt/format.h>
@@ -85,6 +86,7 @@ void apply(Session& session, const ApplyFlags& flags, Pipeline& pipeline, bool r
         print(outcome_line(*vm, !flags.no_wait, seconds));
     });
     prune_initramfs_cache(directories(), pipeline.facts);
+    prune_root_cache(directories());
 }
 
 // Those that ran before and run on.

@@ -111,7 +111,7 @@ void add_doctor(CLI::App& app, Session& session) {
     command->add_flag("--json", session.json, "Print the host's facts as JSON, for plan --facts");
     command->add_flag("--no-color", session.no_color, "Never colour the output");
     command->callback([&session] {
-        const HostFacts facts = host_facts({}, {});
+        const HostFacts facts = host_facts();
         if (session.json) {
             print(nlohmann::json(facts).dump(2) + "\n");
             return;

@@ -98,7 +98,7 @@ void add_hypervisors(CLI::App& app, Session& session) {
     command->add_flag("--json", session.json, "Print JSON");
     command->add_flag("--no-color", session.no_color, "Never colour the output");
     command->callback([&session, why] {
-        const HostFacts facts = host_facts({}, {});
+        const HostFacts facts = host_facts();
         if (session.json) {
             print(as_json(facts).dump(2) + "\n");
             return;

@@ -37,9 +37,15 @@ void perform_here(const std::vector<Action>& actions) {
     ProgressLine progress(STDERR_FILENO);
     std::size_t done = 0;
     Progress told;
+    const auto line = [&](const Action& action) {
+        return "[" + std::to_string(done) + "/" + std::to_string(actions.size()) + "] " + describe(action);
+    };
     told.begin = [&](const Action& action) {
         ++done;
-        progress.show("[" + std::to_string(done) + "/" + std::to_string(actions.size()) + "] " + describe(action));
+        progress.show(line(action));
+    };
+    told.advance = [&](const Action& action, const std::string& how_far) {
+        progress.show(line(action) + ": " + how_far);
     };
     told.end = [&](const Action&, const std::string&) { progress.clear(); };
     perform(actions, host, told);
@@ -57,10 +63,14 @@ void perform_here(const std::vector<ActionGroup>& groups, unsigned parallelism,
         progress.show(lines);
     };
     GroupProgress told;
-    told.begin = [&](const ActionGroup& group, const Action& action) {
+    const auto set = [&](const ActionGroup& group, const std::string& what) {
         const auto at = std::ranges::find(running, &group, &std::pair<const ActionGroup*, std::string>::first);
-        (at == running.end() ? running.emplace_back(&group, "") : *at).second = describe(action);
+        (at == running.end() ? running.emplace_back(&group, "") : *at).second = what;
         show();
+    };
+    told.begin = [&](const ActionGroup& group, const Action& action) { set(group, describe(action)); };
+    told.advance = [&](const ActionGroup& group, const Action& action, const std::string& how_far) {
+        set(group, describe(action) + ": " + how_far);
     };
     told.end = [&](const ActionGroup& group, const GroupResult& result) {
         std::erase_if(running, [&group](const auto& each) { return each.first == &group; });

@@ -4,7 +4,6 @@
 #include "runtime/commands/include_reader.h"
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
-#include "runtime/facts/gather.h"
 #include "runtime/files.h"
 #include "runtime/observe.h"
 
@@ -30,8 +29,12 @@ HostFacts facts_from_file(const std::string& path) {
 
 HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
     if (!session.facts_file.empty()) { return facts_from_file(session.facts_file); }
-    const std::string state = directories().state;
-    return host_facts(paths_to_probe(*pipeline.config, state, pipeline.project), kernels_to_probe(*pipeline.config));
+    FactsRequest asked;
+    asked.paths = paths_to_probe(*pipeline.config, directories().state, pipeline.project);
+    asked.kernels = kernels_to_probe(*pipeline.config);
+    asked.oci_images = oci_images_to_probe(*pipeline.config);
+    asked.root_sources = root_sources_to_probe(*pipeline.config);
+    return host_facts(std::move(asked));
 }
 
 bool is_in(const std::vector<std::string>& names, const std::string& name) {
@@ -72,14 +75,11 @@ void keep_only(Changes& changes, const Plan& plan, const std::vector<std::string
 
 } // namespace
 
-HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels) {
+HostFacts host_facts(FactsRequest request) {
     const Directories where = directories();
     prepare_directories(where);
-    FactsRequest request;
     request.state_dir = where.state;
     request.runtime_dir = where.runtime;
-    request.paths = paths;
-    request.kernels = kernels;
     request.programs = {"mke2fs",
                         "mkfs.xfs",
                         "mkfs.btrfs",

@@ -3,6 +3,7 @@
 #include "compiler/compile.h"
 #include "compiler/diff.h"
 #include "runtime/commands/session.h"
+#include "runtime/facts/gather.h"
 #include "runtime/paths.h"
 
 #include <optional>
@@ -55,8 +56,8 @@ Pipeline compile(const Session& session, const PipelineOptions& options);
 /// The rest of them, for what load_sources gave.
 void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
 
-/// Gathers the host's facts, with what these sources ask about; both may be empty.
-HostFacts host_facts(const std::vector<std::string>& paths, const std::vector<std::string>& kernels);
+/// Gathers the host's facts. `request`: the paths, kernels and roots' sources that some text asks about.
+HostFacts host_facts(FactsRequest request = {});
 
 /// Shows the diagnostics, as text on standard error or as JSON on standard output; false when there are errors.
 bool report(const Pipeline& pipeline, const Session& session);

@@ -29,22 +29,15 @@ void add_restart(CLI::App& app, Session& session) {
         }
         const FileLock lock = lock_project(session, where, machines.front().project);
         const Observed observed = observe(where.state, where.runtime, machines.front().project);
-        const HostFacts facts = host_facts({}, {});
+        const HostFacts facts = host_facts();
         for (const KnownMachine& machine : machines) {
             const ObservedVm* vm = observed.find(machine.name);
             if (vm == nullptr || !vm->plan) {
                 throw Error(fmt::format("{} has no record", machine.name), "microvmc apply makes one");
             }
-            std::vector<Action> actions;
-            if (vm->running) {
-                const std::int64_t timeout_ms = *kill ? 0 : vm->plan->shutdown_timeout_ms;
-                actions.emplace_back(
-                    StopMachine{.vm = machine.name, .runtime_dir = machine.runtime_dir, .timeout_ms = timeout_ms});
-            }
-            const std::vector<Action> start = lower_start(machine.project, *vm->plan, observed, facts);
-            actions.insert(actions.end(), start.begin(), start.end());
+            const std::int64_t timeout_ms = *kill ? 0 : vm->plan->shutdown_timeout_ms;
             try {
-                perform_here(actions);
+                perform_here(lower_restart(machine.project, *vm->plan, timeout_ms, observed, facts));
             } catch (const Error&) {
                 complain(console_excerpt(machine.name, machine.state_dir));
                 throw;

@@ -57,7 +57,7 @@ void restore(Session& session, const RestoreFlags& flags) {
     }
     const auto begin = std::chrono::steady_clock::now();
     try {
-        perform_here(lower_restore(machine.project, *vm->plan, snapshot, observed, host_facts({}, {})));
+        perform_here(lower_restore(machine.project, *vm->plan, snapshot, observed, host_facts()));
     } catch (const Error&) {
         complain(console_excerpt(machine.name, machine.state_dir));
         throw;

@@ -53,7 +53,7 @@ void start(Session& session, const StartFlags& flags, const std::vector<KnownMac
     }
     if (stopped.empty()) { return; }
     const std::string shown = flags.autostart ? project + "/" : "";
-    perform_here(lower_starts(project, stopped, observed, host_facts({}, {})), flags.parallelism,
+    perform_here(lower_starts(project, stopped, observed, host_facts()), flags.parallelism,
                  [&shown](const ActionGroup& group, double seconds) {
                      if (!group.vm.empty()) {
                          print(fmt::format("{}{}  ready in {:.1f}s\n", shown, group.vm, seconds));

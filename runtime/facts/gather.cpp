@@ -10,6 +10,8 @@
 #include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/image_header.h"
+#include "runtime/root/directory_source.h"
+#include "runtime/root/oci_image.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -135,6 +137,8 @@ HostFacts gather_facts(const FactsRequest& request) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
     for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
+    for (const std::string& path : request.oci_images) { facts.oci_images[path] = oci_facts(path, facts.arch); }
+    for (const std::string& path : request.root_sources) { facts.paths[path].identity = source_identity(path); }
     for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
 
     if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }

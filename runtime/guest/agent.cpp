@@ -149,7 +149,9 @@ void Agent::handle_frame(const wire::Frame& frame) {
     case wire::Type::error:
     case wire::Type::exit:
     case wire::Type::taken:
-    case wire::Type::renewed: break; // the guest's own
+    case wire::Type::renewed:
+    case wire::Type::want:
+    case wire::Type::credential: break; // the guest's own, and what was wanted before
     }
 }
 

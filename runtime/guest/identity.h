@@ -4,8 +4,8 @@
 
 namespace microvmc::guest {
 
-/// Sets the host name, and writes /etc/resolv.conf when there are name servers, the file can be written and is nobody's
-/// symbolic link. In the initramfs userland, which has none of its own, also /etc/hostname and /etc/hosts.
+/// Host name, machine-id and name servers, in the kernel and in /etc, where the root's own programs look. A file that
+/// can't be written, because the root is read-only, is covered by one in memory, if there is one to cover.
 void set_identity(const Settings& settings);
 
 } // namespace microvmc::guest

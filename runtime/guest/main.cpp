@@ -3,6 +3,7 @@
 
 #include "runtime/guest/agent.h"
 #include "runtime/guest/base.h"
+#include "runtime/guest/credentials.h"
 #include "runtime/guest/ending.h"
 #include "runtime/guest/identity.h"
 #include "runtime/guest/main_process.h"
@@ -30,7 +31,9 @@ Failure read_settings(Settings& settings) {
 
 Failure set_up(const Settings& settings) {
     if (settings.root) {
-        if (auto failure = switch_root(*settings.root)) { return failure; }
+        if (auto failure = switch_root(settings, *settings.root)) { return failure; }
+    } else {
+        forget_modules();
     }
     for (const auto& volume : settings.volumes) {
         if (auto failure = mount_volume(volume)) { return failure; }
@@ -84,6 +87,10 @@ Failure set_up(const Settings& settings) {
     for (const auto& line : module_failures) { say(line); }
     auto failure = set_up(settings);
     if (!failure && !settings.agent.empty()) { failure = channel.open(settings.agent); }
+    if (!failure && !settings.credentials.empty()) {
+        failure = receive_credentials(settings.credentials, channel);
+        settings.env.push_back(concat({"CREDENTIALS_DIRECTORY=", credentials_directory}));
+    }
     if (failure) {
         for (const auto& line : module_failures) { failure->append("; ").append(line); }
         fail(*failure, settings, channel);

@@ -21,8 +21,17 @@ std::vector<std::string> load_modules(const std::vector<std::string>& names) {
         if (file.open() && (syscall(SYS_finit_module, file.get(), "", 0) == 0 || errno == EEXIST)) { continue; }
         failures.push_back(with_errno({"module ", name}, errno));
     }
-    if (!names.empty()) { remove_tree(modules_directory); }
     return failures;
+}
+
+void load_file_system(const Settings& settings, std::string_view name) {
+    for (const auto& file_system : settings.file_systems) {
+        if (file_system.name == name) { load_modules(file_system.modules); }
+    }
+}
+
+void forget_modules() {
+    remove_tree(modules_directory);
 }
 
 } // namespace microvmc::guest

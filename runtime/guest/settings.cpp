@@ -39,6 +39,8 @@ Failure parse_param(const Args& args, Settings& settings) {
     const std::string_view value = args[1];
     if (key == "hostname") {
         settings.hostname = value;
+    } else if (key == "machine-id") {
+        settings.machine_id = value;
     } else if (key == "console") {
         settings.console = value;
     } else if (key == "agent") {
@@ -54,19 +56,69 @@ Failure parse_param(const Args& args, Settings& settings) {
     return std::nullopt;
 }
 
+/// SERIAL UUID POSITION FS of a disk.
+Failure parse_disk(const Args& args, VolumeSettings& disk) {
+    const auto position = wire::parse_number<unsigned>(args[2]);
+    if (!position) { return concat({"position is not a number: ", args[2]}); }
+    disk.serial = args[0];
+    disk.uuid = args[1];
+    disk.position = *position;
+    disk.fs = args[3];
+    return std::nullopt;
+}
+
 Failure parse_root(const Args& args, Settings& settings) {
-    if (args[0] != "share") { return concat({"unknown kind ", args[0]}); }
-    if (args[2] != "tmpfs" && args[2] != "none") { return concat({"unknown overlay ", args[2]}); }
-    settings.root = RootSettings{std::string(args[1]), args[2] == "tmpfs"};
+    RootSettings root;
+    if (args[1] != "tmpfs" && args[1] != "none" && args[1] != "volume") {
+        return concat({"unknown overlay ", args[1]});
+    }
+    root.overlay = args[1] == "tmpfs"  ? RootSettings::Overlay::tmpfs
+                   : args[1] == "none" ? RootSettings::Overlay::none
+                                       : RootSettings::Overlay::volume;
+    if (args[0] == "share" && args.size() == 3) {
+        root.kind = RootSettings::Kind::share;
+        root.tag = args[2];
+    } else if (args[0] == "store" && args.size() == 4) {
+        root.kind = RootSettings::Kind::store;
+        root.tag = args[2];
+        root.store = args[3];
+    } else if (args[0] == "disk" && args.size() == 8) {
+        root.kind = RootSettings::Kind::disk;
+        if (auto failure = parse_disk({args[2], args[3], args[4], args[6]}, root.disk)) { return failure; }
+        const auto partition = wire::parse_number<unsigned>(args[5]);
+        if (!partition) { return concat({"partition is not a number: ", args[5]}); }
+        root.partition = *partition;
+        if (args[7] != "ro" && args[7] != "rw") { return concat({"mode is neither ro nor rw: ", args[7]}); }
+        root.writable = args[7] == "rw";
+    } else {
+        return concat({"unknown kind or wrong number of arguments: ", args[0]});
+    }
+    settings.root = root;
+    return std::nullopt;
+}
+
+Failure parse_grow(std::string_view text, VolumeSettings& volume) {
+    if (text != "0" && text != "1") { return concat({"grow is neither 0 nor 1: ", text}); }
+    volume.grow = text == "1";
+    return std::nullopt;
+}
+
+Failure parse_overlay(const Args& args, Settings& settings) {
+    VolumeSettings volume;
+    if (auto failure = parse_disk(args, volume)) { return failure; }
+    volume.options = args[4];
+    if (auto failure = parse_grow(args[5], volume)) { return failure; }
+    settings.overlay = volume;
     return std::nullopt;
 }
 
 Failure parse_volume(const Args& args, Settings& settings) {
-    const auto position = wire::parse_number<unsigned>(args[2]);
-    if (!position) { return concat({"position is not a number: ", args[2]}); }
-    if (args[6] != "0" && args[6] != "1") { return concat({"grow is neither 0 nor 1: ", args[6]}); }
-    settings.volumes.push_back({std::string(args[0]), std::string(args[1]), *position, std::string(args[3]),
-                                std::string(args[4]), std::string(args[5]), args[6] == "1"});
+    VolumeSettings volume;
+    if (auto failure = parse_disk(args, volume)) { return failure; }
+    volume.mount_point = args[4];
+    volume.options = args[5];
+    if (auto failure = parse_grow(args[6], volume)) { return failure; }
+    settings.volumes.push_back(volume);
     return std::nullopt;
 }
 
@@ -138,11 +190,25 @@ const Verb verbs[] = {
          settings.modules.emplace_back(args[0]);
          return std::nullopt;
      }},
+    {"file-system", 1, any,
+     [](const Args& args, Settings& settings) -> Failure {
+         settings.file_systems.push_back({std::string(args[0]), {args.begin() + 1, args.end()}});
+         return std::nullopt;
+     }},
     {"param", 2, 2, parse_param},
-    {"root", 3, 3, parse_root},
+    {"root", 3, 8, parse_root},
+    {"overlay", 6, 6, parse_overlay},
     {"volume", 7, 7, parse_volume},
     {"share", 4, 4, parse_share},
     {"interface", 3, any, parse_interface},
+    {"credential", 1, 1,
+     [](const Args& args, Settings& settings) -> Failure {
+         if (args[0].empty() || args[0].find('/') != std::string_view::npos || args[0][0] == '.') {
+             return concat({"no name of a file: ", args[0]});
+         }
+         settings.credentials.emplace_back(args[0]);
+         return std::nullopt;
+     }},
     {"env", 2, 2,
      [](const Args& args, Settings& settings) -> Failure {
          settings.env.push_back(concat({args[0], "=", args[1]}));

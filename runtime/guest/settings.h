@@ -14,11 +14,6 @@
 
 namespace microvmc::guest {
 
-struct RootSettings {
-    std::string tag; ///< of the 9p share
-    bool overlay = false;
-};
-
 struct VolumeSettings {
     std::string serial;
     std::string uuid;
@@ -27,6 +22,22 @@ struct VolumeSettings {
     std::string mount_point;
     std::string options;
     bool grow = false;
+};
+
+struct RootSettings {
+    enum class Kind { share, store, disk } kind = Kind::share;
+    std::string store;      ///< where the share is mounted, on a root that is empty but for it
+    std::string tag;        ///< of the 9p share
+    VolumeSettings disk;    ///< its `mount_point` is nothing
+    unsigned partition = 0; ///< of the disk; 0: all of it
+    bool writable = false;  ///< the disk
+    enum class Overlay { none, tmpfs, volume } overlay = Overlay::none;
+};
+
+/// Modules that a file system needs, loaded when it is mounted.
+struct FileSystemSettings {
+    std::string name;
+    std::vector<std::string> modules;
 };
 
 struct ShareSettings {
@@ -79,15 +90,19 @@ enum class EndCall { reboot, poweroff };
 
 struct Settings {
     std::vector<std::string> modules;
+    std::vector<FileSystemSettings> file_systems;
     std::string hostname;
-    std::string console; ///< device; empty: /dev/console
-    std::string agent;   ///< channel; empty: none
+    std::string machine_id; ///< empty: the root's own
+    std::string console;    ///< device; empty: /dev/console
+    std::string agent;      ///< channel; empty: none
     EndCall end = EndCall::poweroff;
     std::optional<RootSettings> root;
+    std::optional<VolumeSettings> overlay; ///< of the root's writes, its `mount_point` is nothing
     std::vector<VolumeSettings> volumes;
     std::vector<ShareSettings> shares;
     std::vector<InterfaceSettings> interfaces;
-    std::vector<std::string> env; ///< NAME=VALUE
+    std::vector<std::string> credentials; ///< names
+    std::vector<std::string> env;         ///< NAME=VALUE
     std::string workdir;
     std::vector<std::string> command;
     std::string init;

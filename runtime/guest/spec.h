@@ -12,13 +12,23 @@
 //
 // clang-format off
 //   module PATH                    load /microvmc/modules/PATH, in this order
+//   file-system FS PATH...         modules as above, loaded when a file system of this kind is to be mounted
 //   param KEY VALUE                KEY: hostname
+//                                       machine-id   32 hexadecimal digits, machine-id(5); none: the root's own
 //                                       console   "/dev/hvc0", "/dev/ttyS0": of the main process (/dev/console)
 //                                       agent     "virtio-port:NAME", "tty:/dev/ttyS1"; none: no agent
 //                                       end       "reboot", "poweroff": how the machine is ended (poweroff), whatever the
 //                                                 reported kind of end is
-//   root KIND SOURCE OVERLAY       KIND share: mount tag SOURCE (9p, read-only) as the root; OVERLAY tmpfs or none.
-//                                  No root record: the initramfs stays the root
+//   root KIND OVERLAY ARG...       No root record: the initramfs stays the root. OVERLAY tmpfs, none, or volume: the
+//                                  `overlay` record's
+//        share OVERLAY TAG         the 9p share TAG, read-only
+//        store OVERLAY TAG PATH    a root of nothing but the 9p share TAG, read-only, on PATH; it is in memory (tmpfs) or on
+//                                  the volume
+//        disk OVERLAY SERIAL UUID POSITION PARTITION FS MODE
+//                                  a disk, found as for `volume`. PARTITION of it, 0: all of it. FS empty: what its
+//                                  superblock says. MODE ro, rw
+//   overlay SERIAL UUID POSITION FS OPTIONS GROW
+//                                  the volume that takes the root's writes, as for `volume`
 //   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW
 //                                  SERIAL: of the disk (virtio: its first 20 bytes count). UUID: of the file system (ext,
 //                                  xfs, btrfs), looked for on disks that tell no serial. POSITION among the disks (0, 1,
@@ -28,6 +38,7 @@
 //                                  PROTO 9p, virtiofs. OPTIONS: as mount(8) takes them, added to the transport's own
 //   interface MAC ADDRESS... "" GATEWAY DNS...
 //                                  ADDRESS with prefix length; the empty argument ends them; GATEWAY may be empty
+//   credential NAME                asked for on the agent's channel (wire.h) before anything is started
 //   env NAME VALUE                 for the main process, and what the agent executes
 //   workdir PATH                   of the command
 //   command ARG...                 the main process; none: the init idles (and answers the agent)

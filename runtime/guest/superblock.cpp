@@ -5,17 +5,20 @@ namespace microvmc::guest {
 namespace {
 
 struct Layout {
+    std::string_view name;
     std::size_t magic_at; ///< bytes from the disk's start
     std::string_view magic;
-    std::size_t uuid_at;
+    std::size_t uuid_at; ///< 0: it has none
 };
 
 constexpr std::size_t ext_super = 1024;
 
 constexpr Layout layouts[] = {
-    {ext_super + 0x38, std::string_view("\x53\xef", 2), ext_super + 0x68}, // ext2, ext3, ext4
-    {0, "XFSB", 32},                                                       // xfs
-    {65536 + 0x40, "_BHRfS_M", 65536 + 0x20},                              // btrfs
+    {"ext4", ext_super + 0x38, std::string_view("\x53\xef", 2), ext_super + 0x68},
+    {"xfs", 0, "XFSB", 32},
+    {"btrfs", 65536 + 0x40, "_BHRfS_M", 65536 + 0x20},
+    {"erofs", 1024, std::string_view("\xe2\xe1\xf5\xe0", 4), 1024 + 48},
+    {"squashfs", 0, "hsqs", 0},
 };
 
 constexpr std::size_t uuid_bytes = 16;
@@ -49,11 +52,18 @@ std::uint32_t little_endian(std::string_view head, std::size_t at) {
 
 std::optional<std::string> superblock_uuid(std::string_view head) {
     for (const auto& layout : layouts) {
-        if (has_magic(head, layout) && head.size() >= layout.uuid_at + uuid_bytes) {
+        if (layout.uuid_at != 0 && has_magic(head, layout) && head.size() >= layout.uuid_at + uuid_bytes) {
             return format_uuid(head.substr(layout.uuid_at, uuid_bytes));
         }
     }
     return std::nullopt;
+}
+
+std::string_view superblock_file_system(std::string_view head) {
+    for (const auto& layout : layouts) {
+        if (has_magic(head, layout)) { return layout.name; }
+    }
+    return {};
 }
 
 std::optional<ExtSize> ext_size(std::string_view head) {

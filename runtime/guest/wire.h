@@ -30,7 +30,7 @@
 //
 // Versions: 1 had neither a window nor `grant`. A host names a window only to a guest whose `hello` says 2 or more; a
 // guest whose host names none is not bound, so that either may be the older one. 3 brought `renew`, which an older
-// guest doesn't answer.
+// guest doesn't answer, 4 `want` and `credential`: a guest wants only what its spec names, which its host has.
 
 namespace microvmc::wire {
 
@@ -40,7 +40,7 @@ inline constexpr std::size_t max_payload = 65'536;
 inline constexpr std::size_t input_window = 262'144;
 inline constexpr std::size_t output_window = 131'072; ///< that our host names
 inline constexpr int frame_gap_ms = 500;              ///< silence inside a frame, after which its sender counts as gone
-inline constexpr int protocol_version = 3;
+inline constexpr int protocol_version = 4;
 inline constexpr int window_version = 2; ///< the first with a window for output
 inline constexpr int renew_version = 3;  ///< the first that knows `renew`
 
@@ -55,6 +55,7 @@ enum class Type : std::uint8_t {
     exit = 7,    ///< stream: STATUS (128 + N for a signal N; 126, 127: could not be run); the stream is closed
     taken = 8,   ///< stream: COUNT: bytes of `input` that stdin has taken since the last `taken` (or dropped: closed)
     renewed = 9, ///< MESSAGE: what of `renew` could not be done; empty: all was
+    want = 10,   ///< NAME: the credential is awaited before anything is started; before `hello`
     // host to guest
     ping = 32,     ///< answered by hello, and by ready when that holds
     shutdown = 33, ///< KIND: poweroff, reboot; GRACE: ms between SIGTERM and SIGKILL, may be left out (2000).
@@ -70,6 +71,9 @@ enum class Type : std::uint8_t {
                    ///< saved state, maybe not for the first time, and nobody listens to its streams any more (as by
                    ///< `close`). TIME (nanoseconds since 1970) becomes the clock's, SEED (hexadecimal) is random bytes
                    ///< that no other machine was given. Answered by `renewed`
+    credential =
+        41, ///< NAME, OFFSET, SIZE of the whole, then a NUL and the bytes from OFFSET on: answers `want`. An empty
+            ///< SIZE: there is none of this name
 };
 
 /// What a frame takes of a window.
@@ -221,6 +225,42 @@ inline std::optional<Exec> parse_exec(std::string_view payload) {
     exec.env.assign(fields.begin() + 3, first_arg);
     exec.argv.assign(first_arg, fields.end());
     return exec;
+}
+
+/// The payload of `credential`.
+struct CredentialPiece {
+    std::string_view name;
+    bool known = true; ///< else there is none of this name
+    std::size_t offset = 0;
+    std::size_t size = 0; ///< of the whole
+    std::string_view bytes;
+};
+
+inline std::string encode_credential(const CredentialPiece& piece) {
+    std::string out = join_fields({std::string(piece.name), std::to_string(piece.offset),
+                                   piece.known ? std::to_string(piece.size) : std::string()});
+    return out.append(piece.bytes);
+}
+
+inline std::optional<CredentialPiece> parse_credential(std::string_view payload) {
+    std::array<std::string_view, 3> fields;
+    for (auto& field : fields) {
+        const std::size_t end = payload.find('\0');
+        if (end == std::string_view::npos) { return std::nullopt; }
+        field = payload.substr(0, end);
+        payload.remove_prefix(end + 1);
+    }
+    CredentialPiece piece;
+    piece.name = fields[0];
+    piece.known = !fields[2].empty();
+    if (!piece.known) { return piece; }
+    const auto offset = parse_number<std::size_t>(fields[1]);
+    const auto size = parse_number<std::size_t>(fields[2]);
+    if (!offset || !size || *offset > *size || payload.size() > *size - *offset) { return std::nullopt; }
+    piece.offset = *offset;
+    piece.size = *size;
+    piece.bytes = payload;
+    return piece;
 }
 
 /// Takes bytes as they come and gives whole frames; what is not a frame is skipped and counted.

@@ -114,7 +114,9 @@ bool Execs::forward(Exec& exec, wire::Frame& frame) {
     case wire::Type::close:
     case wire::Type::grant:
     case wire::Type::renew:
-    case wire::Type::renewed: return true; // not a client's to send
+    case wire::Type::renewed:
+    case wire::Type::want:
+    case wire::Type::credential: return true; // not a client's to send
     }
     agent_.send(frame.type, exec.id, frame.payload);
     return true;

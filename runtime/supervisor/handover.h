@@ -17,7 +17,7 @@ namespace microvmc::supervisor {
 
 /// Raised whenever a field is added, removed or means something else: another version is refused, and the program that
 /// runs goes on.
-inline constexpr int handover_version = 2;
+inline constexpr int handover_version = 3;
 
 /// Bytes, which need not be text.
 struct Bytes {
@@ -57,6 +57,13 @@ struct ChildHandover {
     friend bool operator==(const ChildHandover&, const ChildHandover&) = default;
 };
 
+struct CredentialHandover {
+    std::string name;
+    Bytes value;
+
+    friend bool operator==(const CredentialHandover&, const CredentialHandover&) = default;
+};
+
 struct Handover {
     int version = handover_version;
     Launch launch;
@@ -67,8 +74,9 @@ struct Handover {
     ConsoleHandover console;
     AgentHandover agent;
     std::vector<ChildHandover> children; ///< as Launch::children
-    std::uint32_t next_exec = 1;         ///< a stream that the guest has not finished with must not be used again
-    std::int64_t started = 0;            ///< unix seconds
+    std::vector<CredentialHandover> credentials;
+    std::uint32_t next_exec = 1; ///< a stream that the guest has not finished with must not be used again
+    std::int64_t started = 0;    ///< unix seconds
     std::uint32_t reboots = 0;
     std::uint32_t restarts = 0; ///< by the supervisor
     std::uint32_t restarts_in_a_row = 0;

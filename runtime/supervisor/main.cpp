@@ -5,6 +5,7 @@
 #include "runtime/supervisor/reexec.h"
 #include "runtime/supervisor/supervisor.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -19,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -29,7 +31,8 @@ struct Arguments {
     std::string runtime_dir;
     int notify = -1;
     int lock = -1;
-    int resume = -1; ///< the handover
+    int credentials = -1; ///< what credentials.h packs
+    int resume = -1;      ///< the handover
     bool trial = false;
 };
 
@@ -41,10 +44,11 @@ std::optional<Arguments> parse(int argc, char** argv) {
             arguments.trial = true;
             continue;
         }
-        int* const descriptor = word == "--notify-fd" ? &arguments.notify
-                                : word == "--lock-fd" ? &arguments.lock
-                                : word == "--resume"  ? &arguments.resume
-                                                      : nullptr;
+        int* const descriptor = word == "--notify-fd"        ? &arguments.notify
+                                : word == "--lock-fd"        ? &arguments.lock
+                                : word == "--credentials-fd" ? &arguments.credentials
+                                : word == "--resume"         ? &arguments.resume
+                                                             : nullptr;
         if (descriptor == nullptr) {
             if (!word.starts_with('/') || !arguments.runtime_dir.empty()) { return std::nullopt; }
             arguments.runtime_dir = word;
@@ -93,10 +97,10 @@ void detach(const Arguments& arguments) {
     for (int number = 1; number < NSIG; ++number) { ::signal(number, SIG_DFL); }
     ::signal(SIGPIPE, SIG_IGN);
     ::signal(SIGHUP, SIG_IGN);
-    const int low = std::min(arguments.notify, arguments.lock);
-    const int high = std::max(arguments.notify, arguments.lock);
+    std::array<int, 3> all{arguments.notify, arguments.lock, arguments.credentials};
+    std::sort(all.begin(), all.end());
     int next = 3;
-    for (const int kept : {low, high}) {
+    for (const int kept : all) {
         if (kept < 0) { continue; }
         close_range(next, kept - 1);
         next = kept + 1;
@@ -137,6 +141,21 @@ int take_lock(const Arguments& arguments) {
     return -1;
 }
 
+std::vector<Credential> read_credentials(int fd) {
+    if (fd < 0) { return {}; }
+    std::string packed;
+    std::array<char, 16384> buffer{};
+    for (ssize_t count = 0;
+         (count = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(packed.size()))) > 0;) {
+        packed.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    ::close(fd); // no child of ours has it
+    auto credentials = unpack_credentials(packed);
+    ::explicit_bzero(packed.data(), packed.size());
+    if (!credentials) { throw Error("the credentials didn't come whole"); }
+    return std::move(*credentials);
+}
+
 int supervise(const Arguments& arguments, int& notify) {
     const int lock = take_lock(arguments);
     if (lock < 0) {
@@ -144,6 +163,7 @@ int supervise(const Arguments& arguments, int& notify) {
                error_answer("the machine runs already: " + arguments.runtime_dir + "/" + lock_name + " is held"));
         return exit_locked;
     }
+    std::vector<Credential> credentials = read_credentials(arguments.credentials);
     Launch launch = read_launch(arguments.runtime_dir);
     if (launch.runtime_dir != arguments.runtime_dir) {
         throw Error(arguments.runtime_dir + "/" + launch_name + " is for " + launch.runtime_dir);
@@ -151,7 +171,7 @@ int supervise(const Arguments& arguments, int& notify) {
     name_process(launch);
     const std::string log_path = launch.vmm_log;
     asio::io_context io(1);
-    Supervisor supervisor(io, std::move(launch), lock);
+    Supervisor supervisor(io, std::move(launch), lock, std::move(credentials));
     supervisor.on_started = [&notify](const nlohmann::json& json) { report(notify, json); };
     if (notify >= 0) {
         // Whoever waits for the end of our stderr must not wait for ours. Last words of the run-time library are kept.
@@ -194,7 +214,7 @@ int resume(const Arguments& arguments) {
 int main(int argc, char** argv) {
     auto arguments = parse(argc, argv);
     if (!arguments) {
-        say(2, "usage: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N]\n");
+        say(2, "usage: microvmc-supervisor RUNTIME_DIR [--notify-fd N] [--lock-fd N] [--credentials-fd N]\n");
         return exit_usage;
     }
     if (arguments->resume >= 0) {

@@ -14,7 +14,7 @@ struct SpawnRequest {
     int err = -1;
     int inherit = -1; ///< stays open in the child under its number; -1: none
     int listen = -1;  ///< likewise
-    int cgroup = -1; ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    int cgroup = -1;  ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
     /// It gets a mount namespace of its own, in which these directories and all that is mounted in them are read-only.
     /// Takes root, and Linux 5.12 (mount_setattr(2)).
     std::span<const std::string> read_only{};

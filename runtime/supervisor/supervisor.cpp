@@ -49,9 +49,9 @@ void remove_recorded_cgroup(const std::string& file, const std::string& name) {
 
 } // namespace
 
-Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock)
-    : io_(io), launch_(std::move(launch)), lock_(lock), log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm),
-      null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
+Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vector<Credential> credentials)
+    : io_(io), launch_(std::move(launch)), credentials_(std::move(credentials)), lock_(lock), log_(launch_.vmm_log),
+      events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
@@ -234,7 +234,11 @@ void Supervisor::children_started() {
     phase_ = Phase::up;
     vmm_up_ = true;
     events_.tell("running");
-    if (evidence_.has_agent) { agent_.start(); }
+    if (evidence_.has_agent) {
+        agent_.start();
+    } else if (launch_.ready_kind == "init") {
+        guest_is_ready(); // as far as anybody can tell
+    }
     if (!told_) {
         told_ = true;
         on_started({{"supervisor", ::getpid()}, {"vmm", running_.back().pid}});

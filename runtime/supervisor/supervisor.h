@@ -6,6 +6,7 @@
 #include "runtime/supervisor/cgroup.h"
 #include "runtime/supervisor/console.h"
 #include "runtime/supervisor/control.h"
+#include "runtime/supervisor/credentials.h"
 #include "runtime/supervisor/end.h"
 #include "runtime/supervisor/events.h"
 #include "runtime/supervisor/execs.h"
@@ -36,7 +37,7 @@ namespace microvmc::supervisor {
 class Supervisor {
 public:
     /// Throws Error when the console, the logs or the control socket can't be had.
-    Supervisor(asio::io_context& io, Launch launch, int lock);
+    Supervisor(asio::io_context& io, Launch launch, int lock, std::vector<Credential> credentials = {});
 
     /// Called once: with the answer for who started us, as protocol.h has it.
     std::function<void(const nlohmann::json&)> on_started;
@@ -118,6 +119,7 @@ private:
     void panicked(const std::string& line);
     void send_renew(std::string_view kind);
     void guest_renewed(std::string_view failure);
+    void send_credential(const std::vector<std::string_view>& fields);
     void new_boot();
     // clients
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
@@ -144,6 +146,7 @@ private:
 
     asio::io_context& io_;
     Launch launch_;
+    std::vector<Credential> credentials_; ///< that its guest may ask for, at each of its boots
     /// The identity of the program that runs; of the file as it was when it was executed.
     std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;

@@ -1,5 +1,6 @@
 #include "runtime/supervisor/supervisor.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <sys/random.h>
@@ -13,6 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto panic_grace = 5s;
 constexpr auto failed_grace = 10s;
+constexpr std::size_t credential_piece = 32'768;
+constexpr std::size_t max_unsent_credentials = std::size_t{2} << 20U;
 
 std::optional<End> end_of(const std::vector<std::string_view>& fields) {
     if (fields.empty()) { return std::nullopt; }
@@ -55,6 +58,7 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::exit:
     case wire::Type::taken: execs_.handle(frame); return;
     case wire::Type::renewed: guest_renewed(frame.payload); return;
+    case wire::Type::want: send_credential(wire::split_fields(frame.payload)); return;
     case wire::Type::ping:
     case wire::Type::shutdown:
     case wire::Type::exec:
@@ -63,7 +67,8 @@ void Supervisor::guest_said(const wire::Frame& frame) {
     case wire::Type::resize:
     case wire::Type::close:
     case wire::Type::grant:
-    case wire::Type::renew: return; // ours to send
+    case wire::Type::renew:
+    case wire::Type::credential: return; // ours to send
     }
 }
 
@@ -124,6 +129,24 @@ void Supervisor::guest_renewed(std::string_view failure) {
     launch_.restored = false;
     if (launch_.was_ready) { ready_ = true; }
     agent_.send(wire::Type::ping, 0, {});
+}
+
+void Supervisor::send_credential(const std::vector<std::string_view>& fields) {
+    // It may ask as often as it likes; more than this is never kept for it.
+    if (fields.size() != 1 || agent_.queued() > max_unsent_credentials) { return; }
+    const auto found = std::ranges::find(credentials_, fields[0], &Credential::name);
+    wire::CredentialPiece piece{.name = fields[0], .known = found != credentials_.end()};
+    if (!piece.known) {
+        agent_.send(wire::Type::credential, 0, wire::encode_credential(piece));
+        return;
+    }
+    const std::string_view value = found->value;
+    piece.size = value.size();
+    do {
+        piece.bytes = value.substr(piece.offset, credential_piece);
+        agent_.send(wire::Type::credential, 0, wire::encode_credential(piece));
+        piece.offset += piece.bytes.size();
+    } while (piece.offset < value.size());
 }
 
 void Supervisor::guest_ended(const std::vector<std::string_view>& fields) {

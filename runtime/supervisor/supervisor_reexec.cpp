@@ -39,6 +39,12 @@ std::string Supervisor::occupied_but_for(const std::shared_ptr<Stream>& client) 
     return {};
 }
 
+static std::vector<Credential> taken(const std::vector<CredentialHandover>& handed) {
+    std::vector<Credential> credentials;
+    for (const CredentialHandover& each : handed) { credentials.push_back({each.name, each.value.bytes}); }
+    return credentials;
+}
+
 Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
     Handover handover;
     handover.launch = launch_;
@@ -52,6 +58,7 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
         const int err = running.err ? running.err->descriptor() : -1;
         handover.children.push_back({running.pid, running.alive, running.wait_status, err, {running.words.text()}});
     }
+    for (const Credential& each : credentials_) { handover.credentials.push_back({each.name, {each.value}}); }
     handover.next_exec = execs_.next_id();
     handover.started = started_;
     handover.reboots = reboots_;
@@ -66,8 +73,8 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
 }
 
 Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
-    : io_(io), launch_(handover.launch), lock_(handover.lock), log_(launch_.vmm_log),
-      events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
+    : io_(io), launch_(handover.launch), credentials_(taken(handover.credentials)), lock_(handover.lock),
+      log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
       agent_(io, launch_.agent.socket), execs_(agent_), control_(io, path(control_name), handover.control),
       signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), phase_(Phase::up),

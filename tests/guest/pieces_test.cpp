@@ -5,6 +5,7 @@
 #include "runtime/guest/mount_table.h"
 #include "runtime/guest/probe.h"
 #include "runtime/guest/renew.h"
+#include "runtime/guest/root_disk.h"
 #include "runtime/guest/superblock.h"
 #include "runtime/guest/system.h"
 
@@ -68,6 +69,7 @@ TEST(Superblock, ReadsWhatMke2fsMakes) {
         ASSERT_EQ(status, 0);
         const std::string head = head_of(image);
         EXPECT_EQ(superblock_uuid(head), uuid) << type;
+        EXPECT_EQ(superblock_file_system(head), "ext4") << type;
         EXPECT_EQ(ext_size(head), (ExtSize{4000, 1024})) << type;
         EXPECT_EQ(ext_size(head.substr(0, ext_superblock_bytes)), (ExtSize{4000, 1024})) << type;
         EXPECT_EQ(superblock_uuid(head.substr(0, 1024 + 0x68 + 15)), std::nullopt);
@@ -85,7 +87,25 @@ TEST(Superblock, OtherFileSystems) {
     head.replace(0, 4, "XFSB");
     head.replace(32, 16, "0123456789abcdef");
     EXPECT_EQ(superblock_uuid(head), "30313233-3435-3637-3839-616263646566");
+    EXPECT_EQ(superblock_file_system(head), "xfs");
     EXPECT_EQ(superblock_uuid(""), std::nullopt);
+    EXPECT_EQ(superblock_file_system(""), "");
+    head.assign(superblock_bytes, '\0');
+    EXPECT_EQ(superblock_file_system(head), "");
+    head.replace(0, 4, "hsqs");
+    EXPECT_EQ(superblock_file_system(head), "squashfs");
+    EXPECT_EQ(superblock_uuid(head), std::nullopt) << "squashfs has none";
+    head.replace(0, 4, 4, '\0');
+    head.replace(1024, 4, "\xe2\xe1\xf5\xe0");
+    head.replace(1024 + 48, 16, "0123456789abcdef");
+    EXPECT_EQ(superblock_file_system(head), "erofs");
+    EXPECT_EQ(superblock_uuid(head), "30313233-3435-3637-3839-616263646566");
+}
+
+TEST(RootDisk, PartitionsAreNamedAsTheKernelNamesThem) {
+    EXPECT_EQ(partition_device("/dev/vda", 0), "/dev/vda");
+    EXPECT_EQ(partition_device("/dev/vda", 2), "/dev/vda2");
+    EXPECT_EQ(partition_device("/dev/nvme0n1", 15), "/dev/nvme0n1p15");
 }
 
 TEST(Superblock, SizesBeyond32Bits) {

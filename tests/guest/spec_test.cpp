@@ -21,13 +21,17 @@ std::string whole_spec() {
     append_record(text, "param", {"console", "/dev/hvc0"});
     append_record(text, "param", {"agent", "virtio-port:microvmc.agent"});
     append_record(text, "param", {"end", "reboot"});
-    append_record(text, "root", {"share", "rootfs", "tmpfs"});
+    append_record(text, "file-system", {"xfs", "libcrc32c.ko", "xfs.ko"});
+    append_record(text, "param", {"machine-id", "0123456789abcdef0123456789abcdef"});
+    append_record(text, "root", {"disk", "volume", "rootser", "rootuuid", "0", "2", "ext4", "ro"});
+    append_record(text, "overlay", {"ser", "uuid", "3", "ext4", "noatime", "1"});
     append_record(text, "volume", {"ser", "uuid", "2", "ext4", "/data", "noatime", "1"});
     append_record(text, "share", {"9p", "src", "/src", "ro"});
     append_record(text, "share", {"virtiofs", "v", "/v", ""});
     append_record(text, "interface",
                   {"52:54:00:AB:CD:EF", "10.0.2.15/24", "fd00::2/64", "", "10.0.2.2", "10.0.2.3", "1.1.1.1"});
     append_record(text, "interface", {"52:54:00:00:00:02", "", ""});
+    append_record(text, "credential", {"token"});
     append_record(text, "env", {"GREETING", "hello world=1"});
     append_record(text, "workdir", {"/data"});
     append_record(text, "command", {"sh", "-c", "", "exit 3"});
@@ -66,7 +70,7 @@ TEST(Spec, EveryTruncationIsMalformedUnlessItEndsBetweenRecords) {
         parse_records(std::string_view(text).substr(0, size), whole);
         good += whole ? 1 : 0;
     }
-    EXPECT_EQ(good, 1 + 17); // nothing, and after each of the 17
+    EXPECT_EQ(good, 1 + 21); // nothing, and after each of the 21
 }
 
 TEST(Spec, ManglingNeverCrashes) {
@@ -97,8 +101,23 @@ TEST(Spec, SettingsOfEveryRecord) {
     EXPECT_EQ(settings.agent, "virtio-port:microvmc.agent");
     EXPECT_EQ(settings.end, EndCall::reboot);
     ASSERT_TRUE(settings.root.has_value());
-    EXPECT_EQ(settings.root->tag, "rootfs");
-    EXPECT_TRUE(settings.root->overlay);
+    EXPECT_EQ(settings.root->kind, RootSettings::Kind::disk);
+    EXPECT_EQ(settings.root->overlay, RootSettings::Overlay::volume);
+    EXPECT_EQ(settings.root->disk.serial, "rootser");
+    EXPECT_EQ(settings.root->disk.uuid, "rootuuid");
+    EXPECT_EQ(settings.root->disk.position, 0U);
+    EXPECT_EQ(settings.root->disk.fs, "ext4");
+    EXPECT_EQ(settings.root->partition, 2U);
+    EXPECT_FALSE(settings.root->writable);
+    ASSERT_TRUE(settings.overlay.has_value());
+    EXPECT_EQ(settings.overlay->serial, "ser");
+    EXPECT_EQ(settings.overlay->position, 3U);
+    EXPECT_EQ(settings.overlay->options, "noatime");
+    EXPECT_TRUE(settings.overlay->grow);
+    EXPECT_EQ(settings.machine_id, "0123456789abcdef0123456789abcdef");
+    ASSERT_EQ(settings.file_systems.size(), 1U);
+    EXPECT_EQ(settings.file_systems[0].name, "xfs");
+    EXPECT_EQ(settings.file_systems[0].modules, (Fields{"libcrc32c.ko", "xfs.ko"}));
     ASSERT_EQ(settings.volumes.size(), 1U);
     EXPECT_EQ(settings.volumes[0].serial, "ser");
     EXPECT_EQ(settings.volumes[0].uuid, "uuid");
@@ -118,6 +137,7 @@ TEST(Spec, SettingsOfEveryRecord) {
     EXPECT_EQ(settings.interfaces[0].dns, (Fields{"10.0.2.3", "1.1.1.1"}));
     EXPECT_TRUE(settings.interfaces[1].addresses.empty());
     EXPECT_FALSE(settings.interfaces[1].gateway.has_value());
+    EXPECT_EQ(settings.credentials, (Fields{"token"}));
     EXPECT_EQ(settings.env, (Fields{"GREETING=hello world=1"}));
     EXPECT_EQ(settings.workdir, "/data");
     EXPECT_EQ(settings.command, (Fields{"sh", "-c", "", "exit 3"}));
@@ -126,6 +146,28 @@ TEST(Spec, SettingsOfEveryRecord) {
     ASSERT_NE(http, nullptr);
     EXPECT_EQ(http->port, 8080);
     EXPECT_EQ(http->path, "/healthz");
+}
+
+TEST(Spec, RootsOfEveryKind) {
+    const auto root_of = [](const Fields& args) {
+        Settings settings;
+        const auto failure = parse_one("root", args, settings);
+        EXPECT_FALSE(failure.has_value()) << failure.value_or("");
+        return settings.root.value_or(RootSettings{});
+    };
+    const RootSettings share = root_of({"share", "tmpfs", "rootfs"});
+    EXPECT_EQ(share.kind, RootSettings::Kind::share);
+    EXPECT_EQ(share.tag, "rootfs");
+    EXPECT_EQ(share.overlay, RootSettings::Overlay::tmpfs);
+    const RootSettings store = root_of({"store", "tmpfs", "t", "/nix/store"});
+    EXPECT_EQ(store.kind, RootSettings::Kind::store);
+    EXPECT_EQ(store.store, "/nix/store");
+    const RootSettings disk = root_of({"disk", "none", "s", "", "0", "0", "", "rw"});
+    EXPECT_EQ(disk.kind, RootSettings::Kind::disk);
+    EXPECT_EQ(disk.overlay, RootSettings::Overlay::none);
+    EXPECT_EQ(disk.partition, 0U);
+    EXPECT_TRUE(disk.disk.fs.empty());
+    EXPECT_TRUE(disk.writable);
 }
 
 TEST(Spec, ReadyKinds) {
@@ -153,8 +195,18 @@ TEST(Spec, WhatCannotBeDoneIsRefusedWithItsPlace) {
     EXPECT_EQ(message("module", {}), "record 1, module: wrong number of arguments");
     EXPECT_EQ(message("param", {"colour", "red"}), "record 1, param: unknown key colour");
     EXPECT_EQ(message("param", {"end", "halt"}), "record 1, param: end is neither reboot nor poweroff: halt");
-    EXPECT_EQ(message("root", {"image", "x", "none"}), "record 1, root: unknown kind image");
-    EXPECT_EQ(message("root", {"share", "x", "disk"}), "record 1, root: unknown overlay disk");
+    EXPECT_EQ(message("root", {"image", "none", "x"}),
+              "record 1, root: unknown kind or wrong number of arguments: image");
+    EXPECT_EQ(message("root", {"share", "none", "x", "y"}),
+              "record 1, root: unknown kind or wrong number of arguments: share");
+    EXPECT_EQ(message("root", {"share", "disk", "x"}), "record 1, root: unknown overlay disk");
+    EXPECT_EQ(message("root", {"disk", "none", "s", "", "0", "x", "", "ro"}),
+              "record 1, root: partition is not a number: x");
+    EXPECT_EQ(message("root", {"disk", "none", "s", "", "0", "0", "", "r"}),
+              "record 1, root: mode is neither ro nor rw: r");
+    EXPECT_EQ(message("credential", {"../x"}), "record 1, credential: no name of a file: ../x");
+    EXPECT_EQ(message("credential", {".hidden"}), "record 1, credential: no name of a file: .hidden");
+    EXPECT_EQ(message("overlay", {"s", "", "-1", "ext4", "", "0"}), "record 1, overlay: position is not a number: -1");
     EXPECT_EQ(message("volume", {"", "", "x", "ext4", "/", "", "0"}), "record 1, volume: position is not a number: x");
     EXPECT_EQ(message("volume", {"", "", "0", "ext4", "/", "", "yes"}),
               "record 1, volume: grow is neither 0 nor 1: yes");

@@ -142,6 +142,27 @@ TEST_F(Initramfs, LoadsDependenciesFirst) {
     EXPECT_LT(position("jbd2.ko"), position("ext4.ko"));
 }
 
+TEST_F(Initramfs, FileSystemsThatMayBeNeededComeWithTheirModules) {
+    if (modules.empty()) { GTEST_SKIP() << "no kernel with modules in /boot"; }
+    BuildInitramfs wanted = request("file-systems");
+    wanted.file_systems = {"ext4", "xfs", "no-such-file-system"};
+    build_initramfs(wanted);
+    auto all = members(wanted.output);
+    bool ok = false;
+    std::map<std::string, std::vector<std::string>> found;
+    for (const guest::Record& record : guest::parse_records(all["microvmc/spec"].content, ok)) {
+        if (record.verb != "file-system") { continue; }
+        found[std::string(record.args.at(0))] = {record.args.begin() + 1, record.args.end()};
+    }
+    ASSERT_TRUE(ok);
+    EXPECT_EQ(found["xfs"].back(), "xfs.ko");
+    EXPECT_EQ(found["ext4"].back(), "ext4.ko");
+    EXPECT_TRUE(found.contains("no-such-file-system"));
+    EXPECT_TRUE(found["no-such-file-system"].empty());
+    EXPECT_TRUE(all.contains("microvmc/modules/xfs.ko"));
+    EXPECT_TRUE(all.contains("microvmc/modules/jbd2.ko"));
+}
+
 TEST_F(Initramfs, SameInputsSameBytes) {
     BuildInitramfs first = request("a");
     BuildInitramfs second = request("a");
@@ -263,8 +284,9 @@ TEST_F(Initramfs, KeyNamesAllThatGoesIn) {
     KernelPlan kernel;
     kernel.pin = "/var/lib/microvmc/kernels/a";
     kernel.identity = {1, 8, 9, 10};
-    const auto key = [&](const std::vector<std::string>& names = {"ext4", "9p"}, const std::string& spec = "spec") {
-        return initramfs_key(busybox, init, kernel, names, spec);
+    const auto key = [&](const std::vector<std::string>& names = {"ext4", "9p"}, const std::string& spec = "spec",
+                         const std::vector<std::string>& file_systems = {"xfs"}) {
+        return initramfs_key(busybox, init, kernel, names, file_systems, spec);
     };
     std::set<std::string> keys{key()};
     EXPECT_EQ(key(), *keys.begin());
@@ -273,6 +295,8 @@ TEST_F(Initramfs, KeyNamesAllThatGoesIn) {
     keys.insert(key({"ext4"}, "9pspec"));
     keys.insert(key({"9p", "ext4"}));
     keys.insert(key({"ext4", "9p"}, "spec "));
+    keys.insert(key({"ext4", "9p"}, "spec", {}));
+    keys.insert(key({"ext4", "9p", "xfs"}, "spec", {}));
     busybox.identity.mtime_ns = 0;
     keys.insert(key());
     init.identity.inode = 0;
@@ -281,7 +305,7 @@ TEST_F(Initramfs, KeyNamesAllThatGoesIn) {
     keys.insert(key());
     kernel.pin += "b";
     keys.insert(key());
-    EXPECT_EQ(keys.size(), 9U);
+    EXPECT_EQ(keys.size(), 11U);
 }
 
 TEST(Cpio, WithoutTrailerItGoesOn) {

@@ -90,6 +90,41 @@ TEST(QemuMachine, Microvm24SlotsAreNotExceeded) {
     EXPECT_EQ(choose(vm, sample_facts()).machine, "q35");
 }
 
+TEST(QemuRoot, AnImageThatWasMadeIsTheFirstDiskAndReadOnly) {
+    for (const RootPlan::Kind kind : {RootPlan::Kind::dir, RootPlan::Kind::tar}) {
+        VmPlan vm = hello_vm();
+        vm.root.kind = kind;
+        vm.root.fs_type = "erofs";
+        vm.root.source = "/srv/rootfs";
+        vm.root.image = std::string("/state/roots/") + weird;
+        const Lowered lowered = backend("qemu").lower(vm, "/cache/initramfs");
+        const auto& argv = lowered.children.front().argv;
+        const std::string disk = option(argv, "-blockdev");
+        EXPECT_THAT(disk, HasSubstr("driver=raw,node-name=root,read-only=on"));
+        EXPECT_THAT(disk, HasSubstr("/state/roots/a,,b,,,,c=d"));
+        EXPECT_THAT(argv, Contains(HasSubstr("drive=root,serial=microvmc-root")));
+        EXPECT_THAT(lowered.modules, Contains("erofs"));
+        EXPECT_THAT(lowered.modules, Contains("overlay"));
+        EXPECT_THAT(lowered.file_systems, testing::IsEmpty());
+        vm.root.overlay = "none";
+        EXPECT_THAT(backend("qemu").lower(vm, "").modules, Not(Contains("overlay")));
+    }
+}
+
+TEST(QemuRoot, ADiskImageKeepsItsFormatAndItsGuestFindsOutItsFileSystem) {
+    VmPlan vm = hello_vm();
+    vm.root.kind = RootPlan::Kind::image;
+    vm.root.source = "/srv/disk.img";
+    vm.root.format = "qcow2";
+    vm.root.read_only = false;
+    vm.root.overlay = "none";
+    const Lowered lowered = backend("qemu").lower(vm, "/cache/initramfs");
+    EXPECT_THAT(option(lowered.children.front().argv, "-blockdev"),
+                HasSubstr("driver=qcow2,node-name=root,read-only=off"));
+    EXPECT_THAT(lowered.file_systems, Contains("btrfs"));
+    EXPECT_THAT(lowered.modules, Not(Contains("btrfs")));
+}
+
 TEST(QemuMachine, TheElfWhereDecompressingIsSlow) {
     const auto image = [](Compression compression, const std::string& accel) {
         HostFacts facts = sample_facts();

@@ -85,6 +85,23 @@ bool RecordingHost::build_initramfs(const BuildInitramfs& request) {
     return true;
 }
 
+void RecordingHost::read_credentials(const ReadCredentials& request) {
+    record("read_credentials " + request.runtime_dir);
+}
+
+bool RecordingHost::build_root(const BuildRoot& request, const RootProgress& progress) {
+    record("build_root " + request.output);
+    if (model.files.contains(request.output)) { return false; }
+    if (progress) { progress(1, 2); }
+    add_file(request.output, request.source);
+    return true;
+}
+
+void RecordingHost::build_cloud_init(const BuildCloudInit& request) {
+    record("build_cloud_init " + request.output);
+    add_file(request.output, request.source.user_data);
+}
+
 bool RecordingHost::create_volume(const CreateVolume& request) {
     record("create_volume " + request.volume.image);
     if (model.files.contains(request.volume.image)) { return false; }

@@ -40,6 +40,9 @@ public:
     bool remove_directory(const std::string& path) override;
     bool pin_kernel(const KernelPlan& kernel) override;
     bool build_initramfs(const BuildInitramfs& request) override;
+    void read_credentials(const ReadCredentials& request) override;
+    bool build_root(const BuildRoot& request, const RootProgress& progress) override;
+    void build_cloud_init(const BuildCloudInit& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const GrowVolume& request) override;
     bool ensure_network(const NetworkUp& up) override;

@@ -74,8 +74,8 @@ Launch MachineTest::fake(std::vector<std::string> steps) const {
     return launch;
 }
 
-Started MachineTest::start(const Launch& launch) {
-    const Started started = start_supervisor(supervisor_, launch);
+Started MachineTest::start(const Launch& launch, const std::vector<supervisor::Credential>& credentials) {
+    const Started started = start_supervisor(supervisor_, launch, credentials);
     supervisors_.push_back(started.supervisor);
     return started;
 }

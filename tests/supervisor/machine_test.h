@@ -34,7 +34,7 @@ protected:
     Launch plain(std::vector<std::string> argv) const;
     /// A machine whose VMM performs the fake VMM's steps after `listen` and `accept`.
     Launch fake(std::vector<std::string> steps) const;
-    Started start(const Launch& launch);
+    Started start(const Launch& launch, const std::vector<supervisor::Credential>& credentials = {});
     /// Starts, and waits for the agent.
     Started start_up(const Launch& launch);
     /// How it ended, once it has.

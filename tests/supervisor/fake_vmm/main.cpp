@@ -188,6 +188,14 @@ void handle(const wire::Frame& frame, bool deaf) {
         send(wire::Type::renewed, 0, stale);
         return;
     }
+    case wire::Type::credential: {
+        const auto piece = wire::parse_credential(frame.payload);
+        if (!piece) { std::exit(9); }
+        write_all(1, "credential " + std::string(piece->name) + (piece->known ? " " : " unknown ") +
+                         std::to_string(piece->offset) + "+" + std::to_string(piece->bytes.size()) + "/" +
+                         std::to_string(piece->size) + " crc " + std::to_string(wire::crc32(piece->bytes)) + "\n");
+        return;
+    }
     case wire::Type::hello:
     case wire::Type::ready:
     case wire::Type::end:
@@ -196,7 +204,8 @@ void handle(const wire::Frame& frame, bool deaf) {
     case wire::Type::error:
     case wire::Type::exit:
     case wire::Type::taken:
-    case wire::Type::renewed: return;
+    case wire::Type::renewed:
+    case wire::Type::want: return;
     }
 }
 
@@ -245,6 +254,8 @@ int main(int argc, char** argv) {
         } else if (step == "end") {
             const std::string kind = next();
             send(wire::Type::end, 0, wire::join_fields({kind, next()}));
+        } else if (step == "want") {
+            send(wire::Type::want, 0, next());
         } else if (step == "failed") {
             send(wire::Type::failed, 0, next());
         } else if (step == "garbage") {

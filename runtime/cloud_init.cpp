@@ -1,0 +1,105 @@
+#include "runtime/cloud_init.h"
+
+#include "compiler/text.h"
+#include "runtime/error.h"
+#include "runtime/files.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+
+namespace microvmc {
+
+namespace {
+
+using Writer = std::unique_ptr<archive, int (*)(archive*)>;
+using EntryPointer = std::unique_ptr<archive_entry, void (*)(archive_entry*)>;
+
+constexpr std::size_t sector = 2048;
+constexpr std::size_t most_of_one = std::size_t{4} << 20U; // cloud-init's files are kilobytes
+constexpr std::size_t overhead = std::size_t{1} << 20U;    // of the file system
+
+void check(archive* writer, int result) {
+    if (result == ARCHIVE_OK) { return; }
+    const char* const why = archive_error_string(writer);
+    throw Error(fmt::format("can't make the disk for cloud-init: {}", why == nullptr ? "libarchive failed" : why));
+}
+
+/// libarchive puts the time of day into the volume descriptors (ECMA-119, 8.4.26: 17 bytes each from 813 on); digits of
+/// zero say that it isn't known.
+void forget_dates(std::string& image) {
+    constexpr std::size_t first_descriptor = 16;
+    constexpr std::size_t dates_at = 813;
+    constexpr std::size_t dates = 4;
+    constexpr std::size_t date_size = 17;
+    constexpr char terminator = '\xff';
+    for (std::size_t at = first_descriptor * sector; at + sector <= image.size() && image[at] != terminator;
+         at += sector) {
+        for (std::size_t i = 0; i < dates; ++i) {
+            std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(at + dates_at + i * date_size), date_size - 1, '0');
+            image[at + dates_at + (i + 1) * date_size - 1] = '\0';
+        }
+    }
+}
+
+std::string file_or(const std::string& path, const std::string& otherwise) {
+    if (path.empty()) { return otherwise; }
+    auto content = read_file(path, most_of_one);
+    if (!content) { throw Error(fmt::format("there is no {}", printable(path))); }
+    return std::move(*content);
+}
+
+} // namespace
+
+std::string cloud_init_path(const VmPlan& vm) {
+    return vm.state_dir + "/cloud-init.iso";
+}
+
+std::string cloud_init_image(const std::vector<std::pair<std::string, std::string>>& files) {
+    std::size_t size = overhead;
+    for (const auto& [name, content] : files) { size += content.size() + sector; }
+    std::string image(size, '\0');
+    std::size_t used = 0;
+    const Writer writer(archive_write_new(), archive_write_free);
+    archive* const raw = writer.get();
+    check(raw, archive_write_set_format_iso9660(raw));
+    check(raw, archive_write_set_options(raw, "volume-id=cidata,rockridge=useful,joliet,pad=1"));
+    check(raw, archive_write_open_memory(raw, image.data(), image.size(), &used));
+    for (const auto& [name, content] : files) {
+        const EntryPointer entry(archive_entry_new(), archive_entry_free);
+        archive_entry_set_pathname(entry.get(), name.c_str());
+        archive_entry_set_filetype(entry.get(), AE_IFREG);
+        archive_entry_set_perm(entry.get(), 0644);
+        archive_entry_set_size(entry.get(), static_cast<la_int64_t>(content.size()));
+        archive_entry_set_mtime(entry.get(), 0, 0);
+        archive_entry_set_atime(entry.get(), 0, 0);
+        archive_entry_set_ctime(entry.get(), 0, 0);
+        archive_entry_set_birthtime(entry.get(), 0, 0);
+        check(raw, archive_write_header(raw, entry.get()));
+        if (archive_write_data(raw, content.data(), content.size()) != static_cast<la_ssize_t>(content.size())) {
+            check(raw, ARCHIVE_FATAL);
+        }
+    }
+    check(raw, archive_write_close(raw));
+    image.resize(used);
+    forget_dates(image);
+    return image;
+}
+
+void build_cloud_init(const BuildCloudInit& request) {
+    const CloudInitPlan& source = request.source;
+    const std::string meta_data =
+        fmt::format("instance-id: {}\nlocal-hostname: {}\n", source.instance_id, request.hostname);
+    std::vector<std::pair<std::string, std::string>> files{
+        {"meta-data", file_or(source.meta_data, meta_data)},
+        {"user-data", file_or(source.user_data, "#cloud-config\n")},
+    };
+    if (!source.network_config.empty()) { files.emplace_back("network-config", file_or(source.network_config, {})); }
+    write_whole(request.output, cloud_init_image(files), 0600);
+}
+
+} // namespace microvmc
