@@ -115,6 +115,11 @@ constexpr CodeInfo table[] = {
      "raw unless `format` says otherwise."},
     {codes::needs_root, "This needs root",
      "Only root may make interfaces and firewall rules on the host. Interfaces of type user need no privilege."},
+    {codes::host_lacks, "This host or hypervisor can't do it as it is said",
+     "The message says what is missing here, the help what would bring it."},
+    {codes::no_huge_pages, "The host has too few free huge pages",
+     "They are set aside by the host's administrator, in /proc/sys/vm/nr_hugepages or "
+     "/sys/kernel/mm/hugepages/hugepages-SIZE/nr_hugepages, best at the host's boot."},
     {codes::volume_shrinks, "A volume would shrink",
      "A file system can't be made smaller while its data is kept safe, so this is refused."},
     {codes::volume_changes, "A volume that exists would become another",

@@ -90,6 +90,8 @@ inline constexpr const char* too_many_devices = "E0511";
 inline constexpr const char* no_tool = "E0512";
 inline constexpr const char* bad_image = "E0513";
 inline constexpr const char* needs_root = "E0514";
+inline constexpr const char* host_lacks = "E0515";
+inline constexpr const char* no_huge_pages = "E0516";
 
 // What exists already
 inline constexpr const char* volume_shrinks = "E0601";

@@ -52,7 +52,8 @@ bool is_size_of_volume(const std::string& key) {
 
 // How a running machine takes a key without a restart, by what it was started with; empty: it doesn't.
 std::string in_place(const std::string& key, const VmPlan& running, const VmPlan& wanted) {
-    if (key == "mem" && running.mem_max_mib == wanted.mem_max_mib && running.in_place.contains(key)) {
+    const bool has_room = running.mem_max_mib == wanted.mem_max_mib && wanted.mem_mib >= running.mem_boot_mib;
+    if (key == "mem" && has_room && running.in_place.contains(key)) {
         return fmt::format("{}, mem-max {}", running.in_place.at(key), format_size(running.mem_max_mib));
     }
     if (is_size_of_volume(key) && running.in_place.contains("volumes.size")) {
@@ -65,6 +66,7 @@ std::string in_place(const std::string& key, const VmPlan& running, const VmPlan
 std::string reason_of(const std::string& key, bool fixed, const VmPlan& vm) {
     if (!fixed) { return "microvmc's own, taken at once"; }
     if (is_size_of_volume(key)) { return "grown when the guest starts"; }
+    if (key == "mem" && vm.mem_max_mib != 0) { return "it booted with more, or another mem-max"; }
     return fmt::format("{}: fixed at start", vm.hypervisor);
 }
 

@@ -43,6 +43,8 @@ namespace resolving {
 
 /// Notes where a key of the plan was written; a default has no place.
 void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span);
+/// Where a key of the plan was written; the machine's name, when that is nowhere.
+Span written_at(const Inputs& in, const Draft& draft, const std::string& key);
 /// What is known about a path; null: nothing.
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
 
@@ -94,6 +96,9 @@ bool kernel(const Inputs& in, Draft& draft);
 
 /// What the text alone tells of keys and machines together: dependencies, networks, amounts of memory.
 void check_text(const Inputs& in);
+/// What machines take of the host: huge pages, devices.
+void check_host(const Inputs& in, const std::vector<Draft>& drafts);
+
 /// What one machine's text can't tell: clashes between machines and within one.
 void check(const Inputs& in, const std::vector<Draft>& drafts);
 

@@ -101,6 +101,24 @@ struct PathFacts {
     friend bool operator==(const PathFacts&, const PathFacts&) = default;
 };
 
+/// A device of the host that a machine is to get (`devices`), as far as handing it over needs to know.
+struct HostDeviceFacts {
+    bool present = false;
+    std::string driver;      ///< pci: which has it now; empty: none
+    std::string iommu_group; ///< pci: its number; empty: no IOMMU is at work
+    bool accessible = false; ///< its node (/dev/vfio/GROUP, /dev/bus/usb/...) may be opened by the user who asks
+
+    friend bool operator==(const HostDeviceFacts&, const HostDeviceFacts&) = default;
+};
+
+/// Huge pages of one size.
+struct HugePageFacts {
+    std::uint64_t total = 0;
+    std::uint64_t free = 0;
+
+    friend bool operator==(const HugePageFacts&, const HugePageFacts&) = default;
+};
+
 /// Everything that resolving needs to know about the host; an input like any other (`doctor --json` prints it,
 /// `--facts FILE` reads it), so that a plan can be made for another machine.
 struct HostFacts {
@@ -125,12 +143,19 @@ struct HostFacts {
     std::vector<KernelFacts> pinned;  ///< kernels pinned in the state directory
     /// Where the project's own guest init lies (installed beside the program).
     ToolFacts guest_init;
-    /// Paths that the sources name (kernels, sources of shares, images), looked at before resolving.
+    /// Paths that the sources name (kernels, sources of shares, images), and nodes that hypervisors use
+    /// (/dev/vhost-vsock), looked at before resolving.
     std::map<std::string, PathFacts> paths;
     /// Kernels that the sources name by path.
     std::map<std::string, KernelFacts> named_kernels;
     /// OCI images that the sources name.
     std::map<std::string, OciFacts> oci_images;
+    /// By size in the language's words: "2MiB", "1GiB".
+    std::map<std::string, HugePageFacts> huge_pages;
+    std::string default_huge_page; ///< one of them
+    std::vector<std::string> cgroup_controllers; ///< of cgroup v2, that limits can be set by: "cpu", "memory"
+    /// That the sources name, by bus and path: "pci 0000:03:00.0".
+    std::map<std::string, HostDeviceFacts> host_devices;
 
     friend bool operator==(const HostFacts&, const HostFacts&) = default;
 };

@@ -50,6 +50,10 @@ const auto path_fields = std::tuple{field("kind", &PathFacts::kind),         fie
 const auto oci_fields =
     std::tuple{field("command", &OciFacts::command), field("env", &OciFacts::env), field("workdir", &OciFacts::workdir),
                sparse("user", &OciFacts::user), sparse("problem", &OciFacts::problem)};
+const auto host_device_fields =
+    std::tuple{field("present", &HostDeviceFacts::present), field("driver", &HostDeviceFacts::driver),
+               field("iommu-group", &HostDeviceFacts::iommu_group), field("accessible", &HostDeviceFacts::accessible)};
+const auto huge_page_fields = std::tuple{field("total", &HugePageFacts::total), field("free", &HugePageFacts::free)};
 const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("hostname", &HostFacts::hostname),
                                     field("arch", &HostFacts::arch),
@@ -68,7 +72,11 @@ const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("guest-init", &HostFacts::guest_init),
                                     field("paths", &HostFacts::paths),
                                     field("named-kernels", &HostFacts::named_kernels),
-                                    sparse("oci-images", &HostFacts::oci_images)};
+                                    sparse("oci-images", &HostFacts::oci_images),
+                                    sparse("huge-pages", &HostFacts::huge_pages),
+                                    sparse("default-huge-page", &HostFacts::default_huge_page),
+                                    sparse("cgroup-controllers", &HostFacts::cgroup_controllers),
+                                    sparse("host-devices", &HostFacts::host_devices)};
 
 } // namespace
 
@@ -138,6 +146,18 @@ void to_json(nlohmann::json& json, const OciFacts& image) {
 }
 void from_json(const nlohmann::json& json, OciFacts& image) {
     read_fields(json, image, oci_fields);
+}
+void to_json(nlohmann::json& json, const HostDeviceFacts& device) {
+    write_fields(json, device, host_device_fields);
+}
+void from_json(const nlohmann::json& json, HostDeviceFacts& device) {
+    read_fields(json, device, host_device_fields);
+}
+void to_json(nlohmann::json& json, const HugePageFacts& pages) {
+    write_fields(json, pages, huge_page_fields);
+}
+void from_json(const nlohmann::json& json, HugePageFacts& pages) {
+    read_fields(json, pages, huge_page_fields);
 }
 void to_json(nlohmann::json& json, const HostFacts& facts) {
     write_fields(json, facts, host_fields);

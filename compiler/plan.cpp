@@ -21,7 +21,7 @@ bool operator==(const VmPlan& a, const VmPlan& b) {
     };
     const auto machine = [](const VmPlan& vm) {
         return std::tie(vm.name, vm.enabled, vm.hypervisor, vm.program, vm.program_version, vm.machine, vm.accel,
-                        vm.extra_args, vm.options, vm.arch, vm.cpu, vm.vcpu, vm.mem_mib, vm.mem_max_mib, vm.hugepages,
+                        vm.extra_args, vm.options, vm.arch, vm.cpu, vm.vcpu, vm.mem_mib, vm.mem_max_mib, vm.mem_boot_mib, vm.hugepages,
                         vm.balloon, vm.firmware, vm.root, vm.cloud_init, vm.init, vm.hostname, vm.machine_id,
                         vm.command, vm.env, vm.workdir);
     };

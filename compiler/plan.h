@@ -253,7 +253,8 @@ struct VmPlan {
     std::string cpu; ///< its model; empty: the host's
     std::uint32_t vcpu = 1;
     std::uint64_t mem_mib = 512;
-    std::uint64_t mem_max_mib = 0; ///< what `mem` may become while it runs; 0: fixed
+    std::uint64_t mem_max_mib = 0;  ///< what `mem` may become while it runs; 0: fixed
+    std::uint64_t mem_boot_mib = 0; ///< with mem_max_mib: what of `mem` it boots with, which can't be taken from it
     std::string hugepages;         ///< "2MiB", "1GiB", "true" (the host's default); empty: none
     BalloonPlan balloon;
 

@@ -56,6 +56,16 @@ std::vector<std::string> root_sources_to_probe(const Config& config) {
     return {paths.begin(), paths.end()};
 }
 
+std::vector<std::pair<std::string, std::string>> devices_to_probe(const Config& config) {
+    std::set<std::pair<std::string, std::string>> devices;
+    for (const VmConfig& vm : config.vms) {
+        for (const DeviceConfig& device : vm.devices) {
+            if (device.bus && device.path) { devices.emplace(device.bus->value, device.path->value); }
+        }
+    }
+    return {devices.begin(), devices.end()};
+}
+
 PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observed& observed) {
     PlanDigests made;
     for (const SourceFile& file : sources.files) {

@@ -22,6 +22,16 @@ void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span) {
                          Origin{in.sources.files.at(span.file).path, span.begin.line, span.begin.column});
 }
 
+Span written_at(const Inputs& in, const Draft& draft, const std::string& key) {
+    const auto found = draft.plan.origins.find(key);
+    for (std::uint32_t i = 0; !key.empty() && found != draft.plan.origins.end() && i < in.sources.files.size(); ++i) {
+        const Origin& origin = found->second;
+        if (in.sources.files[i].path != origin.file) { continue; }
+        return {i, {origin.line, origin.column}, {origin.line, origin.column + 1}};
+    }
+    return draft.config->name.span;
+}
+
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path) {
     const auto found = facts.paths.find(path);
     return found == facts.paths.end() ? nullptr : &found->second;
@@ -58,6 +68,10 @@ ReadyPlan ready(const Inputs& in, const VmConfig& config, const VmPlan& machine)
     } else if (said.console) {
         plan.kind = ReadyPlan::Kind::console;
         plan.text = said.console->value;
+        if (config.console.value == "off") {
+            in.diagnostics.error(codes::conflicting_keys, said.console->span,
+                                 "`ready.console` needs a console, and `console` is off");
+        }
         if (plan.text.empty()) { in.diagnostics.error(codes::bad_text, said.console->span, "the text is empty"); }
     } else if (!said.command.empty()) {
         plan.kind = ReadyPlan::Kind::command;
@@ -186,6 +200,8 @@ std::vector<std::vector<std::string>> lists_of(const std::vector<Strings>& lists
     return texts;
 }
 
+constexpr std::uint16_t first_vnc_port = 5900; ///< RFC 6143, section 1: display 0
+
 bool is_machine_id(std::string_view text) {
     return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
            text.find_first_not_of('0') != std::string_view::npos;
@@ -207,6 +223,18 @@ void surroundings(const Inputs& in, Draft& draft) {
                          .address = text_of(said.address),
                          .port = said.port ? static_cast<std::uint16_t>(said.port->value) : std::uint16_t{0},
                          .socket = text_of(said.socket)};
+        GraphicsPlan& graphics = plan.graphics;
+        if (said.socket && (said.address || said.port)) {
+            in.diagnostics
+                .error(codes::conflicting_keys, said.socket->span,
+                       "a display is reached by a socket or by an address, not both")
+                .help = "leave one of them out";
+        } else if (!said.socket && !said.address && !said.port) {
+            graphics.socket = plan.runtime_dir + "/display.sock";
+        } else if (!said.socket) {
+            if (!said.address) { graphics.address = "127.0.0.1"; }
+            if (!said.port) { graphics.port = first_vnc_port; }
+        }
     }
     for (const CredentialConfig& each : config.credentials) {
         plan.credentials.push_back({.name = each.name.value,
@@ -329,6 +357,18 @@ void origins(const Inputs& in, Draft& draft) {
 
 } // namespace
 
+namespace {
+
+/// What a machine whose memory can grow boots with: `mem`, unless one runs that booted with less.
+std::uint64_t boot_memory(const VmPlan& plan, const ObservedVm* observed) {
+    if (observed == nullptr || !observed->running || !observed->plan) { return plan.mem_mib; }
+    const VmPlan& running = *observed->plan;
+    const bool same = running.mem_max_mib == plan.mem_max_mib && running.mem_boot_mib != 0;
+    return same && running.mem_boot_mib <= plan.mem_mib ? running.mem_boot_mib : plan.mem_mib;
+}
+
+} // namespace
+
 namespace resolving {
 
 void basics(const Inputs& in, Draft& draft) {
@@ -340,6 +380,7 @@ void basics(const Inputs& in, Draft& draft) {
     plan.mem_mib = static_cast<std::uint64_t>(config.mem.value);
     plan.mem_max_mib = size_of(config.mem_max);
     if (plan.mem_max_mib == plan.mem_mib) { plan.mem_max_mib = 0; }
+    if (plan.mem_max_mib != 0) { plan.mem_boot_mib = boot_memory(plan, draft.observed); }
     plan.hugepages = config.hugepages.value == "false" ? "" : config.hugepages.value;
     plan.balloon = balloon(config);
     plan.cpu = text_of(config.cpu);
@@ -510,6 +551,7 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
     resolving::host_names(in, plan, drafts);
     resolving::addresses(in, plan, drafts);
     resolving::check(in, drafts);
+    resolving::check_host(in, drafts);
     note_inheritance(in);
     diagnostics.sort();
     if (diagnostics.has_errors()) { return std::nullopt; }

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace microvmc {
@@ -50,6 +51,8 @@ std::string project_name(const Config& config, const Sources& sources, const Res
 /// Paths whose PathFacts resolving needs; absolute, each once. An image that is left to the default lies in the state
 /// directory of `project`.
 std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project);
+/// Devices of the host whose HostDeviceFacts resolving needs: bus and path, each once.
+std::vector<std::pair<std::string, std::string>> devices_to_probe(const Config& config);
 /// Files whose KernelFacts resolving needs.
 std::vector<std::string> kernels_to_probe(const Config& config);
 

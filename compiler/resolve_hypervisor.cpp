@@ -178,8 +178,11 @@ void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
     draft.plan.hypervisor = candidate.traits->name;
     draft.plan.accel = candidate.accel;
     candidate.choice = candidate.traits->choose_machine(draft.plan, in.facts);
-    if (candidate.choice.problem.empty()) { return; }
-    candidate.obstacles.push_back({codes::too_many_devices, draft.config->name.span, candidate.choice.problem, {}});
+    for (Problem& problem : candidate.choice.problems) {
+        candidate.obstacles.push_back({problem.key.empty() ? codes::too_many_devices : codes::host_lacks,
+                                       written_at(in, draft, problem.key), std::move(problem.message),
+                                       std::move(problem.help)});
+    }
 }
 
 Candidate examine(const Inputs& in, Draft& draft, const Traits& traits, const Span& said) {

@@ -25,6 +25,13 @@ struct Capability {
     std::string_view remedy;
 };
 
+/// What keeps a hypervisor from running a machine as it is planned: the machine's shape, or what the host lacks.
+struct Problem {
+    std::string key; ///< of the plan, where it was written: "vsock", "devices.gpu"; empty: the machine as a whole
+    std::string message;
+    std::string help{};
+};
+
 /// What a backend decides about a VM beyond the common language, from facts alone.
 struct MachineChoice {
     std::string machine;
@@ -32,7 +39,7 @@ struct MachineChoice {
     KernelImage kernel_image = KernelImage::bzimage;
     std::string kernel_image_reason;
     std::vector<std::string> kernel_params; ///< that this machine needs: console, reboot, clock
-    std::string problem;                    ///< why no machine can be made of it; empty: none
+    std::vector<Problem> problems;          ///< why no machine can be made of it; none: it can
     std::string warning;                    ///< about an amount of memory that is known to do harm; empty: none
 };
 

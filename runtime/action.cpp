@@ -79,6 +79,12 @@ struct Line {
     std::string operator()(const SwapFiles& action) const {
         return fmt::format("put {} in place of {}", action.other, action.path);
     }
+    std::string operator()(const ResizeMemory& action) const {
+        return fmt::format("change the memory of {} from {}MiB to {}MiB", action.vm, action.before_mib, action.mib);
+    }
+    std::string operator()(const AmendMachine& action) const {
+        return fmt::format("tell the supervisor of {} what it does at a reboot and at the end", action.vm);
+    }
     std::string operator()(const StartMachine& action) const {
         return action.load.empty() ? fmt::format("start {}", action.launch.vm)
                                    : fmt::format("start {} from {}", action.launch.vm, action.load);
@@ -194,6 +200,20 @@ struct Value {
     }
     json operator()(const SwapFiles& action) const {
         return {{"action", "swap-files"}, {"path", action.path}, {"other", action.other}};
+    }
+    json operator()(const ResizeMemory& action) const {
+        return {{"action", "resize-memory"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"before-mib", action.before_mib},
+                {"mib", action.mib}};
+    }
+    json operator()(const AmendMachine& action) const {
+        return {{"action", "amend-machine"},
+                {"vm", action.vm},
+                {"runtime-dir", action.runtime_dir},
+                {"before", action.before},
+                {"after", action.after}};
     }
     json operator()(const StartMachine& action) const {
         json value{{"action", "start-machine"}, {"control", action.control}, {"launch", action.launch}};

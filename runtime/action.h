@@ -121,6 +121,22 @@ struct SwapFiles {
     std::string other;
     friend bool operator==(const SwapFiles&, const SwapFiles&) = default;
 };
+/// Changes a running machine's memory, and awaits that the guest has it. Undone by the same.
+struct ResizeMemory {
+    std::string vm;
+    std::string runtime_dir;
+    std::uint64_t before_mib = 0;
+    std::uint64_t mib = 0;
+    friend bool operator==(const ResizeMemory&, const ResizeMemory&) = default;
+};
+/// Tells a running machine's supervisor what it has to do otherwise later on. Undone by the same.
+struct AmendMachine {
+    std::string vm;
+    std::string runtime_dir;
+    Amendment before;
+    Amendment after;
+    friend bool operator==(const AmendMachine&, const AmendMachine&) = default;
+};
 /// Starts the supervisor, which starts the children, and waits until the VMM's control socket answers.
 struct StartMachine {
     Launch launch;
@@ -161,7 +177,8 @@ struct RemoveDirectory {
 using Action =
     std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot, BuildCloudInit,
                  CreateVolume, GrowVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles,
-                 StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
+                 ResizeMemory, AmendMachine, StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile,
+                 RemoveDirectory>;
 
 /// What is done for one machine, in this order; several groups at once.
 struct ActionGroup {

@@ -32,6 +32,14 @@ std::uint64_t Control::balloon_mib() {
     lacking("tell a balloon's size");
 }
 
+void Control::set_memory(std::uint64_t /*mib*/) {
+    lacking("change a machine's memory");
+}
+
+std::uint64_t Control::memory_mib() {
+    lacking("tell a machine's memory");
+}
+
 void Control::require_savable() {
     lacking("save a machine");
 }

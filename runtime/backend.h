@@ -67,6 +67,12 @@ public:
     /// Its size now.
     [[nodiscard]] virtual std::uint64_t balloon_mib();
 
+    /// "memory.hotplug": how much memory the guest should have, in MiB, between what it booted with and the most it may
+    /// have. Returns at once; it gets there as the guest can, or doesn't.
+    virtual void set_memory(std::uint64_t mib);
+    /// What it has now.
+    [[nodiscard]] virtual std::uint64_t memory_mib();
+
     /// "snapshot": throws Error with the reason and a remedy when the machine can't be saved as it is now.
     virtual void require_savable();
     /// Writes all of the machine but its disks to a file, in the VMM's own format. The machine must be paused; from

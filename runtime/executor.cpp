@@ -162,6 +162,19 @@ struct Performer {
                                 }}};
     }
 
+    Done operator()(const ResizeMemory& action) const {
+        run.host.resize_memory(action.runtime_dir, action.mib);
+        return {"changed", Undo{fmt::format("the memory of {} stays changed", action.vm), [&host = run.host, action] {
+                                    host.resize_memory(action.runtime_dir, action.before_mib);
+                                }}};
+    }
+
+    Done operator()(const AmendMachine& action) const {
+        run.host.amend_machine(action.runtime_dir, action.after);
+        return {"told", Undo{fmt::format("the supervisor of {} could not be told otherwise", action.vm),
+                             [&host = run.host, action] { host.amend_machine(action.runtime_dir, action.before); }}};
+    }
+
     Done operator()(const StartMachine& action) const {
         const Launch& launch = action.launch;
         run.host.start_machine(action);

@@ -63,6 +63,9 @@ public:
     /// Returns when the VMM's control socket answers, and the state that it is to go on from is loaded; throws with the
     /// VMM's last words when it ended instead.
     virtual void start_machine(const StartMachine& request) = 0;
+    /// Throws TimeoutError when the guest doesn't get there.
+    virtual void resize_memory(const std::string& runtime_dir, std::uint64_t mib) = 0;
+    virtual void amend_machine(const std::string& runtime_dir, const Amendment& amendment) = 0;
     virtual void await_ready(const AwaitReady& request) = 0;
     virtual StopOutcome stop_machine(const StopMachine& request) = 0;
 };

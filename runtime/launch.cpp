@@ -58,6 +58,10 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("vmm_log", launch.vmm_log);
     visit("event_log", launch.event_log);
     visit("end_file", launch.end_file);
+    visit("pre_start", launch.pre_start);
+    visit("post_stop", launch.post_stop);
+    visit("next_children", launch.next_children);
+    visit("limits", launch.limits);
     visit("plan", launch.plan);
     visit("restored", launch.restored);
     visit("was_ready", launch.was_ready);
@@ -95,6 +99,9 @@ static void from_json(const nlohmann::json& json, Child& child) {
     child.read_only = json.value("read_only", std::vector<std::string>());
     if (json.contains("on_death")) { read_enum(json["on_death"], death_kinds, child.on_death); }
 }
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Limits, cpu, mem_mib, pids, io_read_mib, io_write_mib, io_paths)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Amendment, children, post_stop)
 
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};

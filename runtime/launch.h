@@ -68,6 +68,26 @@ struct Restart {
     friend bool operator==(const Restart&, const Restart&) = default;
 };
 
+/// What the children may use of the host, all together; 0: no limit.
+struct Limits {
+    double cpu = 0; ///< processors
+    std::uint64_t mem_mib = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t io_read_mib = 0; ///< a second, of each disk that has one of `io_paths`
+    std::uint64_t io_write_mib = 0;
+    std::vector<std::string> io_paths{};
+
+    friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+/// What a supervisor does later than at the start, as an in-place change has it.
+struct Amendment {
+    std::vector<Child> children; ///< from the guest's next reboot on; the same in number and role
+    std::vector<std::vector<std::string>> post_stop; ///< Launch::post_stop
+
+    friend bool operator==(const Amendment&, const Amendment&) = default;
+};
+
 struct Launch {
     int version = 1;
     std::string project;
@@ -86,15 +106,24 @@ struct Launch {
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
     std::string event_log;   ///< <state>/events.log: what happened when (supervisor/events.h); empty: none
     std::string end_file;    ///< <state>/end.json: how it ended, written whole
+    /// argvs run one after the other on the host, a program without a slash looked up on PATH: before the first start,
+    /// and when the machine has ended, however it did (also when it could not be started). What they say is in vmm_log.
+    std::vector<std::vector<std::string>> pre_start{};
+    std::vector<std::vector<std::string>> post_stop{};
+    Limits limits{};
     nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
     /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
     /// the machine counts as up.
     bool restored = false;
     bool was_ready = false; ///< restored: it was ready when it was saved
+    std::vector<Child> next_children{}; ///< from the next reboot on; none: the same
 
     friend bool operator==(const Launch&, const Launch&) = default;
 };
 
+void to_json(nlohmann::json& json, const Amendment& amendment);
+/// Throws nlohmann::json::exception.
+void from_json(const nlohmann::json& json, Amendment& amendment);
 void to_json(nlohmann::json& json, const Launch& launch);
 /// Throws nlohmann::json::exception that names what is missing or of the wrong type. Unknown keys are ignored.
 void from_json(const nlohmann::json& json, Launch& launch);

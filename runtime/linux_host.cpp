@@ -22,6 +22,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 namespace microvmc {
@@ -34,6 +35,8 @@ namespace {
 constexpr milliseconds control_timeout{30'000};
 // For reading a saved machine's memory from a disk.
 constexpr milliseconds load_timeout{600'000};
+constexpr milliseconds resize_timeout{60'000};
+constexpr std::uint64_t plugged_piece_mib = 4;
 
 std::string text_of(const std::optional<End>& end) {
     return end ? describe(*end) : "it ended";
@@ -191,6 +194,28 @@ void LinuxHost::start_machine(const StartMachine& request) {
         }
         throw;
     }
+}
+
+void LinuxHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib) {
+    const auto status = machine_status(runtime_dir);
+    if (!status) { throw Error("the machine has ended meanwhile", "apply again"); }
+    const auto control = attach_control(*status);
+    const auto deadline = std::chrono::steady_clock::now() + resize_timeout;
+    control->set_memory(mib);
+    // Linux takes pieces of 4 MiB (drivers/virtio/virtio_mem.c), and none in part.
+    for (std::uint64_t now = 0; (now = control->memory_mib()) > mib || now + plugged_piece_mib <= mib;) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            throw TimeoutError(fmt::format("{} has {} MiB after {}s, not {}", status->vm, now,
+                                           resize_timeout.count() / 1000, mib),
+                               now > mib ? "its guest uses what it should give back; end something in it, or restart it"
+                                         : "its guest's kernel plugs no more in (its log says why)");
+        }
+        std::this_thread::sleep_for(milliseconds(20));
+    }
+}
+
+void LinuxHost::amend_machine(const std::string& runtime_dir, const Amendment& amendment) {
+    microvmc::amend_machine(runtime_dir, amendment);
 }
 
 void LinuxHost::await_ready(const AwaitReady& request) {

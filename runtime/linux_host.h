@@ -37,6 +37,8 @@ public:
     void copy_file(const std::string& from, const std::string& to) override;
     void swap_files(const std::string& path, const std::string& other) override;
     void start_machine(const StartMachine& request) override;
+    void resize_memory(const std::string& runtime_dir, std::uint64_t mib) override;
+    void amend_machine(const std::string& runtime_dir, const Amendment& amendment) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;
 

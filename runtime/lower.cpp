@@ -95,6 +95,18 @@ Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     return {std::move(initramfs), std::move(lowered)};
 }
 
+Limits limits_of(const VmPlan& vm) {
+    Limits limits{.cpu = vm.limits.cpu,
+                  .mem_mib = vm.limits.mem_mib,
+                  .pids = vm.limits.pids,
+                  .io_read_mib = vm.limits.io_read_mib,
+                  .io_write_mib = vm.limits.io_write_mib};
+    if (limits.io_read_mib != 0 || limits.io_write_mib != 0) {
+        for (const VolumePlan& volume : vm.volumes) { limits.io_paths.push_back(volume.image); }
+    }
+    return limits;
+}
+
 Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lowered) {
     Launch launch;
     launch.project = project;
@@ -115,6 +127,9 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.vmm_log = vm.state_dir + "/vmm.log";
     launch.event_log = vm.state_dir + "/events.log";
     launch.end_file = vm.state_dir + "/end.json";
+    launch.pre_start = vm.pre_start;
+    launch.post_stop = vm.post_stop;
+    launch.limits = limits_of(vm);
     launch.plan = vm;
     return launch;
 }
@@ -287,6 +302,26 @@ std::vector<Action> freeing(const VmChange& change, const Plan& plan, const Obse
     return {};
 }
 
+// What a running machine is told of its changes; all else is the record's.
+void append_in_place(std::vector<Action>& actions, const VmPlan& vm, const ObservedVm* observed,
+                     const HostFacts& facts) {
+    if (observed == nullptr || !observed->plan) { return; }
+    const VmPlan& before = *observed->plan;
+    if (before.mem_mib != vm.mem_mib) {
+        actions.emplace_back(ResizeMemory{
+            .vm = vm.name, .runtime_dir = vm.runtime_dir, .before_mib = before.mem_mib, .mib = vm.mem_mib});
+    }
+    if (before.mem_mib == vm.mem_mib && before.post_stop == vm.post_stop) { return; }
+    VmPlan next = before;
+    next.mem_mib = vm.mem_mib;
+    actions.emplace_back(AmendMachine{
+        .vm = vm.name,
+        .runtime_dir = vm.runtime_dir,
+        .before = {.children = commands(before, facts), .post_stop = before.post_stop},
+        .after = {.children = commands(next, facts), .post_stop = vm.post_stop},
+    });
+}
+
 // Of one machine, the rest.
 std::vector<Action> taking(const VmChange& change, const Plan& plan, const ObservedVm* observed,
                            const Neighbours& neighbours, const HostFacts& facts) {
@@ -307,6 +342,7 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     case ChangeKind::update: {
         const VmPlan& vm = planned(plan, change.vm);
         make_directories(actions, facts.state_dir, vm.state_dir);
+        if (change.kind == ChangeKind::in_place) { append_in_place(actions, vm, observed, facts); }
         actions.emplace_back(write_record(vm));
         break;
     }
@@ -392,6 +428,8 @@ struct Makes {
     std::string operator()(const DeleteVolume& /*action*/) const { return {}; }
     std::string operator()(const CopyFile& /*action*/) const { return {}; }
     std::string operator()(const SwapFiles& /*action*/) const { return {}; }
+    std::string operator()(const ResizeMemory& /*action*/) const { return {}; }
+    std::string operator()(const AmendMachine& /*action*/) const { return {}; }
     std::string operator()(const StartMachine& /*action*/) const { return {}; }
     std::string operator()(const AwaitReady& /*action*/) const { return {}; }
     std::string operator()(const StopMachine& /*action*/) const { return {}; }

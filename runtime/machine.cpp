@@ -58,6 +58,12 @@ void kill_supervisor(const Fd& connection) {
     }
 }
 
+bool has_post_stop(const std::string& runtime_dir) {
+    try {
+        return !read_launch(runtime_dir).post_stop.empty();
+    } catch (const Error&) { return false; }
+}
+
 void await_all_dead(const std::string& runtime_dir) {
     if (!machine::await_unlocked(runtime_dir, Clock::now() + machine::patience)) {
         throw TimeoutError("the machine was killed, but processes of it stay: " + machine::lock_path(runtime_dir) +
@@ -107,6 +113,12 @@ std::optional<MachineStatus> machine_status(const std::string& runtime_dir) {
     return status;
 }
 
+void amend_machine(const std::string& runtime_dir, const Amendment& amendment) {
+    const Fd connection = machine::find_supervisor(runtime_dir);
+    if (!connection) { throw Error("the machine has ended meanwhile"); }
+    machine::request_now(connection, {{"op", "amend"}, {"amendment", amendment}});
+}
+
 AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout) {
     const Fd connection = machine::find_supervisor(runtime_dir);
     if (!connection) { return ended_earlier(runtime_dir, goal); }
@@ -149,7 +161,8 @@ StopOutcome stop_machine(const std::string& runtime_dir, std::chrono::millisecon
     timeout = std::min(timeout, longest);
     const nlohmann::json json = {
         {"op", "stop"}, {"timeout_ms", timeout.count()}, {"kind", name_of(kind)}, {"asked", asked}};
-    const auto time = kind == StopKind::kill ? std::chrono::milliseconds(0) : timeout;
+    auto time = kind == StopKind::kill ? std::chrono::milliseconds(0) : timeout;
+    if (has_post_stop(runtime_dir)) { time += std::chrono::milliseconds(supervisor::post_stop_ms); }
     const Answer answer = machine::request(connection, json, Clock::now() + time + kill_time);
     StopOutcome outcome{StopOutcome::Kind::killed, {}};
     switch (answer.kind) {

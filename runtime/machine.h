@@ -70,6 +70,10 @@ struct AwaitOutcome {
     std::string waiting_for; ///< timed_out: in words
 };
 
+/// Tells the supervisor of a machine that runs what to do later on. Throws Error when it doesn't run, or the children are
+/// not of the same roles.
+void amend_machine(const std::string& runtime_dir, const Amendment& amendment);
+
 /// Waits until the goal is reached or the machine ended.
 AwaitOutcome await_machine(const std::string& runtime_dir, Goal goal, std::chrono::milliseconds timeout);
 

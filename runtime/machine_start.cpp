@@ -145,7 +145,9 @@ Started start_supervisor(const std::string& program, const Launch& launch,
     notify.reset();
     lock.reset();
 
-    const auto time = std::chrono::milliseconds(launch.startup_timeout_ms) + machine::patience;
+    auto time = std::chrono::milliseconds(launch.startup_timeout_ms) + machine::patience;
+    if (!launch.pre_start.empty()) { time += std::chrono::milliseconds(launch.startup_timeout_ms); }
+    if (!launch.post_stop.empty()) { time += std::chrono::milliseconds(supervisor::post_stop_ms); }
     const auto line = read_line(said.get(), Clock::now() + time);
     if (!line) {
         ::kill(pid, SIGKILL); // and with it what it started

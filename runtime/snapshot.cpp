@@ -142,8 +142,13 @@ void save_state(Control& control, const std::string& path, Sync sync) {
 bool is_of_the_host(const std::string& key, const VmPlan& plan) {
     return (key.starts_with("volumes.") && (key.ends_with(".image") || key.ends_with(".backing"))) ||
            (key.starts_with("interfaces.") && key.ends_with(".id")) || key.starts_with("forward-ports.") ||
-           key.starts_with("limits.") || key == "vmm-user" || key == "kernel.pin" ||
+           key.starts_with("limits.") || key == "vmm-user" || key == "kernel.pin" || key == "graphics" ||
            key == plan.hypervisor + ".program";
+}
+
+// Memory that comes and goes is in the state, as much as it had.
+bool same_room(const VmPlan& a, const VmPlan& b) {
+    return a.mem_max_mib != 0 && a.mem_max_mib == b.mem_max_mib && a.mem_boot_mib == b.mem_boot_mib;
 }
 
 std::string pin_name(const VmPlan& plan) {
@@ -173,8 +178,14 @@ Snapshot take_snapshot(const std::string& runtime_dir, const std::string& direct
     if (!options.replace && ::access(directory.c_str(), F_OK) == 0) {
         throw Error(fmt::format("there is a snapshot {} already", directory));
     }
+    if (snapshot.plan.root.kind == RootPlan::Kind::image && !snapshot.plan.root.read_only) {
+        throw Error(fmt::format("{} writes its root image {}, which is not saved with it", status->vm,
+                                snapshot.plan.root.source),
+                    "root.read-only = true with an `overlay` on a volume makes it one that can be saved");
+    }
     const auto control = attach_control(*status);
     control->require_savable();
+    if (snapshot.plan.mem_max_mib != 0) { snapshot.plan.mem_mib = control->memory_mib(); }
 
     const SignalsHeld held;
     Part part(directory);
@@ -242,8 +253,9 @@ void sweep_snapshots(const std::string& state_dir) {
 
 std::vector<std::string> against_restore(const Snapshot& snapshot, const VmPlan& plan) {
     std::vector<std::string> differences;
-    const auto differ = [&differences](const std::string& key, const std::string& was, const std::string& is) {
-        if (was == is) { return; }
+    const bool mem_moves = same_room(snapshot.plan, plan);
+    const auto differ = [&](const std::string& key, const std::string& was, const std::string& is) {
+        if (was == is || (key == "mem" && mem_moves)) { return; }
         differences.push_back(
             fmt::format("{} was {}, is {}", key, was.empty() ? "absent" : was, is.empty() ? "absent" : is));
     };
@@ -258,6 +270,7 @@ std::vector<std::string> against_restore(const Snapshot& snapshot, const VmPlan&
         if (found != keys.end()) { keys.erase(found); }
     }
     for (const auto& [key, text] : keys) { differ(key, {}, text); }
+    differ("graphics.backend", snapshot.plan.graphics.backend, plan.graphics.backend);
     differ("kernel.pin", pin_name(snapshot.plan), pin_name(plan));
     differ("the hypervisor's version", series(snapshot.plan.program_version), series(plan.program_version));
     return differences;
@@ -269,6 +282,9 @@ VmPlan placed_at(const Snapshot& snapshot, const std::string& state_dir, const s
     for (VolumePlan& volume : plan.volumes) {
         volume.image = volume.image.starts_with(old) ? state_dir + '/' + volume.image.substr(old.size())
                                                      : fmt::format("{}/volumes/{}", state_dir, volume.name);
+    }
+    if (plan.graphics.socket.starts_with(plan.runtime_dir + '/')) {
+        plan.graphics.socket.replace(0, plan.runtime_dir.size(), runtime_dir);
     }
     plan.state_dir = state_dir;
     plan.runtime_dir = runtime_dir;

@@ -20,7 +20,7 @@ struct Snapshot {
     std::string directory;
     std::int64_t taken = 0; ///< unix seconds
     bool ready = false;     ///< the machine was, then
-    VmPlan plan;            ///< that it ran by
+    VmPlan plan;            ///< that it ran by, with the memory that it had
 
     [[nodiscard]] std::string state_path() const { return directory + "/state"; }
     [[nodiscard]] std::string volume_path(const std::string& name) const { return directory + "/volumes/" + name; }

@@ -54,6 +54,9 @@ namespace {
 constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
+constexpr const char* vsock_node = "/dev/vhost-vsock";
+constexpr std::uint64_t plugged_block_mib = 2;  // virtio-mem's block, by default a transparent huge page
+constexpr std::uint16_t first_vnc_port = 5900;  // of display 0; it takes numbers of displays
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
@@ -90,17 +93,31 @@ bool has_balloon(const VmPlan& vm) {
     return vm.balloon.mode != BalloonPlan::Mode::off;
 }
 
-// Random numbers, the agent's port, and one for each device, a balloon and a root that isn't in memory.
+bool has_display(const VmPlan& vm) {
+    return !vm.graphics.backend.empty();
+}
+
+bool has_usb(const VmPlan& vm) {
+    return std::ranges::any_of(vm.host_devices, [](const HostDevicePlan& device) { return device.bus == "usb"; });
+}
+
+// Random numbers, the agent's port, and one for each device, a balloon, a root that isn't in memory, memory that is
+// plugged in, vsock, a display with its keyboard and pointer, a USB controller.
 std::size_t virtio_devices(const VmPlan& vm) {
     const std::size_t root = vm.root.kind == RootPlan::Kind::initramfs ? 0 : 1;
     const std::size_t cloud_init = vm.cloud_init.instance_id.empty() ? 0 : 1;
-    return 2 + root + cloud_init + (has_balloon(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() +
+    const std::size_t display = has_display(vm) ? 3 : 0;
+    return 2 + root + cloud_init + display + (has_balloon(vm) ? 1 : 0) + (vm.mem_max_mib != 0 ? 1 : 0) +
+           (vm.vsock_cid != 0 ? 1 : 0) + (has_usb(vm) ? 1 : 0) + vm.volumes.size() + vm.shares.size() +
            vm.interfaces.size() + vm.host_devices.size();
 }
 
 // Why `microvm` is not safe; empty when it is.
 std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
     if (vm.arch != "x86_64") { return "microvm is a machine of x86_64"; }
+    if (vm.mem_max_mib != 0) { return "memory that is plugged in needs PCI"; }
+    if (has_display(vm)) { return "a display needs PCI"; }
+    if (!vm.host_devices.empty()) { return "devices of the host need PCI"; }
     if (virtio_devices(vm) > microvm_slots) {
         return fmt::format("{} virtio devices, microvm has {} slots", virtio_devices(vm), microvm_slots);
     }
@@ -145,10 +162,76 @@ void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice
     }
 }
 
+// A CPU model as `-cpu` takes it: its features are written behind commas, which can't be escaped there.
+bool is_cpu_model(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+               c == '.';
+    });
+}
+
+// What of the plan can't be had, and where it says so.
+std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<Problem> found;
+    if (virtio_devices(vm) > q35_slots) {
+        found.push_back({"", fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
+                                         virtio_devices(vm), q35_slots)});
+    }
+    if (!vm.cpu.empty() && !is_cpu_model(vm.cpu)) {
+        found.push_back({"cpu", "that is no name of a CPU model", fmt::format("{} -cpu help shows them", vm.program)});
+    } else if (vm.cpu == "host" && vm.accel != "kvm") {
+        found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
+    }
+    if (vm.vsock_cid != 0) {
+        const auto node = facts.paths.find(vsock_node);
+        const PathFacts host = node == facts.paths.end() ? PathFacts{} : node->second;
+        if (host.kind == PathFacts::Kind::missing) {
+            found.push_back({"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
+        } else if (!host.readable || !host.writable) {
+            found.push_back({"vsock", fmt::format("you may not open {}", vsock_node),
+                             "join the group that it belongs to, or run microvmc as root"});
+        }
+    }
+    if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||
+        (vm.mem_max_mib != 0 && (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib != 0)) {
+        found.push_back({"mem-max", fmt::format("memory is plugged in by {} MiB, which don't divide what is between",
+                                                plugged_block_mib),
+                         fmt::format("have `mem` and `mem-max` be multiples of {} MiB", plugged_block_mib)});
+    }
+    if (has_display(vm) && vm.graphics.backend != "default" && vm.graphics.backend != "vnc") {
+        found.push_back({"graphics", "that is no display of QEMU's that microvmc drives", "it has vnc"});
+    } else if (vm.graphics.port != 0 && vm.graphics.port < first_vnc_port) {
+        found.push_back({"graphics", fmt::format("QEMU's VNC server has ports from {} on", first_vnc_port),
+                         fmt::format("take {} or a later one", first_vnc_port)});
+    }
+    return found;
+}
+
+// Where the kernel's console is, and what the guest must do for it.
+std::vector<std::string> console_params(const VmPlan& vm) {
+    std::vector<std::string> params;
+    if (has_display(vm)) { params.emplace_back("console=tty0"); } // the last one is /dev/console
+    if (vm.console == "virtio") {
+        params.emplace_back("console=hvc0");
+    } else if (vm.console != "off") {
+        params.emplace_back("console=ttyS0");
+    }
+    return params;
+}
+
 void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
     const std::string against = against_microvm(vm, facts);
+    choice.kernel_params = console_params(vm);
     // `quiet` leaves warnings and panics; every line costs a guest time on its serial port.
-    choice.kernel_params = {"console=ttyS0", "quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
+    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
+        choice.kernel_params.emplace_back(param);
+    }
+    if (vm.mem_max_mib != 0) {
+        // Plugged memory is used at once, and most of it in a way that lets it be taken away again (linux:
+        // Documentation/admin-guide/mm/memory-hotplug.rst).
+        choice.kernel_params.emplace_back("memhp_default_state=online");
+        choice.kernel_params.emplace_back("memory_hotplug.online_policy=auto-movable");
+    }
     if (against.empty()) {
         choice.machine = "microvm";
         choice.machine_reason = "the smallest machine; nothing here needs PCI";
@@ -171,10 +254,7 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
         choice.machine = "q35";
         choice.machine_reason = "what a disk's own loader expects";
     }
-    if (virtio_devices(vm) > q35_slots) {
-        choice.problem = fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
-                                     virtio_devices(vm), q35_slots);
-    }
+    choice.problems = problems(vm, facts);
     // https://github.com/microvm-nix/microvm.nix/issues/171
     if (vm.mem_mib == 2048) { choice.warning = "guests of QEMU are reported to hang with exactly 2048 MiB"; }
     return choice;
@@ -218,6 +298,13 @@ bool shares_memory(const VmPlan& vm) {
     return std::ranges::any_of(vm.shares, [](const SharePlan& share) { return share.proto == "virtiofs"; });
 }
 
+// Memory that is a file, of huge pages or for others to map.
+bool has_memory_file(const VmPlan& vm) {
+    return shares_memory(vm) || !vm.hugepages.empty();
+}
+
+constexpr const char* boot_memory = "memory";
+
 void add_machine(CommandLine& line, const VmPlan& vm) {
     line.option("-name", KeyValues().add("guest", vm.name));
     KeyValues machine(vm.machine);
@@ -228,25 +315,44 @@ void add_machine(CommandLine& line, const VmPlan& vm) {
             .add("pic", false)
             .add("pcie", false)
             .add("usb", false)
-            .add("isa-serial", true)
+            .add("isa-serial", vm.console != "off" && vm.console != "virtio")
             .add("x-option-roms", false)
             .add("auto-kernel-cmdline", false);
         line.option("-global", KeyValues().add("virtio-mmio.force-legacy", "false"));
     } else {
         machine.add("usb", false).add("sata", false).add("smbus", false).add("vmport", false);
     }
-    if (shares_memory(vm)) {
-        line.option("-object", KeyValues("memory-backend-memfd")
-                                   .add("id", "memory")
-                                   .add("size", fmt::format("{}M", vm.mem_mib))
-                                   .add("share", true));
-        machine.add("memory-backend", "memory");
-    }
+    if (has_memory_file(vm)) { machine.add("memory-backend", boot_memory); }
     line.option("-machine", machine);
     line.option("-accel", vm.accel);
-    line.option("-cpu", vm.accel == "kvm" ? "host" : "max");
+    line.option("-cpu", !vm.cpu.empty() ? vm.cpu : vm.accel == "kvm" ? "host" : "max");
     line.option("-smp", std::to_string(vm.vcpu));
-    line.option("-m", fmt::format("{}M", vm.mem_mib));
+}
+
+// A piece of the guest's memory.
+KeyValues memory_backend(const VmPlan& vm, std::string_view id, std::uint64_t mib) {
+    KeyValues backend(has_memory_file(vm) ? "memory-backend-memfd" : "memory-backend-ram");
+    backend.add("id", id).add("size", fmt::format("{}M", mib));
+    if (shares_memory(vm)) { backend.add("share", true); }
+    if (!vm.hugepages.empty()) {
+        backend.add("hugetlb", true);
+        if (vm.hugepages != "true") { backend.add("hugetlbsize", vm.hugepages == "1GiB" ? "1G" : "2M"); }
+    }
+    return backend;
+}
+
+void add_memory(CommandLine& line, const VmPlan& vm) {
+    const std::uint64_t boot = vm.mem_max_mib == 0 ? vm.mem_mib : vm.mem_boot_mib;
+    KeyValues size(fmt::format("{}M", boot));
+    if (vm.mem_max_mib != 0) { size.add("maxmem", fmt::format("{}M", vm.mem_max_mib)); }
+    line.option("-m", size);
+    if (has_memory_file(vm)) { line.option("-object", memory_backend(vm, boot_memory, boot)); }
+    if (vm.mem_max_mib == 0) { return; }
+    line.option("-object", memory_backend(vm, "pluggable", vm.mem_max_mib - boot).add("reserve", !vm.hugepages.empty()));
+    line.option("-device", line.virtio("virtio-mem", qemu_ids::plugged)
+                               .add("memdev", "pluggable")
+                               .add("block-size", fmt::format("{}M", plugged_block_mib))
+                               .add("requested-size", fmt::format("{}M", vm.mem_mib - boot)));
 }
 
 void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramfs) {
@@ -262,17 +368,53 @@ void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramf
     line.option("-append", *params);
 }
 
-void add_channels(CommandLine& line, const Lowered& lowered) {
-    line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false));
-    line.option("-serial", "chardev:console");
+void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
+    if (vm.console != "off") {
+        line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false));
+    }
+    const bool is_virtio = vm.console == "virtio";
+    line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
+    if (lowered.agent.kind == AgentChannel::Kind::unix_stream || is_virtio) {
+        line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
+    }
+    if (is_virtio) { line.option("-device", KeyValues("virtconsole").add("chardev", "console").add("nr", "0")); }
     if (lowered.agent.kind == AgentChannel::Kind::unix_stream) {
         line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
-        line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
         line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
     }
     line.option("-device", line.virtio("virtio-rng", "random"));
+}
+
+void add_display(CommandLine& line, const GraphicsPlan& graphics) {
+    std::string server = "unix:" + graphics.socket;
+    if (graphics.socket.empty()) {
+        const bool is_v6 = graphics.address.find(':') != std::string::npos;
+        server = fmt::format("{}{}{}:{}", is_v6 ? "[" : "", graphics.address, is_v6 ? "]" : "",
+                             graphics.port - first_vnc_port);
+    }
+    line.option("-vnc", KeyValues().add("vnc", server));
+    line.option("-device", KeyValues("VGA").add("id", "display"));
+    line.option("-device", line.virtio("virtio-keyboard", "keyboard"));
+    line.option("-device", line.virtio("virtio-tablet", "pointer"));
+}
+
+void add_vsock(CommandLine& line, std::uint32_t cid) {
+    line.option("-device", line.virtio("vhost-vsock", "vsock").add("guest-cid", std::to_string(cid)));
+}
+
+void add(CommandLine& line, const HostDevicePlan& device, std::size_t number) {
+    const std::string id = fmt::format("device{}", number);
+    if (device.bus == "pci") {
+        line.option("-device", KeyValues("vfio-pci").add("id", id).add("host", device.path));
+        return;
+    }
+    const std::size_t colon = device.path.find(':');
+    line.option("-device", KeyValues("usb-host")
+                               .add("id", id)
+                               .add("vendorid", "0x" + device.path.substr(0, colon))
+                               .add("productid", "0x" + device.path.substr(std::min(colon, device.path.size() - 1) + 1)));
 }
 
 void add_balloon(CommandLine& line, const BalloonPlan& balloon) {
@@ -450,6 +592,12 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     want("button"); // system_powerdown arrives as a key
     want("evdev");
     if (has_balloon(vm)) { want("virtio_balloon"); }
+    if (vm.mem_max_mib != 0) { want("virtio_mem"); }
+    if (vm.vsock_cid != 0) { want("vmw_vsock_virtio_transport"); }
+    if (has_display(vm)) {
+        want("bochs");
+        want("virtio_input");
+    }
     switch (vm.root.kind) {
     case RootPlan::Kind::initramfs: break;
     case RootPlan::Kind::share:
@@ -499,7 +647,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
         lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
     }
     lowered.control = vm.runtime_dir + "/qmp.sock";
-    lowered.console_device = "/dev/ttyS0";
+    lowered.console_device = vm.console == "off" ? "/dev/null" : vm.console == "virtio" ? "/dev/hvc0" : "/dev/ttyS0";
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
@@ -518,26 +666,29 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .add("spawn", "deny")
                                 .add("resourcecontrol", "deny"));
     add_machine(line, vm);
+    add_memory(line, vm);
     if (by_firmware) {
         if (vm.firmware != "default") { line.option("-bios", vm.firmware); }
     } else {
         add_kernel(line, vm, initramfs);
     }
-    add_channels(line, lowered);
+    add_channels(line, vm, lowered);
+    if (vm.vsock_cid != 0) { add_vsock(line, vm.vsock_cid); }
+    if (has_display(vm)) { add_display(line, vm.graphics); }
+    if (has_usb(vm)) { line.option("-device", KeyValues("qemu-xhci").add("id", "usb")); }
     if (has_balloon(vm)) { add_balloon(line, vm.balloon); }
     add_root(line, vm);
     add_cloud_init(line, vm);
     std::size_t volumes = 0;
     std::size_t shares = 0;
     std::size_t interfaces = 0;
+    std::size_t host_devices = 0;
     for (const Device& device : vm.devices()) {
         std::visit(Overloaded{
                        [&](const VolumePlan& volume) { add(line, vm, volume, volumes++); },
                        [&](const SharePlan& share) { add(line, vm, share, shares++); },
                        [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
-                       [&](const HostDevicePlan& passed) {
-                           throw Error(fmt::format("{}: devices are not handed through yet", passed.path));
-                       },
+                       [&](const HostDevicePlan& passed) { add(line, passed, host_devices++); },
                    },
                    device);
     }
@@ -577,6 +728,9 @@ const Backend qemu{
                 {
                     native("accel.kvm"),
                     native("accel.tcg"),
+                    native("cpu.model"),
+                    native("memory.hotplug", "virtio-mem"),
+                    native("memory.hugepages"),
                     native("balloon"),
                     native("balloon.auto",
                            "the guest returns by itself what it frees, and takes it back as it needs it"),
@@ -634,7 +788,15 @@ const Backend qemu{
                     native("forward.tcp"),
                     native("forward.udp"),
                     lacking("forward.ipv6", "the user network forwards IPv4 only"),
+                    native("device.pci"),
+                    native("device.usb"),
+                    native("vsock"),
+                    native("limits"),
+                    native("hooks"),
                     native("console.serial"),
+                    native("console.virtio"),
+                    native("console.off"),
+                    native("graphics"),
                     native("depends-on"),
                     native("restart"),
                     native("autostart"),

@@ -91,6 +91,14 @@ public:
         return (base_memory() - ask("query-balloon").at("actual").get<std::uint64_t>()) >> mib_shift;
     }
 
+    void set_memory(std::uint64_t mib) override {
+        set_property(qemu_ids::plugged, "requested-size", (mib << mib_shift) - base_memory());
+    }
+
+    std::uint64_t memory_mib() override {
+        return (base_memory() + property(qemu_ids::plugged, "size").get<std::uint64_t>()) >> mib_shift;
+    }
+
     void require_savable() override {
         if (text_at(ask("query-status"), "status") == "postmigrate") {
             throw Error("it was saved already since it was paused", "resume it before it is saved again");
@@ -163,26 +171,27 @@ private:
         }
     }
 
-    nlohmann::json balloon_property(const char* name) {
-        return qmp_.execute("qom-get",
-                            {{"path", fmt::format("/machine/peripheral/{}", qemu_ids::balloon)}, {"property", name}},
+    nlohmann::json property(const char* device, const char* name) {
+        return qmp_.execute("qom-get", {{"path", fmt::format("/machine/peripheral/{}", device)}, {"property", name}},
                             command_timeout);
     }
-    void set_polling(int seconds) {
+    void set_property(const char* device, const char* name, std::uint64_t value) {
         qmp_.execute("qom-set",
-                     {{"path", fmt::format("/machine/peripheral/{}", qemu_ids::balloon)},
-                      {"property", "guest-stats-polling-interval"},
-                      {"value", seconds}},
+                     {{"path", fmt::format("/machine/peripheral/{}", device)}, {"property", name}, {"value", value}},
                      command_timeout);
+    }
+    nlohmann::json guest_stats() { return property(qemu_ids::balloon, "guest-stats"); }
+    void set_polling(std::uint64_t seconds) {
+        set_property(qemu_ids::balloon, "guest-stats-polling-interval", seconds);
     }
 
     // Asks the guest once; what it says isn't trusted to be a number.
     std::map<std::string, std::uint64_t> guest_memory() {
-        const auto before = balloon_property("guest-stats").value("last-update", std::int64_t{0});
+        const auto before = guest_stats().value("last-update", std::int64_t{0});
         set_polling(1);
         nlohmann::json answer;
         for (const auto deadline = Clock::now() + guest_patience; Clock::now() < deadline;) {
-            answer = balloon_property("guest-stats");
+            answer = guest_stats();
             if (answer.value("last-update", std::int64_t{0}) != before) { break; }
             std::this_thread::sleep_for(poll_interval);
         }

@@ -13,6 +13,7 @@ namespace microvmc {
 
 namespace qemu_ids {
 inline constexpr const char* balloon = "balloon";
+inline constexpr const char* plugged = "plugged"; ///< memory that comes and goes
 inline constexpr const char* volume = "volume"; ///< and a number: a block node; with "-device" behind it, its device
 } // namespace qemu_ids
 

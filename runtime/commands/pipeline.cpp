@@ -34,6 +34,7 @@ HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
     asked.kernels = kernels_to_probe(*pipeline.config);
     asked.oci_images = oci_images_to_probe(*pipeline.config);
     asked.root_sources = root_sources_to_probe(*pipeline.config);
+    asked.devices = devices_to_probe(*pipeline.config);
     return host_facts(std::move(asked));
 }
 

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace microvmc {
@@ -56,7 +57,7 @@ Pipeline compile(const Session& session, const PipelineOptions& options);
 /// The rest of them, for what load_sources gave.
 void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
 
-/// Gathers the host's facts. `request`: the paths, kernels and roots' sources that some text asks about.
+/// Gathers the host's facts. `request`: the paths, kernels, devices and roots' sources that some text asks about.
 HostFacts host_facts(FactsRequest request = {});
 
 /// Shows the diagnostics, as text on standard error or as JSON on standard output; false when there are errors.

@@ -56,8 +56,10 @@ void restore(Session& session, const RestoreFlags& flags) {
         if (!confirmed("Restore?")) { throw Error("not restored", "give --yes when there is no terminal to ask on"); }
     }
     const auto begin = std::chrono::steady_clock::now();
+    VmPlan plan = *vm->plan;
+    if (plan.mem_max_mib != 0) { plan.mem_mib = snapshot.plan.mem_mib; } // as much as it had
     try {
-        perform_here(lower_restore(machine.project, *vm->plan, snapshot, observed, host_facts()));
+        perform_here(lower_restore(machine.project, plan, snapshot, observed, host_facts()));
     } catch (const Error&) {
         complain(console_excerpt(machine.name, machine.state_dir));
         throw;

@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/facts/cache.h"
+#include "runtime/facts/host_devices.h"
 #include "runtime/facts/kernels.h"
 #include "runtime/facts/kvm_probe.h"
 #include "runtime/facts/namespaces.h"
@@ -12,6 +13,7 @@
 #include "runtime/image_header.h"
 #include "runtime/root/directory_source.h"
 #include "runtime/root/oci_image.h"
+#include "runtime/supervisor/cgroup.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -26,6 +28,9 @@
 namespace microvmc {
 
 namespace {
+
+// Device nodes that hypervisors use for some of what a machine may ask.
+constexpr const char* nodes[] = {"/dev/vhost-vsock"};
 
 /// The cache, and whether it learned anything.
 struct Memory {
@@ -139,6 +144,13 @@ HostFacts gather_facts(const FactsRequest& request) {
     for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
     for (const std::string& path : request.oci_images) { facts.oci_images[path] = oci_facts(path, facts.arch); }
     for (const std::string& path : request.root_sources) { facts.paths[path].identity = source_identity(path); }
+    for (const char* node : nodes) { facts.paths[node] = path_facts(node); }
+    facts.huge_pages = huge_page_facts();
+    facts.default_huge_page = default_huge_page(read_file("/proc/meminfo").value_or(""));
+    facts.cgroup_controllers = supervisor::usable_controllers();
+    for (const auto& [bus, path] : request.devices) {
+        facts.host_devices[bus + ' ' + path] = host_device_facts(bus, path);
+    }
     for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
 
     if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }

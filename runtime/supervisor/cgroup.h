@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runtime/fd.h"
+#include "runtime/launch.h"
 
 #include <array>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 namespace microvmc::supervisor {
 
@@ -49,12 +51,23 @@ std::string cgroup_name_of(const std::string& project, const std::string& vm, co
 /// none. The texts are /proc/self/mountinfo and /proc/self/cgroup; proc(5), cgroups(7).
 std::optional<std::string> own_cgroup(std::string_view mountinfo, std::string_view membership);
 
+/// The mount point of cgroup v2 that `own_cgroup` lies below.
+std::optional<std::string> cgroup_root(std::string_view mountinfo);
+
+/// The controllers (cpu, memory, ...) that limits could be set by: those of our own cgroup and of the ones above it in
+/// which we may make one.
+std::vector<std::string> usable_controllers();
+
+/// The controllers that limits need.
+std::vector<std::string> controllers_for(const Limits& limits);
+
 /// A cgroup for the children, below our own. An ordinary user is often not permitted to make one: then there is none
-/// (`fd` is -1), and nothing else changes.
+/// (`fd` is -1), and nothing else changes. One with limits is made where they can be set, our own cgroup or the nearest
+/// above it (a cgroup that has processes gives no controllers to those below it; cgroups(7)).
 class Cgroup {
 public:
-    /// Kills what is left in one of that name.
-    explicit Cgroup(const std::string& name);
+    /// Kills what is left in one of that name. Throws Error when it has limits that can't be set.
+    explicit Cgroup(const std::string& name, const Limits& limits = {});
     /// The one that an earlier program of this process made; empty: there is none.
     static std::unique_ptr<Cgroup> adopt(const std::string& path);
     ~Cgroup() { remove(); }

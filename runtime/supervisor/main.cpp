@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
@@ -169,6 +170,9 @@ int supervise(const Arguments& arguments, int& notify) {
         throw Error(arguments.runtime_dir + "/" + launch_name + " is for " + launch.runtime_dir);
     }
     name_process(launch);
+    // For hooks, which may serve many machines.
+    ::setenv("MICROVMC_PROJECT", launch.project.c_str(), 1);
+    ::setenv("MICROVMC_VM", launch.vm.c_str(), 1);
     const std::string log_path = launch.vmm_log;
     asio::io_context io(1);
     Supervisor supervisor(io, std::move(launch), lock, std::move(credentials));

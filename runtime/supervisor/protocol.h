@@ -29,6 +29,8 @@
 //   {"op":"renew"}               -> {"ok":true} when the guest, which stood still, has set its clock and reseeded its
 //   random
 //                                   numbers (wire.h); an error when it can't
+//   {"op":"amend","amendment":{..}}
+//                                -> {"ok":true}: from now on it goes by this (Amendment)
 //   {"op":"reexec","program":<absolute path>}
 //                                -> {"supervisor":<the same pid>,"program":<program_identity>} from that program, which
 //                                   has taken over the machine; {"later":"why"} while the machine starts or ends or any
@@ -63,6 +65,7 @@ inline constexpr int exit_failed = 1;
 inline constexpr int exit_locked = 3;
 inline constexpr int exit_usage = 64;
 
+inline constexpr int post_stop_ms = 60'000; ///< that all of Launch::post_stop have
 inline constexpr std::size_t max_request = std::size_t{128} << 10U;    ///< bytes of a request's line
 inline constexpr std::size_t max_answer = std::size_t{16} << 20U;      ///< bytes of an answer's line
 inline constexpr std::size_t max_launch = std::size_t{16} << 20U;      ///< bytes of machine.json

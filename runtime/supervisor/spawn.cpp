@@ -24,14 +24,14 @@ namespace {
 
 // clone3(2), Linux 5.7: born in the cgroup. Moving a process there by writing cgroup.procs takes a lock that waits for
 // an RCU grace period, some 10 ms.
-pid_t fork_into(int cgroup) {
+pid_t fork_into(int cgroup, bool strictly) {
     if (cgroup >= 0) {
         clone_args args{};
         args.flags = CLONE_INTO_CGROUP;
         args.exit_signal = SIGCHLD;
         args.cgroup = static_cast<std::uint64_t>(cgroup);
         const long pid = ::syscall(SYS_clone3, &args, sizeof(args));
-        if (pid >= 0) { return static_cast<pid_t>(pid); }
+        if (pid >= 0 || strictly) { return static_cast<pid_t>(pid); }
     }
     return ::fork();
 }
@@ -82,7 +82,7 @@ bool make_read_only(const char* directory) {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(argv[0], argv);
+    ::execvp(argv[0], argv);
     fail();
     ::_exit(127);
 }
@@ -105,7 +105,7 @@ pid_t spawn(const SpawnRequest& request) {
     ::sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, &before);
     const pid_t parent = ::getpid();
-    const pid_t pid = fork_into(request.cgroup);
+    const pid_t pid = fork_into(request.cgroup, request.limited);
     if (pid == 0) { child(request, argv.data(), parent, writable.get()); }
     const int fork_error = errno;
     ::sigprocmask(SIG_SETMASK, &before, nullptr);

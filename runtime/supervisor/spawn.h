@@ -8,13 +8,14 @@
 namespace microvmc::supervisor {
 
 struct SpawnRequest {
-    const std::vector<std::string>& argv; ///< argv[0] absolute
+    const std::vector<std::string>& argv; ///< argv[0] without a slash is looked up on PATH
     int in = -1;                          ///< become the child's 0, 1 and 2; none of them may be below 3
     int out = -1;
     int err = -1;
     int inherit = -1; ///< stays open in the child under its number; -1: none
     int listen = -1;  ///< likewise
-    int cgroup = -1;  ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    int cgroup = -1; ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    bool limited = false; ///< it must not begin elsewhere
     /// It gets a mount namespace of its own, in which these directories and all that is mounted in them are read-only.
     /// Takes root, and Linux 5.12 (mount_setattr(2)).
     std::span<const std::string> read_only{};
@@ -22,7 +23,7 @@ struct SpawnRequest {
 
 /// Starts a child that dies with this process, has a session of its own, default signals and no other descriptors.
 /// Returns its pid once it executes the program; throws Error when it can't. A cgroup that can't be entered is gone
-/// without. Only for a process with one thread: between fork and exec nothing may be locked.
+/// without, unless it is one with limits. Only for a process with one thread: between fork and exec nothing may be locked.
 pid_t spawn(const SpawnRequest& request);
 
 /// A wait status as a shell shows it: 128 + N for signal N.

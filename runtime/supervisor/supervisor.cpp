@@ -55,12 +55,12 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent.socket), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), stable_(io), started_(std::time(nullptr)) {
+      deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir);
     remove_recorded_cgroup(path(cgroup_name), cgroup);
-    cgroup_ = std::make_unique<Cgroup>(cgroup);
+    cgroup_ = std::make_unique<Cgroup>(cgroup, launch_.limits);
     if (!cgroup_->path().empty()) { write_private_file(path(cgroup_name), cgroup_->path(), false); }
     connect_parts();
 }
@@ -87,7 +87,14 @@ void Supervisor::connect_parts() {
 }
 
 void Supervisor::start() {
-    start_children();
+    run_hooks("pre-start", launch_.pre_start, Milliseconds(launch_.startup_timeout_ms),
+              [this](const std::string& failure) {
+                  if (failure.empty()) {
+                      start_children();
+                  } else {
+                      fail_start(failure);
+                  }
+              });
 }
 
 void Supervisor::start_children() {
@@ -144,6 +151,7 @@ void Supervisor::start_child(const Child& child) {
                          .inherit = lock_,
                          .listen = listener.get(),
                          .cgroup = cgroup_->fd(),
+                         .limited = !controllers_for(launch_.limits).empty(),
                          .read_only = child.read_only});
     running.err = err;
     running_.push_back(std::move(running));
@@ -270,6 +278,7 @@ void Supervisor::reap() {
     for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
         const auto found = std::ranges::find_if(running_, [pid](const Running& r) { return r.pid == pid && r.alive; });
         if (found != running_.end()) { child_ended(*found, status); }
+        if (pid == hooks_.pid) { hook_ended(status); }
     }
 }
 
@@ -368,6 +377,7 @@ void Supervisor::end_children() {
     phase_ = Phase::ending;
     helpers_asked_ = false;
     end_chat();
+    kill_hook();
     panic_.cancel();
     continue_ending();
 }
@@ -379,6 +389,7 @@ void Supervisor::continue_ending() {
         return;
     }
     const bool any = std::ranges::any_of(running_, &Running::alive);
+    if (!any && hooks_.pid != 0) { return; } // a hook that was killed
     if (!any) {
         all_dead();
         return;
@@ -421,22 +432,30 @@ void Supervisor::all_dead() {
 
 void Supervisor::start_again() {
     cgroup_->remove(); // with what a helper left
-    cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir));
     remove_sockets(launch_.runtime_dir, control_name);
     const bool has_agent = evidence_.has_agent;
     evidence_ = {};
     evidence_.has_agent = has_agent;
     console_.reset();
     launch_.restored = false;
+    running_.clear(); // they point to their children
+    if (!launch_.next_children.empty()) { launch_.children = std::exchange(launch_.next_children, {}); }
     for (Child& child : launch_.children) { child.first_args.clear(); }
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
+    try {
+        cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir), launch_.limits);
+    } catch (const Error& error) {
+        running_.clear();
+        phase_ = Phase::starting;
+        fail_start(error.what());
+        return;
+    }
     start_children();
 }
 
 void Supervisor::complete(const End& end) {
-    phase_ = Phase::done;
     const bool had_cgroup = !cgroup_->path().empty();
     cgroup_->remove();
     for (int round = 0; !had_cgroup && round < 200; ++round) {
@@ -451,6 +470,14 @@ void Supervisor::complete(const End& end) {
             remove_tap(tap);
         } catch (const Error& error) { log_.line(error.what()); }
     }
+    run_hooks("post-stop", launch_.post_stop, Milliseconds(post_stop_ms), [this, end](const std::string& failure) {
+        if (!failure.empty()) { log_.line(failure); }
+        conclude(end);
+    });
+}
+
+void Supervisor::conclude(const End& end) {
+    phase_ = Phase::done;
     log_.line("the machine " + describe(end));
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");

@@ -93,6 +93,13 @@ private:
     void arm_signals();
     void reap();
     void child_ended(Running& running, int wait_status);
+    // hooks
+    using HooksDone = std::function<void(const std::string& failure)>; ///< empty: all went well
+    void run_hooks(const std::string& name, const std::vector<std::vector<std::string>>& hooks, Milliseconds time,
+                   HooksDone done);
+    void next_hook();
+    void hook_ended(int wait_status);
+    void kill_hook();
     // ending
     void stop(Milliseconds timeout, bool kill, bool asked);
     void ask_to_power_off(Milliseconds timeout);
@@ -103,6 +110,7 @@ private:
     void all_dead();
     void start_again();
     void complete(const End& end);
+    void conclude(const End& end);
     // starting again
     void helper_ended(const Running& running, const std::string& words);
     void helper_lost(Child::OnDeath on_death);
@@ -125,6 +133,7 @@ private:
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
+    void handle_amend(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_renew(const std::shared_ptr<Stream>& client);
     void handle_reexec(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     /// Why the program can't be replaced now; empty: it can.
@@ -164,6 +173,7 @@ private:
     asio::steady_timer helpers_;  ///< of the helpers' end
     asio::steady_timer panic_;
     asio::steady_timer stable_; ///< until what runs counts as stable
+    asio::steady_timer hook_time_;
 
     struct Chat {
         std::shared_ptr<Stream> stream; ///< null: there is none
@@ -171,6 +181,17 @@ private:
         std::string text; ///< that came and is no whole line yet
         std::string last_line;
     } chat_; ///< with the child that was started last
+
+    struct Hooks {
+        std::string name; ///< "pre-start"
+        std::vector<std::vector<std::string>> left;
+        std::vector<std::string> running;
+        pid_t pid = 0; ///< 0: none runs
+        bool out_of_time = false;
+        std::shared_ptr<Stream> output;
+        Tail words{4096};
+        HooksDone done;
+    } hooks_; ///< programs on the host, before the machine and after it
 
     Phase phase_ = Phase::starting;
     std::vector<Running> running_; ///< in start order

@@ -2,6 +2,8 @@
 
 #include "runtime/error.h"
 
+#include <algorithm>
+
 // The requests of protocol.h.
 
 namespace microvmc::supervisor {
@@ -26,6 +28,8 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_await(request, client);
     } else if (op == "stop") {
         handle_stop(request, client);
+    } else if (op == "amend") {
+        handle_amend(request, client);
     } else if (op == "renew") {
         handle_renew(client);
     } else if (op == "reexec") {
@@ -70,6 +74,18 @@ void Supervisor::handle_stop(const nlohmann::json& request, const std::shared_pt
     client->read(true);
     log_.line("stop: " + kind);
     stop(timeout, kind == "kill", request.value("asked", false));
+}
+
+void Supervisor::handle_amend(const nlohmann::json& request, const std::shared_ptr<Stream>& client) {
+    auto amendment = request.at("amendment").get<Amendment>();
+    const std::vector<Child>& children = amendment.children;
+    const bool same = std::ranges::equal(children, launch_.children, {}, &Child::role, &Child::role);
+    const bool executable = std::ranges::all_of(
+        children, [](const Child& child) { return !child.argv.empty() && child.argv[0].starts_with('/'); });
+    if (!same || !executable) { throw Error("these are not the machine's children"); }
+    launch_.next_children = std::move(amendment.children);
+    launch_.post_stop = std::move(amendment.post_stop);
+    answer(client, {{"ok", true}});
 }
 
 void Supervisor::handle_renew(const std::shared_ptr<Stream>& client) {

@@ -199,6 +199,25 @@ TEST(Executor, AFailedRestartPutsTheOldRecordBackAndSaysThatTheMachineIsStopped)
     EXPECT_TRUE(host.model.files.contains(old.volumes.front().image)) << "a volume with data was deleted";
 }
 
+TEST(Executor, MemoryIsPutBackWhenWhatFollowsFails) {
+    RecordingHost host = fresh_host();
+    perform(hello_apply(), host, {});
+    const VmPlan old = hello_vm();
+    const Amendment before{{}, {{"before"}}};
+    const Amendment after{{}, {{"after"}}};
+    const std::vector<Action> actions{ResizeMemory{old.name, old.runtime_dir, old.mem_mib, 2 * old.mem_mib},
+                                      AmendMachine{old.name, old.runtime_dir, before, after},
+                                      WriteFile{.path = old.state_dir + "/plan.json", .content = "new"}};
+    host.fail_at = {host.calls.size() + 2};
+    EXPECT_NE(failure_of(host, actions), "");
+    EXPECT_EQ(host.model.memory.at(old.runtime_dir), old.mem_mib);
+    EXPECT_EQ(host.model.amended.at(old.runtime_dir), before);
+    host.fail_at.clear();
+    perform(actions, host, {});
+    EXPECT_EQ(host.model.memory.at(old.runtime_dir), 2 * old.mem_mib);
+    EXPECT_EQ(host.model.amended.at(old.runtime_dir), after);
+}
+
 TEST(Executor, DestroyRemovesAllButVolumes) {
     RecordingHost host = fresh_host();
     perform(hello_apply(), host, {});

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <regex>
 
 namespace microvmc::test {
@@ -84,6 +86,33 @@ TEST(Lower, InPlaceAndUpdateWriteTheRecordAlone) {
         EXPECT_EQ(nlohmann::json::parse(records.front().content), nlohmann::json(hello_vm()));
         EXPECT_EQ(actions.size(), records.size() + of_kind<MakeDirectory>(actions).size());
     }
+}
+
+TEST(Lower, MemoryChangesInPlaceAndAtTheNextBoot) {
+    Plan plan = hello_plan();
+    VmPlan& vm = plan.vms.front();
+    vm.machine = "q35";
+    vm.mem_boot_mib = vm.mem_mib;
+    vm.mem_max_mib = 4 * vm.mem_mib;
+    const VmPlan before = vm;
+    vm.mem_mib *= 2;
+    vm.ready.port = 81; // what the record alone has
+    const auto actions = lowered(ChangeKind::in_place, plan, running(before));
+    const auto resized = of_kind<ResizeMemory>(actions);
+    ASSERT_EQ(resized.size(), 1U);
+    EXPECT_EQ(resized.front().mib, vm.mem_mib);
+    EXPECT_EQ(resized.front().before_mib, before.mem_mib);
+    const auto requested = [](const std::vector<Child>& children) {
+        const auto& argv = children.back().argv;
+        const auto found = std::ranges::find_if(argv, [](const auto& word) { return word.starts_with("virtio-mem"); });
+        return found == argv.end() ? std::string() : found->substr(found->rfind("requested-size="));
+    };
+    const auto amended = of_kind<AmendMachine>(actions);
+    ASSERT_EQ(amended.size(), 1U);
+    EXPECT_EQ(requested(amended.front().before.children), "requested-size=0M");
+    EXPECT_EQ(requested(amended.front().after.children), fmt::format("requested-size={}M", before.mem_mib));
+    EXPECT_TRUE(std::holds_alternative<WriteFile>(actions.back())) << "recorded once it is so";
+    EXPECT_TRUE(of_kind<ResizeMemory>(lowered(ChangeKind::in_place, plan, running(vm))).empty());
 }
 
 TEST(Lower, StopStopsByTheOldTimeoutAndRecords) {

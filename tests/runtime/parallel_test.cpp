@@ -242,6 +242,8 @@ public:
     void make_tap(const MakeTap& /*request*/) override {}
     void remove_tap(const Tap& /*tap*/) override {}
     void start_machine(const StartMachine& /*request*/) override {}
+    void resize_memory(const std::string& /*runtime_dir*/, std::uint64_t /*mib*/) override {}
+    void amend_machine(const std::string& /*runtime_dir*/, const Amendment& /*amendment*/) override {}
     void await_ready(const AwaitReady& request) override {
         std::unique_lock lock(mutex_);
         order.push_back(request.vm);

@@ -171,6 +171,18 @@ void RecordingHost::start_machine(const StartMachine& request) {
     }
 }
 
+void RecordingHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib) {
+    record("resize_memory " + runtime_dir);
+    if (!model.machines.contains(runtime_dir)) { throw Error("no machine"); }
+    model.memory[runtime_dir] = mib;
+}
+
+void RecordingHost::amend_machine(const std::string& runtime_dir, const Amendment& amendment) {
+    record("amend_machine " + runtime_dir);
+    if (!model.machines.contains(runtime_dir)) { throw Error("no machine"); }
+    model.amended[runtime_dir] = amendment;
+}
+
 void RecordingHost::await_ready(const AwaitReady& request) {
     record("await_ready " + request.runtime_dir);
     if (never_ready) { throw TimeoutError("not ready", "look at its console"); }

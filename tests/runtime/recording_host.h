@@ -16,6 +16,8 @@ struct HostModel {
     std::map<std::string, std::string> machines; ///< runtime directory -> what was started there
     std::map<std::string, std::string> taps;     ///< name -> the bridge that it is on
     std::set<std::string> bridges;
+    std::map<std::string, std::uint64_t> memory; ///< of machines whose memory was changed: MiB
+    std::map<std::string, Amendment> amended;
 
     friend bool operator==(const HostModel&, const HostModel&) = default;
 };
@@ -52,6 +54,8 @@ public:
     void copy_file(const std::string& from, const std::string& to) override;
     void swap_files(const std::string& path, const std::string& other) override;
     void start_machine(const StartMachine& request) override;
+    void resize_memory(const std::string& runtime_dir, std::uint64_t mib) override;
+    void amend_machine(const std::string& runtime_dir, const Amendment& amendment) override;
     void await_ready(const AwaitReady& request) override;
     StopOutcome stop_machine(const StopMachine& request) override;
 

@@ -170,6 +170,28 @@ TEST(Restore, WhatTheGuestDoesNotSeeMayDiffer) {
     EXPECT_THAT(against_restore(snapshot, vm), IsEmpty());
 }
 
+TEST(Restore, MemoryThatComesAndGoesIsAsMuchAsItWas) {
+    VmPlan vm = hello_vm();
+    vm.mem_boot_mib = vm.mem_mib;
+    vm.mem_max_mib = 4 * vm.mem_mib;
+    const Snapshot snapshot = snapshot_of(vm);
+    vm.mem_mib *= 2;
+    EXPECT_THAT(against_restore(snapshot, vm), IsEmpty());
+    vm.mem_max_mib *= 2;
+    EXPECT_THAT(against_restore(snapshot, vm), ::testing::Contains(HasSubstr("mem was")));
+}
+
+TEST(Restore, ADisplayMovesWithItsMachine) {
+    VmPlan vm = hello_vm();
+    vm.graphics = {.backend = "default", .address = {}, .port = 0, .socket = vm.runtime_dir + "/display.sock"};
+    const Snapshot snapshot = snapshot_of(vm);
+    VmPlan moved = placed_at(snapshot, "/s", "/r");
+    EXPECT_EQ(moved.graphics.socket, "/r/display.sock");
+    EXPECT_THAT(against_restore(snapshot, moved), IsEmpty());
+    moved.graphics = {};
+    EXPECT_THAT(against_restore(snapshot, moved), ElementsAre("graphics.backend was default, is absent"));
+}
+
 TEST(Restore, ASnapshotIsWhatItsFileSays) {
     const TemporaryDirectory directory;
     const std::string state = directory.path();

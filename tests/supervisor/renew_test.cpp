@@ -78,6 +78,23 @@ TEST_F(Renew, OnlyTheFirstStartHasTheFirstArguments) {
     EXPECT_EQ(console_log(), "againbeginfirst");
 }
 
+TEST_F(Renew, TheNextBootHasWhatItWasTold) {
+    const std::string once = directory_ + "/once";
+    start_up(fake({"hello", "b", "first", once, "sleep", "300", "end", "reboot", "0", "exit", "0", "then", "print", "old"}));
+    std::vector<Child> children = fake({"print", "new"}).children;
+    amend_machine(run_, {children, {}});
+    ended();
+    EXPECT_EQ(console_log(), "new");
+
+    start_up(fake({"hello", "b", "serve"}));
+    children.front().argv.front() = "relative";
+    EXPECT_THROW(amend_machine(run_, {children, {}}), Error);
+    children.front() = fake({}).children.front();
+    children.front().role = "another";
+    EXPECT_THROW(amend_machine(run_, {children, {}}), Error);
+    EXPECT_THROW(amend_machine(run_, {}), Error);
+}
+
 TEST_F(Renew, OneThatWasPausedIsToldOnRequest) {
     start_up(fake({"hello", "b1", "serve"}));
     std::string why;
