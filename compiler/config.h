@@ -39,6 +39,7 @@ struct VolumeConfig {
     Located<bool> auto_create;
     Strings mkfs_args;
     Opt<std::string> backing;
+    Opt<std::string> backing_format;
     Located<bool> protect;
 };
 

@@ -125,6 +125,13 @@ constexpr CodeInfo table[] = {
     {codes::volume_changes, "A volume that exists would become another",
      "Its file system or format is fixed when it is made."},
     {codes::volume_stays, "A volume that exists can't grow", "The message says what keeps it from growing."},
+    {codes::image_in_use, "An image is used by another machine",
+     "Two that write one image destroy its file system, and one that reads what another writes sees nonsense. The "
+     "kernel's "
+     "locks keep them apart as well; this says it before anything is done."},
+    {codes::no_room, "There is no room for the volumes",
+     "What is written when they are made, file systems and copies of other images, doesn't fit on the host's file "
+     "system."},
     {codes::unknown_reference, "There is nothing of that name to refer to",
      "In a spec, ${NAME} stands for an axis of its matrix, for what an earlier step captured, or, as ${vm.NAME.KEY}, "
      "for a value of a machine's plan."},
@@ -154,6 +161,9 @@ constexpr CodeInfo table[] = {
     {codes::share_holds_image, "A share holds the image of a volume",
      "The guest that has the share can write the image under the other's feet. Move the image, or set read-only = "
      "true."},
+    {codes::little_room, "The volumes may outgrow their disk",
+     "Images are sparse: they take what their guests have written. When all are full, there isn't room for them, and a "
+     "guest that writes then gets an I/O error."},
 };
 } // namespace
 

@@ -97,6 +97,8 @@ inline constexpr const char* no_huge_pages = "E0516";
 inline constexpr const char* volume_shrinks = "E0601";
 inline constexpr const char* volume_changes = "E0602";
 inline constexpr const char* volume_stays = "E0603";
+inline constexpr const char* image_in_use = "E0604";
+inline constexpr const char* no_room = "E0605";
 
 // Specs of microvm-test
 inline constexpr const char* unknown_reference = "E0801";
@@ -112,6 +114,7 @@ inline constexpr const char* no_answer = "E0808";
 inline constexpr const char* odd_memory = "W0701";
 inline constexpr const char* oci_user = "W0703";
 inline constexpr const char* share_holds_image = "W0702";
+inline constexpr const char* little_room = "W0703";
 
 } // namespace codes
 

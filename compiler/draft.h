@@ -99,6 +99,8 @@ void check_text(const Inputs& in);
 /// What machines take of the host: huge pages, devices.
 void check_host(const Inputs& in, const std::vector<Draft>& drafts);
 
+/// Images: two that write one, one that lies over what another writes, room on the host, those in use elsewhere.
+void images(const Inputs& in, const std::vector<Draft>& drafts);
 /// What one machine's text can't tell: clashes between machines and within one.
 void check(const Inputs& in, const std::vector<Draft>& drafts);
 

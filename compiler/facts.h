@@ -93,8 +93,16 @@ struct PathFacts {
     enum class Kind { missing, file, directory, block_device, other } kind = Kind::missing;
     bool readable = false;
     bool writable = false;
-    std::uint64_t size = 0; ///< bytes, files and block devices
-    ImageFacts image;       ///< files
+    std::uint64_t size = 0;      ///< bytes, files and block devices
+    std::uint64_t allocated = 0; ///< bytes that a file takes on disk: less than its size when it is sparse
+    /// The file's own device and inode: the same for all its names. Of a path that is missing, device is that of the
+    /// nearest directory that exists.
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t room = 0;  ///< bytes that this user may still write on that device
+    ImageFacts image;        ///< files
+    std::string used_by;     ///< files: "PROJECT/VM" or "another program" that has it locked; empty: nobody
+    bool is_written = false; ///< by them
     /// Of what roots are made of: tells one state of its content from another.
     std::string identity{};
 

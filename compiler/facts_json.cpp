@@ -44,9 +44,18 @@ const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),
 const auto image_fields =
     std::tuple{field("format", &ImageFacts::format), field("size", &ImageFacts::size),
                sparse("backing", &ImageFacts::backing), sparse("backing-format", &ImageFacts::backing_format)};
-const auto path_fields = std::tuple{field("kind", &PathFacts::kind),         field("readable", &PathFacts::readable),
-                                    field("writable", &PathFacts::writable), field("size", &PathFacts::size),
-                                    sparse("image", &PathFacts::image),      sparse("identity", &PathFacts::identity)};
+const auto path_fields = std::tuple{field("kind", &PathFacts::kind),
+                                    field("readable", &PathFacts::readable),
+                                    field("writable", &PathFacts::writable),
+                                    field("size", &PathFacts::size),
+                                    sparse("allocated", &PathFacts::allocated),
+                                    sparse("device", &PathFacts::device),
+                                    sparse("inode", &PathFacts::inode),
+                                    sparse("room", &PathFacts::room),
+                                    sparse("image", &PathFacts::image),
+                                    sparse("used-by", &PathFacts::used_by),
+                                    sparse("is-written", &PathFacts::is_written),
+                                    sparse("identity", &PathFacts::identity)};
 const auto oci_fields =
     std::tuple{field("command", &OciFacts::command), field("env", &OciFacts::env), field("workdir", &OciFacts::workdir),
                sparse("user", &OciFacts::user), sparse("problem", &OciFacts::problem)};

@@ -60,7 +60,8 @@ struct VolumePlan {
     bool discard = false;
     bool auto_create = true;
     std::vector<std::string> mkfs_args;
-    std::string backing; ///< absolute path of the image that a new one starts from
+    std::string backing;        ///< absolute path of the image that a new one starts from
+    std::string backing_format; ///< of that; empty: none
     bool protect = false;
 
     friend bool operator==(const VolumePlan&, const VolumePlan&) = default;

@@ -71,6 +71,7 @@ const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       sparse("auto-create", &VolumePlan::auto_create),
                                       sparse("mkfs-args", &VolumePlan::mkfs_args),
                                       sparse("backing", &VolumePlan::backing),
+                                      sparse("backing-format", &VolumePlan::backing_format),
                                       sparse("protect", &VolumePlan::protect)};
 const auto share_fields = std::tuple{field("name", &SharePlan::name),
                                      field("source", &SharePlan::source),

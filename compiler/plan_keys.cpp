@@ -102,7 +102,10 @@ void add_volume(Keys& keys, const VolumePlan& volume) {
     keys.add(at + ".cache", printable(volume.cache));
     keys.add_if(volume.discard, at + ".discard");
     keys.add(at + ".mkfs-args", shell_quoted(volume.mkfs_args), false); // of a volume that is made
-    keys.add(at + ".backing", printable(volume.backing));
+    // What a copy was made of doesn't matter any more.
+    const bool lies_over = volume.format == "qcow2";
+    keys.add(at + ".backing", printable(volume.backing), lies_over);
+    keys.add(at + ".backing-format", volume.backing_format, lies_over);
     keys.add(at + ".auto-create", volume.auto_create ? "" : "false");
     keys.add(at + ".protect", volume.protect ? "true" : "", false);
 }

@@ -222,11 +222,6 @@ void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
 void check(const Inputs& in, const std::vector<Draft>& drafts) {
     Unique macs(in.diagnostics, codes::duplicate_mac);
     HostPorts ports(in.diagnostics);
-    struct Image {
-        Span span;
-        bool written = false;
-    };
-    std::unordered_map<std::string, Image> images;
     for (const Draft& draft : drafts) {
         const VmConfig& config = *draft.config;
         within_one(in, draft);
@@ -249,24 +244,8 @@ void check(const Inputs& in, const std::vector<Draft>& drafts) {
                 ports.add(interface.forwards[j], forward == nullptr ? config.name.span : forward->name.span);
             }
         }
-        const auto use_image = [&](const std::string& image, bool read_only, const Span& span) {
-            const auto [at, fresh] = images.emplace(image, Image{span, !read_only});
-            if (fresh || (!at->second.written && read_only)) { return; }
-            auto& diagnostic =
-                in.diagnostics.error(codes::duplicate_image, span, fmt::format("{} is used twice, and written", image));
-            diagnostic.notes.push_back({at->second.span, "the other is here"});
-            diagnostic.help = "give each its own image, or set read-only = true in both";
-            at->second.written = at->second.written || !read_only;
-        };
-        for (std::size_t i = 0; i < draft.plan.volumes.size(); ++i) {
-            const VolumePlan& volume = draft.plan.volumes[i];
-            const VolumeConfig& said = config.volumes[i];
-            use_image(volume.image, volume.read_only, said.image ? said.image->span : said.name.span);
-        }
-        if (draft.plan.root.kind == RootPlan::Kind::image) {
-            use_image(draft.plan.root.source, draft.plan.root.read_only, config.root->image->span);
-        }
     }
+    images(in, drafts);
     shares_with_images(in, drafts);
 }
 

@@ -109,6 +109,32 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
          {}});
 }
 
+/// What words of volumes mean is the hypervisor's business.
+void check_volumes(const Draft& draft, Candidate& candidate) {
+    const Traits& traits = *candidate.traits;
+    const auto has = [](const std::vector<std::string_view>& words, std::string_view word) {
+        return std::ranges::find(words, word) != words.end();
+    };
+    for (const VolumeConfig& volume : draft.config->volumes) {
+        const bool knows_caches = traits.capability("volume.cache").support != Support::unsupported;
+        if (volume.cache && knows_caches && !has(traits.cache_modes, volume.cache->value)) {
+            const std::string_view meant = nearest(volume.cache->value, traits.cache_modes);
+            candidate.obstacles.push_back(
+                {codes::unknown_value, volume.cache->span,
+                 fmt::format("{} has no cache mode `{}`", traits.title, printable(volume.cache->value)),
+                 meant.empty() ? fmt::format("it has {}", list_or(traits.cache_modes))
+                               : fmt::format("did you mean `{}`?", meant)});
+        }
+        const bool discards = traits.capability("volume.discard").support != Support::unsupported;
+        if (volume.discard.value && discards && !has(traits.discard_formats, volume.format.value)) {
+            candidate.obstacles.push_back(
+                {codes::unsupported, volume.discard.span,
+                 fmt::format("{} gives no blocks of {} images back", traits.title, volume.format.value),
+                 fmt::format("use format {}", list_or(traits.discard_formats))});
+        }
+    }
+}
+
 void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
     const Traits& traits = *candidate.traits;
     const auto refuse = [&](std::string_view name, const Span& span) {
@@ -153,6 +179,7 @@ void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
             break;
         }
     }
+    check_volumes(draft, candidate);
     if (draft.plan.root.kind == RootPlan::Kind::share) {
         refuse("root.share", draft.config->root ? draft.config->root->span : draft.config->name.span);
     }

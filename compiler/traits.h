@@ -67,6 +67,9 @@ struct Traits {
     /// Pure. `vm` has all but what is chosen here.
     MachineChoice (*choose_machine)(const VmPlan& vm, const HostFacts& facts);
 
+    std::vector<std::string_view> cache_modes{};     ///< words of a volume's `cache`
+    std::vector<std::string_view> discard_formats{}; ///< of images that give freed blocks back to the host
+
     /// Keys of its own table ([vm.x.NAME]) beyond `program` and `extra-args`.
     struct Option {
         std::string_view name;

@@ -63,6 +63,9 @@ struct Line {
     std::string operator()(const GrowVolume& action) const {
         return fmt::format("grow volume {} to {}MiB", action.image, action.size_mib);
     }
+    std::string operator()(const GrowRunningVolume& action) const {
+        return fmt::format("grow volume {} to {}MiB while {} runs", action.image, action.size_mib, action.vm);
+    }
     std::string operator()(const DeleteVolume& action) const { return fmt::format("delete volume {}", action.image); }
     std::string operator()(const EnsureNetwork& action) const {
         return fmt::format("bring up network {} on bridge {}", action.up.network.name, action.up.network.bridge);
@@ -177,6 +180,10 @@ struct Value {
                 {"image", action.image},
                 {"format", action.format},
                 {"size-mib", action.size_mib}};
+    }
+    json operator()(const GrowRunningVolume& action) const {
+        return {{"action", "grow-running-volume"}, {"vm", action.vm},       {"control", action.control},
+                {"number", action.number},         {"image", action.image}, {"size-mib", action.size_mib}};
     }
     json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
     json operator()(const EnsureNetwork& action) const {

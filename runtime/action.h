@@ -85,6 +85,16 @@ struct GrowVolume {
     std::string qemu_img{}; ///< of one that isn't raw: absolute path
     friend bool operator==(const GrowVolume&, const GrowVolume&) = default;
 };
+/// Extends the image of a running machine's volume; its guest grows the file system. Undone never, as above.
+struct GrowRunningVolume {
+    std::string vm;
+    std::string hypervisor;
+    std::string control;    ///< the VMM's own control socket
+    std::size_t number = 0; ///< of the volume, in the plan that it runs by
+    std::string image;      ///< for people
+    std::uint64_t size_mib = 0;
+    friend bool operator==(const GrowRunningVolume&, const GrowRunningVolume&) = default;
+};
 /// Deletes an image; only `destroy --with-volumes` makes one.
 struct DeleteVolume {
     std::string image;
@@ -176,7 +186,7 @@ struct RemoveDirectory {
 
 using Action =
     std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot, BuildCloudInit,
-                 CreateVolume, GrowVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles,
+                 CreateVolume, GrowVolume, GrowRunningVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles,
                  ResizeMemory, AmendMachine, StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile,
                  RemoveDirectory>;
 

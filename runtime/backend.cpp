@@ -52,6 +52,10 @@ void Control::load(int /*fd*/, std::chrono::milliseconds /*timeout*/) {
     lacking("load a machine");
 }
 
+void Control::grow_volume(std::size_t /*number*/, std::uint64_t /*bytes*/) {
+    lacking("make a volume larger while it runs");
+}
+
 ControlStats Control::stats() {
     return {};
 }

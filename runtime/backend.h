@@ -81,6 +81,9 @@ public:
     /// Takes over what `save` wrote, in a VMM that was started for it (Lowered::load_args); paused afterwards.
     virtual void load(int fd, std::chrono::milliseconds timeout);
 
+    /// "volume.grow": makes the image of the plan's `number`th volume larger, which its guest learns of.
+    virtual void grow_volume(std::size_t number, std::uint64_t bytes);
+
     [[nodiscard]] virtual ControlStats stats();
 };
 

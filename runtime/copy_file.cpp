@@ -75,16 +75,20 @@ bool copy_data(int from, int to, off_t size) {
 
 } // namespace
 
+bool copy_content(int from, int to) {
+    struct stat status {};
+    if (::fstat(from, &status) != 0) { return false; }
+    return ::ioctl(to, FICLONE, from) == 0 ||
+           (::ftruncate(to, status.st_size) == 0 && copy_data(from, to, status.st_size));
+}
+
 void copy_file(const std::string& from, const std::string& to, Sync sync) {
     const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
     if (!source || ::fstat(source.get(), &status) != 0) { fail(from, to, errno); }
     if (!S_ISREG(status.st_mode)) { throw Error(fmt::format("can't copy {}: it is not a regular file", from)); }
     NewFile file(to, 0600);
-    if (::ioctl(file.fd(), FICLONE, source.get()) != 0) {
-        if (::ftruncate(file.fd(), status.st_size) != 0) { fail(from, to, errno); }
-        if (!copy_data(source.get(), file.fd(), status.st_size)) { fail(from, to, errno); }
-    }
+    if (!copy_content(source.get(), file.fd())) { fail(from, to, errno); }
     file.replace(sync);
 }
 

@@ -12,6 +12,9 @@ namespace microvmc {
 /// (so that a long copy can be given up).
 void copy_file(const std::string& from, const std::string& to, Sync sync);
 
+/// The same between two open files: `to` becomes what `from` is. False and errno when it can't.
+bool copy_content(int from, int to);
+
 /// Exchanges two files of one file system at once (renameat2(2), where the file system has that; else one after the
 /// other). When there is no file `a`, `b` becomes it. Throws Error.
 void swap_files(const std::string& a, const std::string& b);

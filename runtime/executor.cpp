@@ -119,6 +119,11 @@ struct Performer {
         return {"grown", Undo{fmt::format("the volume {} stays grown; its data is the same", action.image), nullptr}};
     }
 
+    Done operator()(const GrowRunningVolume& action) const {
+        run.host.grow_running_volume(action);
+        return {"grown", Undo{fmt::format("the volume {} stays grown; its data is the same", action.image), nullptr}};
+    }
+
     Done operator()(const DeleteVolume& action) const {
         run.host.remove_file(action.image);
         return {"deleted", Undo{fmt::format("the volume {} is deleted", action.image), nullptr}};

@@ -49,6 +49,7 @@ std::vector<std::string> mount_options(const VolumePlan& volume) {
         if (!has("codepage=")) { options.emplace_back("codepage=437"); }
         if (unicode) { options.insert(options.end(), {"iocharset=iso8859-1", "utf8"}); }
     }
+    if (volume.discard && !has("discard") && !has("nodiscard")) { options.emplace_back("discard"); }
     return options;
 }
 

@@ -48,6 +48,7 @@ public:
     virtual void build_cloud_init(const BuildCloudInit& request) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
     virtual void grow_volume(const GrowVolume& request) = 0;
+    virtual void grow_running_volume(const GrowRunningVolume& request) = 0;
 
     /// Says whether the bridge was made.
     virtual bool ensure_network(const NetworkUp& up) = 0;

@@ -44,7 +44,7 @@ std::optional<ImageFacts> read_qcow2(int fd) {
     const std::string header = bytes_at(fd, 0, header_bytes);
     const std::uint64_t version = big_endian(header, 4, 4);
     if (header.size() < header_bytes || (version != 2 && version != 3)) { return std::nullopt; }
-    ImageFacts facts{.format = "qcow2", .size = big_endian(header, 24, 8)};
+    ImageFacts facts{.format = "qcow2", .size = big_endian(header, 24, 8), .backing = {}, .backing_format = {}};
     const std::uint64_t name_at = big_endian(header, 8, 8);
     const std::size_t name_bytes = big_endian(header, 16, 4);
     constexpr std::size_t most_name_bytes = 1023;
@@ -67,7 +67,7 @@ std::optional<ImageFacts> read_qcow2(int fd) {
 
 std::optional<ImageFacts> read_vhd_footer(std::string_view footer) {
     if (footer.size() < 512) { return std::nullopt; }
-    ImageFacts facts{.format = "vhd", .size = big_endian(footer, 48, 8)};
+    ImageFacts facts{.format = "vhd", .size = big_endian(footer, 48, 8), .backing = {}, .backing_format = {}};
     // Those of Virtual PC, and of QEMU unless told otherwise, have the size of their geometry (qemu: block/vpc.c).
     const std::string_view creator = footer.substr(28, 4);
     if (creator == "vpc " || creator == "qemu") {
@@ -105,7 +105,7 @@ std::optional<ImageFacts> read_vhdx(int fd) {
     if (item == 0) { return std::nullopt; }
     const std::string size = bytes_at(fd, start + little_endian(items, item + 16, 4), 8);
     if (size.size() < 8) { return std::nullopt; }
-    return ImageFacts{.format = "vhdx", .size = little_endian(size, 0, 8)};
+    return ImageFacts{.format = "vhdx", .size = little_endian(size, 0, 8), .backing = {}, .backing_format = {}};
 }
 
 } // namespace

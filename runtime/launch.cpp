@@ -53,6 +53,7 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("startup_timeout_ms", launch.startup_timeout_ms);
     visit("shutdown_timeout_ms", launch.shutdown_timeout_ms);
     visit("taps", launch.taps);
+    visit("images", launch.images);
     visit("runtime_dir", launch.runtime_dir);
     visit("console_log", launch.console_log);
     visit("vmm_log", launch.vmm_log);
@@ -74,6 +75,7 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
 } // namespace
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Tap, name, queues)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Launch::Image, path, read_only)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChatStep, expect, send)
 
 static void to_json(nlohmann::json& json, const Child& child) {
@@ -118,11 +120,13 @@ void to_json(nlohmann::json& json, const Launch& launch) {
     json = nlohmann::json::object();
     visit_launch(launch, [&json](const char* key, const auto& value) { json[key] = value; });
     if (launch.taps.empty()) { json.erase("taps"); }
+    if (launch.images.empty()) { json.erase("images"); }
 }
 
 void from_json(const nlohmann::json& json, Launch& launch) {
     visit_launch(launch, [&json](const char* key, auto& value) {
-        if (std::string_view(key) == "taps" && !json.contains(key)) { return; }
+        const bool optional = std::string_view(key) == "taps" || std::string_view(key) == "images";
+        if (optional && !json.contains(key)) { return; }
         try {
             json.at(key).get_to(value);
         } catch (const nlohmann::json::type_error& error) {

@@ -100,7 +100,15 @@ struct Launch {
     Restart restart;
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
-    std::vector<Tap> taps;   ///< that go with the machine
+    std::vector<Tap> taps; ///< that go with the machine
+    /// A disk image that is the machine's alone, or that others read as well, for as long as it runs (image_lock.h).
+    struct Image {
+        std::string path;
+        bool read_only = false;
+
+        friend bool operator==(const Image&, const Image&) = default;
+    };
+    std::vector<Image> images;
     std::string runtime_dir; ///< see supervisor/protocol.h for the files in it
     std::string console_log; ///< <state>/console.log; a full one (16 MiB) is moved to console.log.1
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise

@@ -138,6 +138,12 @@ void LinuxHost::grow_volume(const GrowVolume& request) {
     microvmc::grow_volume(request);
 }
 
+void LinuxHost::grow_running_volume(const GrowRunningVolume& request) {
+    backend(request.hypervisor)
+        .attach(request.control, control_timeout)
+        ->grow_volume(request.number, request.size_mib << 20U);
+}
+
 bool LinuxHost::ensure_network(const NetworkUp& up) {
     return bring_up(up, supervisor_);
 }

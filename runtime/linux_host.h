@@ -30,6 +30,7 @@ public:
     void build_cloud_init(const BuildCloudInit& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const GrowVolume& request) override;
+    void grow_running_volume(const GrowRunningVolume& request) override;
     bool ensure_network(const NetworkUp& up) override;
     bool release_network(const ReleaseNetwork& request) override;
     void make_tap(const MakeTap& request) override;

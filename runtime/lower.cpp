@@ -130,6 +130,16 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.pre_start = vm.pre_start;
     launch.post_stop = vm.post_stop;
     launch.limits = limits_of(vm);
+    if (vm.root.kind == RootPlan::Kind::image) {
+        launch.images.push_back({.path = vm.root.source, .read_only = vm.root.read_only});
+    }
+    for (const VolumePlan& volume : vm.volumes) {
+        launch.images.push_back({.path = volume.image, .read_only = volume.read_only});
+        // Of a copy, what it was made of is no longer needed.
+        if (!volume.backing.empty() && volume.format == "qcow2") {
+            launch.images.push_back({.path = volume.backing, .read_only = true});
+        }
+    }
     launch.plan = vm;
     return launch;
 }
@@ -137,7 +147,8 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
 void append_volume(std::vector<Action>& actions, const VolumePlan& volume, const ObservedVm* observed,
                    const HostFacts& facts) {
     if (!volume.auto_create) { return; }
-    const std::string qemu_img = volume.format == "raw" ? "" : tool(facts, std::string(image_program)).path;
+    const std::string qemu_img =
+        volume.format == "raw" && volume.backing.empty() ? "" : tool(facts, std::string(image_program)).path;
     const auto grow = [&] {
         actions.emplace_back(GrowVolume{
             .image = volume.image, .size_mib = volume.size_mib, .format = volume.format, .qemu_img = qemu_img});
@@ -214,6 +225,27 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
     actions.emplace_back(
         StartMachine{.launch = launch_of(project, vm, prepared.lowered), .control = prepared.lowered.control});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
+}
+
+// Volumes of a running machine that are larger now.
+void append_growth(std::vector<Action>& actions, const VmPlan& vm, const ObservedVm* observed) {
+    if (observed == nullptr || !observed->plan) { return; }
+    const VmPlan& running = *observed->plan;
+    for (const VolumePlan& volume : vm.volumes) {
+        const auto has = observed->volumes.find(volume.name);
+        const auto its = std::ranges::find(running.volumes, volume.name, &VolumePlan::name);
+        if (has == observed->volumes.end() || its == running.volumes.end() || has->second >= volume.size_mib) {
+            continue;
+        }
+        actions.emplace_back(GrowRunningVolume{
+            .vm = vm.name,
+            .hypervisor = running.hypervisor,
+            .control = backend(running.hypervisor).lower(running, {}).control,
+            .number = static_cast<std::size_t>(its - running.volumes.begin()),
+            .image = volume.image,
+            .size_mib = volume.size_mib,
+        });
+    }
 }
 
 StopMachine stop_of(const ObservedVm& observed, const std::string& runtime_dir) {
@@ -342,7 +374,10 @@ std::vector<Action> taking(const VmChange& change, const Plan& plan, const Obser
     case ChangeKind::update: {
         const VmPlan& vm = planned(plan, change.vm);
         make_directories(actions, facts.state_dir, vm.state_dir);
-        if (change.kind == ChangeKind::in_place) { append_in_place(actions, vm, observed, facts); }
+        if (change.kind == ChangeKind::in_place) {
+            append_growth(actions, vm, observed);
+            append_in_place(actions, vm, observed, facts);
+        }
         actions.emplace_back(write_record(vm));
         break;
     }
@@ -421,6 +456,7 @@ struct Makes {
     std::string operator()(const BuildCloudInit& /*action*/) const { return {}; }
     std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
     std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
+    std::string operator()(const GrowRunningVolume& /*action*/) const { return {}; }
     std::string operator()(const EnsureNetwork& action) const { return "network " + action.up.network.bridge; }
     std::string operator()(const MakeTap& /*action*/) const { return {}; }
     std::string operator()(const ReleaseNetwork& /*action*/) const { return {}; }

@@ -1,10 +1,12 @@
 #include "runtime/volume.h"
 
 #include "compiler/file_system.h"
+#include "runtime/copy_file.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/image_header.h"
+#include "runtime/image_lock.h"
 #include "runtime/process.h"
 
 #include <fmt/format.h>
@@ -15,12 +17,10 @@
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace microvmc {
@@ -101,19 +101,6 @@ off_t bytes_of(std::uint64_t mib, const std::string& image) {
     return static_cast<off_t>(mib << 20U);
 }
 
-void check_room(const std::string& directory, std::uint64_t mib, const std::string& image) {
-    struct statvfs status {};
-    if (::statvfs(directory.c_str(), &status) != 0) {
-        throw Error(fmt::format("can't create {}: {}", image, std::strerror(errno)));
-    }
-    const std::uint64_t free_mib = static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize >> 20U;
-    if (mib > free_mib) {
-        throw Error(
-            fmt::format("can't create {}: it has {} MiB, and {} has room for {} MiB", image, mib, directory, free_mib),
-            "make the volume smaller, free some space, or put its image elsewhere with `image`");
-    }
-}
-
 void run(const Argv& argv, const std::vector<int>& inherit, std::string_view verb, const std::string& image) {
     RunOptions options;
     options.timeout = command_timeout;
@@ -131,12 +118,27 @@ std::string path_of(int fd) {
     return fmt::format("/proc/self/fd/{}", fd);
 }
 
-bool is_locked(int fd) {
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    const bool record_locked = ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-    return record_locked || ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+/// Whether a process has the image: a machine (image_lock.h), or one that locks by flock.
+bool is_in_use(int fd) {
+    return image_use(fd).used || ::flock(fd, LOCK_EX | LOCK_NB) != 0;
+}
+
+/// A new qcow2 image holds what differs from another; those of other formats are copies.
+bool lies_over_another(const VolumePlan& volume) {
+    return volume.format == "qcow2" && !volume.backing.empty();
+}
+
+/// A raw image that the volume starts from, in `raw`.
+void copy_raw_image(const VolumePlan& volume, int raw) {
+    const Fd from(::open(volume.backing.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!from) { throw Error(fmt::format("can't open {}: {}", volume.backing, std::strerror(errno))); }
+    if (image_use(from.get()).written) {
+        throw Error(fmt::format("can't create {}: a running machine writes {}", volume.image, volume.backing),
+                    "stop that machine first");
+    }
+    if (!copy_content(from.get(), raw)) {
+        throw Error(fmt::format("can't copy {} to {}: {}", volume.backing, volume.image, std::strerror(errno)));
+    }
 }
 
 } // namespace
@@ -169,10 +171,18 @@ std::string image_driver(std::string_view format) {
 
 std::vector<Argv> volume_commands(const CreateVolume& request, const std::string& raw, const std::string& image) {
     const VolumePlan& volume = request.volume;
+    if (lies_over_another(volume)) {
+        return {{request.qemu_img, "create", "-q", "-f", volume.format, "-F", image_driver(volume.backing_format), "-b",
+                 volume.backing, image, std::to_string(volume.size_mib << 20U)}};
+    }
     const bool is_raw = volume.format == "raw";
+    const std::string& filled = is_raw ? image : raw;
     std::vector<Argv> commands;
-    if (Argv mkfs = mkfs_argv(volume, request.mkfs, is_raw ? image : raw); !mkfs.empty()) {
-        commands.push_back(std::move(mkfs));
+    if (!volume.backing.empty() && volume.backing_format != "raw") {
+        commands.push_back({request.qemu_img, "convert", "-q", "-f", image_driver(volume.backing_format), "-O", "raw",
+                            volume.backing, filled});
+    } else if (volume.backing.empty() && volume.fs_type != "none") {
+        commands.push_back(mkfs_argv(volume, request.mkfs, filled));
     }
     if (is_raw) { return commands; }
     Argv convert{request.qemu_img, "convert", "-q", "-f", "raw", "-O", image_driver(volume.format)};
@@ -184,22 +194,25 @@ std::vector<Argv> volume_commands(const CreateVolume& request, const std::string
 }
 
 bool create_volume(const CreateVolume& request) {
-    const std::string& image = request.volume.image;
+    const VolumePlan& volume = request.volume;
+    const std::string& image = volume.image;
     struct stat status {};
     if (::lstat(image.c_str(), &status) == 0) { return false; }
-    const off_t size = bytes_of(request.volume.size_mib, image);
-    const std::string directory = std::filesystem::path(image).parent_path().string();
-    check_room(directory, request.volume.size_mib, image);
+    const off_t size = bytes_of(volume.size_mib, image);
 
     NewFile file(image, 0600);
     std::optional<NewFile> scratch;
-    if (request.volume.format != "raw") { scratch.emplace(image + ".raw", 0600); }
+    if (volume.format != "raw" && !lies_over_another(volume)) { scratch.emplace(image + ".raw", 0600); }
     const int raw = scratch ? scratch->fd() : file.fd();
-    if (::ftruncate(raw, size) != 0) {
-        throw Error(fmt::format("can't make {} {} MiB long: {}", image, request.volume.size_mib, std::strerror(errno)));
-    }
+    const auto set_size = [&] {
+        if (lies_over_another(volume) || ::ftruncate(raw, size) == 0) { return; }
+        throw Error(fmt::format("can't make {} {} MiB long: {}", image, volume.size_mib, std::strerror(errno)));
+    };
+    if (volume.backing_format == "raw" && !lies_over_another(volume)) { copy_raw_image(volume, raw); }
+    set_size();
     for (const Argv& argv : volume_commands(request, path_of(raw), path_of(file.fd()))) {
         run(argv, {raw, file.fd()}, "create", image);
+        set_size(); // a copy has what it is a copy of
     }
     return file.publish();
 }
@@ -213,7 +226,7 @@ void grow_volume(const GrowVolume& request) {
         throw Error(fmt::format("can't open {}: {}", image, std::strerror(errno)));
     }
     if (!S_ISREG(status.st_mode)) { throw Error(fmt::format("can't grow {}: it is not a file", image)); }
-    if (is_locked(fd.get())) {
+    if (is_in_use(fd.get())) {
         throw Error(fmt::format("can't grow {}: a running machine uses it", image), "stop that machine first");
     }
     const std::optional<std::uint64_t> has = virtual_size(image, request.format);

@@ -20,13 +20,13 @@ std::vector<std::string> mkfs_argv(const VolumePlan& volume, const ToolFacts& pr
 std::string image_driver(std::string_view format);
 
 /// Pure: what is run, in order, to make the volume. `image` stands for its file, `raw` for what that is made of when it
-/// isn't raw itself.
+/// isn't raw itself. A raw image that it starts from is copied before.
 std::vector<std::vector<std::string>> volume_commands(const CreateVolume& request, const std::string& raw,
                                                       const std::string& image);
 
 /// Makes a sparse image of the volume's size with its file system under its name, all at once; whoever is killed
-/// meanwhile leaves no image. False when a file of that name is there, which is never touched. Throws Error when there
-/// isn't room for all of it, or the file system can't be made.
+/// meanwhile leaves no image. False when a file of that name is there, which is never touched. Throws Error when it
+/// can't be made, for instance because the disk is full.
 bool create_volume(const CreateVolume& request);
 
 /// Makes an image longer. Throws Error when it would become shorter, or when a process that uses it has it locked: QEMU

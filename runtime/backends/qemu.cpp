@@ -43,6 +43,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 #include <variant>
@@ -438,19 +439,58 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
-void add_disk(CommandLine& line, const VolumePlan& volume, const std::string& node, bool boots = false) {
-    line.option("-blockdev", KeyValues()
-                                 .add("driver", image_driver(volume.format))
-                                 .add("node-name", node)
-                                 .add("read-only", volume.read_only)
-                                 .add("discard", "unmap")
-                                 .add("file.driver", "file")
-                                 .add("file.filename", volume.image)
-                                 .add("file.locking", true)
-                                 .add("file.discard", "unmap"));
-    KeyValues device = line.virtio("virtio-blk", node + "-device");
-    device.add("drive", node);
+// The file of a block node, `prefix` before its keys.
+void add_file(KeyValues& node, const std::string& prefix, const std::string& path, bool read_only) {
+    node.add(prefix + "driver", "file").add(prefix + "filename", path).add(prefix + "locking", true);
+    if (read_only) { node.add(prefix + "read-only", true); }
+}
+
+// The words of `-drive cache=` (qemu: docs/system/qemu-block-drivers, blockdev.c): past the host's page cache, without
+// flushes, without a write cache that the guest sees.
+struct CacheMode {
+    std::string_view word;
+    bool direct;
+    bool no_flush;
+    bool write_cache;
+};
+constexpr std::array cache_modes{
+    CacheMode{"writeback", false, false, true},     CacheMode{"none", true, false, true},
+    CacheMode{"writethrough", false, false, false}, CacheMode{"directsync", true, false, false},
+    CacheMode{"unsafe", false, true, true},
+};
+
+CacheMode cache_of(const VolumePlan& volume) {
+    const std::string_view word = volume.direct ? "none" : volume.cache.empty() ? "writeback" : volume.cache;
+    const auto* const found = std::ranges::find(cache_modes, word, &CacheMode::word);
+    if (found == cache_modes.end()) {
+        throw Error(fmt::format("volume {}: QEMU has no cache mode {}", volume.name, word));
+    }
+    return *found;
+}
+
+void add_disk(CommandLine& line, const VolumePlan& volume, const std::string& name, bool boots = false) {
+    const CacheMode cache = cache_of(volume);
+    const std::string_view discard = volume.discard ? "unmap" : "ignore";
+    KeyValues node;
+    node.add("driver", image_driver(volume.format))
+        .add("node-name", name)
+        .add("read-only", volume.read_only)
+        .add("discard", discard);
+    if (cache.direct) { node.add("cache.direct", true); }
+    if (cache.no_flush) { node.add("cache.no-flush", true); }
+    add_file(node, "file.", volume.image, volume.read_only);
+    node.add("file.discard", discard);
+    if (!volume.backing.empty() && volume.format == "qcow2") {
+        // By the plan, not by what the image's header says of it.
+        node.add("backing.driver", image_driver(volume.backing_format)).add("backing.read-only", true);
+        add_file(node, "backing.file.", volume.backing, true);
+    }
+    line.option("-blockdev", node);
+    KeyValues device = line.virtio("virtio-blk", name + "-device");
+    device.add("drive", name);
     if (!volume.serial.empty()) { device.add("serial", volume.serial); }
+    if (!cache.write_cache) { device.add("write-cache", false); }
+    if (!volume.discard) { device.add("discard", false); }
     if (boots) { device.add("bootindex", "0"); }
     line.option("-device", device);
 }
@@ -764,6 +804,11 @@ const Backend qemu{
                     native("volume.none"),
                     native("volume.mkfs-args"),
                     native("volume.write"),
+                    native("volume.direct"),
+                    native("volume.cache"),
+                    native("volume.discard"),
+                    native("volume.backing"),
+                    {.name = "volume.grow", .support = Support::native, .why = "grown while it runs", .remedy = {}},
                     native("volume.read-only"),
                     native("share.9p"),
                     native("share.virtiofs"),
@@ -809,6 +854,8 @@ const Backend qemu{
                 255, // the least that both machines have (qemu: hw/i386: microvm.c 288, pc_q35.c 288; x2APIC apart)
             .user_network = user_network,
             .choose_machine = choose_machine,
+            .cache_modes = {"writeback", "none", "writethrough", "directsync", "unsafe"},
+            .discard_formats = {"raw", "qcow2"}, // qemu: block/vpc.c and block/vhdx.c have no bdrv_co_pdiscard
         },
     .lower = lower,
     .attach = attach_qemu,

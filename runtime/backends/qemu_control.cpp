@@ -130,6 +130,11 @@ public:
         throw TimeoutError(fmt::format("the machine's memory was not read within {}s", timeout.count() / 1000));
     }
 
+    void grow_volume(std::size_t number, std::uint64_t bytes) override {
+        qmp_.execute("block_resize",
+                     {{"node-name", fmt::format("{}{}", qemu_ids::volume, number)}, {"size", bytes}}, command_timeout);
+    }
+
     ControlStats stats() override {
         ControlStats stats;
         try {

@@ -1,6 +1,7 @@
 #include "runtime/commands/pipeline.h"
 #include "runtime/commands/session.h"
 
+#include "compiler/file_system.h"
 #include "compiler/text.h"
 #include "runtime/backend.h"
 #include "runtime/error.h"
@@ -8,6 +9,9 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
 
 namespace microvmc {
 
@@ -75,7 +79,13 @@ std::vector<Finding> findings(const HostFacts& facts) {
             all.push_back(finding);
         }
     }
-    all.push_back(tool_finding(facts, "mke2fs", "makes ext4 volumes", "apt install e2fsprogs"));
+    for (const char* name : {"ext4", "xfs", "btrfs", "vfat"}) {
+        const FileSystemInfo& made = *find_file_system(name);
+        all.push_back(tool_finding(facts, std::string(made.mkfs), fmt::format("makes {} volumes", made.name),
+                                   fmt::format("apt install {}", made.package)));
+    }
+    all.push_back(tool_finding(facts, std::string(image_program), "makes images that aren't raw",
+                               fmt::format("apt install {}", image_package)));
     all.push_back(
         tool_finding(facts, "busybox", "is the userland of guests without a root", "apt install busybox-static"));
     if (facts.kernels.empty()) {
@@ -101,7 +111,8 @@ std::vector<Finding> findings(const HostFacts& facts) {
 
 // Without these no machine can run.
 bool is_needed(const Finding& finding) {
-    return finding.subject != "kvm" && finding.subject != "tsc";
+    constexpr std::array others{"kvm", "tsc", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "qemu-img"};
+    return std::ranges::find(others, finding.subject) == others.end();
 }
 
 } // namespace

@@ -14,13 +14,17 @@
 #include "runtime/root/directory_source.h"
 #include "runtime/root/oci_image.h"
 #include "runtime/supervisor/cgroup.h"
+#include "runtime/image_lock.h"
+#include "runtime/image_users.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <thread>
 #include <unistd.h>
@@ -88,18 +92,46 @@ std::uint64_t memory_mib() {
     return pages <= 0 ? 0 : static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) >> 20U;
 }
 
+/// Of the nearest that exists: where a file of that name would be made.
+void find_room(const std::string& path, PathFacts& facts) {
+    struct statvfs file_system {};
+    struct stat status {};
+    for (std::filesystem::path at(path); !at.empty(); at = at.parent_path()) {
+        if (::stat(at.c_str(), &status) == 0 && ::statvfs(at.c_str(), &file_system) == 0) {
+            facts.device = status.st_dev;
+            facts.room = static_cast<std::uint64_t>(file_system.f_bavail) * file_system.f_frsize;
+            return;
+        }
+        if (at == at.parent_path()) { return; }
+    }
+}
+
+/// What a file says of itself, and who has it.
+void look_into(const std::string& path, PathFacts& facts) {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd) { return; }
+    facts.image = read_image_header(fd.get()).value_or(ImageFacts{});
+    const ImageUse use = image_use(fd.get());
+    if (use.used) { facts.used_by = "another program"; }
+    facts.is_written = use.written;
+}
+
 } // namespace
 
 PathFacts path_facts(const std::string& path) {
     PathFacts facts;
+    find_room(path, facts);
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) { return facts; }
+    facts.device = status.st_dev;
+    facts.inode = status.st_ino;
     facts.readable = ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
     facts.writable = ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
     if (S_ISREG(status.st_mode)) {
         facts.kind = PathFacts::Kind::file;
         facts.size = static_cast<std::uint64_t>(status.st_size);
-        facts.image = read_image_header(path).value_or(ImageFacts{});
+        facts.allocated = static_cast<std::uint64_t>(status.st_blocks) * 512;
+        look_into(path, facts);
     } else if (S_ISDIR(status.st_mode)) {
         facts.kind = PathFacts::Kind::directory;
     } else if (S_ISBLK(status.st_mode)) {
@@ -141,7 +173,13 @@ HostFacts gather_facts(const FactsRequest& request) {
     if (const auto identity = file_identity(request.guest_init); identity) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
-    for (const std::string& path : request.paths) { facts.paths[path] = path_facts(path); }
+    for (const std::string& path : request.paths) {
+        PathFacts& found = facts.paths[path] = path_facts(path);
+        if (found.used_by.empty()) { continue; }
+        if (std::string user = image_user(request.runtime_dir, path); !user.empty()) {
+            found.used_by = std::move(user);
+        }
+    }
     for (const std::string& path : request.oci_images) { facts.oci_images[path] = oci_facts(path, facts.arch); }
     for (const std::string& path : request.root_sources) { facts.paths[path].identity = source_identity(path); }
     for (const char* node : nodes) { facts.paths[node] = path_facts(node); }

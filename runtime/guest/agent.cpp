@@ -5,6 +5,8 @@
 #include "runtime/guest/exit_status.h"
 #include "runtime/guest/own_init.h"
 #include "runtime/guest/renew.h"
+#include "runtime/guest/resized_disks.h"
+#include "runtime/guest/volumes.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
@@ -51,6 +53,11 @@ Agent::Agent(const Settings& settings, Channel& channel, Role role)
         poller_.add(channel_.fd(), Source::channel, 0, EPOLLIN | EPOLLOUT | static_cast<std::uint32_t>(EPOLLET));
     }
     if (probe_.notify_fd() >= 0) { poller_.add(probe_.notify_fd(), Source::notify, 0, EPOLLIN); }
+    for (const auto& volume : settings.volumes) {
+        if (volume.grow && !volume.device.empty()) { growing_.push_back(volume); }
+    }
+    if (!growing_.empty()) { devices_ = open_device_events(); }
+    if (devices_.open()) { poller_.add(devices_.get(), Source::devices, 0, EPOLLIN); }
     if (role_ == Role::pid_1) { buttons_ = open_power_buttons(); }
     for (std::uint32_t i = 0; i < buttons_.size(); ++i) { poller_.add(buttons_[i].get(), Source::button, i, EPOLLIN); }
 }
@@ -82,6 +89,7 @@ void Agent::handle(const Event& event) {
         if (power_pressed(buttons_[event.number].get())) { ending_ = Ending{}; }
         break;
     case Source::notify: probe_.read_notification(); break;
+    case Source::devices: grow_volumes(); break;
     case Source::stream_in:
         if (Stream* stream = find(event.number)) { stream->write_input(channel_); }
         break;
@@ -216,6 +224,19 @@ void Agent::read_signals() {
         } else {
             ending_ = Ending{}; // USR1: halt, USR2: power off. INT is Ctrl-Alt-Del, which a hypervisor
         }                       // presses to stop a machine (firecracker's SendCtrlAltDel), so: power off.
+    }
+}
+
+void Agent::grow_volumes() {
+    for (const auto& disk : read_resized_disks(devices_.get())) {
+        for (const auto& volume : growing_) {
+            if (volume.device != concat({"/dev/", disk})) { continue; }
+            if (const auto failure = grow_volume(volume)) {
+                say(*failure);
+            } else {
+                note(concat({volume.mount_point, " has grown with its disk ", disk}));
+            }
+        }
     }
 }
 

@@ -45,6 +45,7 @@ private:
     void renew(const std::vector<std::string_view>& fields);
     void report_ready();
     void read_signals();
+    void grow_volumes();
     void reap();
     void close_finished();
     [[nodiscard]] bool input_full() const;
@@ -57,6 +58,8 @@ private:
     Poller poller_;
     Fd signals_;
     std::vector<Fd> buttons_;
+    std::vector<VolumeSettings> growing_; ///< volumes whose file systems follow their disks
+    Fd devices_;
     std::map<std::uint32_t, Stream> streams_;
     pid_t main_process_ = -1;
     bool reported_ready_ = false;

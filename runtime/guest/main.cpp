@@ -29,13 +29,13 @@ Failure read_settings(Settings& settings) {
     return std::nullopt;
 }
 
-Failure set_up(const Settings& settings) {
+Failure set_up(Settings& settings) {
     if (settings.root) {
         if (auto failure = switch_root(settings, *settings.root)) { return failure; }
     } else {
         forget_modules();
     }
-    for (const auto& volume : settings.volumes) {
+    for (auto& volume : settings.volumes) {
         if (auto failure = mount_volume(volume)) { return failure; }
     }
     for (const auto& share : settings.shares) {

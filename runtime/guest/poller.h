@@ -8,7 +8,7 @@
 namespace microvmc::guest {
 
 /// What an event belongs to.
-enum class Source : std::uint32_t { channel, signals, button, notify, stream_in, stream_out, stream_err };
+enum class Source : std::uint32_t { channel, signals, button, notify, devices, stream_in, stream_out, stream_err };
 
 struct Event {
     Source source;

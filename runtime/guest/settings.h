@@ -22,6 +22,7 @@ struct VolumeSettings {
     std::string mount_point;
     std::string options;
     bool grow = false;
+    std::string device{}; ///< its disk, once it is mounted
 };
 
 struct RootSettings {

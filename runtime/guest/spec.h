@@ -31,7 +31,7 @@
 //                                  the volume that takes the root's writes, as for `volume`
 //   volume SERIAL UUID POSITION FS MOUNTPOINT OPTIONS GROW
 //                                  SERIAL: of the disk (virtio: its first 20 bytes count). UUID: of the file system (ext,
-//                                  xfs, btrfs), looked for on disks that tell no serial. POSITION among the disks (0, 1,
+//                                  xfs, btrfs, vfat), looked for on disks that tell no serial. POSITION among the disks (0, 1,
 //                                  ...), used when both are empty. OPTIONS: as mount(8) takes them. GROW 1: grow the file
 //                                  system to its disk (all but vfat). Empty MOUNTPOINT or FS "none": not mounted
 //   share PROTO TAG MOUNTPOINT OPTIONS

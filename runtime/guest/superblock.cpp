@@ -48,6 +48,22 @@ std::uint32_t little_endian(std::string_view head, std::size_t at) {
     return value;
 }
 
+// Linux' include/uapi/linux/msdos_fs.h, struct fat_boot_sector; the volume's id as blkid(8) shows it.
+std::optional<std::string> fat_volume_id(std::string_view head) {
+    constexpr std::size_t sector = 512;
+    if (head.size() < sector || head.substr(510, 2) != std::string_view("\x55\xaa", 2)) { return std::nullopt; }
+    const bool is_fat32 = head.substr(0x52, 5) == "FAT32";
+    if (!is_fat32 && head.substr(0x36, 3) != "FAT") { return std::nullopt; }
+    const std::uint32_t id = little_endian(head, is_fat32 ? 0x43 : 0x27);
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        out.push_back(digits[id >> shift & 15]);
+        if (shift == 16) { out.push_back('-'); }
+    }
+    return out;
+}
+
 } // namespace
 
 std::optional<std::string> superblock_uuid(std::string_view head) {
@@ -56,7 +72,7 @@ std::optional<std::string> superblock_uuid(std::string_view head) {
             return format_uuid(head.substr(layout.uuid_at, uuid_bytes));
         }
     }
-    return std::nullopt;
+    return fat_volume_id(head);
 }
 
 std::string_view superblock_file_system(std::string_view head) {

@@ -44,14 +44,15 @@ static_assert(sizeof(XfsGeometry) == 112 && sizeof(XfsGrowData) == 16);
 
 /// What growing a mounted file system takes.
 struct Growing {
+    const std::string& device;
     int directory = -1; ///< descriptor of where it is mounted
     std::uint64_t disk_bytes = 0;
-    std::string_view head; ///< the disk's beginning before it was mounted
 };
 
 // Each returns 0 or an errno.
 int grow_ext(const Growing& what) {
-    const auto size = ext_size(what.head);
+    const auto head = read_file(what.device, ext_superblock_bytes);
+    const auto size = head ? ext_size(*head) : std::nullopt;
     if (!size) { return EUCLEAN; }
     std::uint64_t blocks = what.disk_bytes / size->block_bytes;
     if (blocks <= size->blocks) { return 0; }
@@ -95,29 +96,26 @@ const FileSystem* find_file_system(std::string_view name) {
 }
 
 /// Online: it is mounted.
-Failure grow(const FileSystem& file_system, const std::string& device, const std::string& target,
-             std::string_view head) {
+Failure grow(const FileSystem& file_system, const std::string& device, const std::string& target) {
     const Fd disk(::open(device.c_str(), O_RDONLY | O_CLOEXEC));
     const Fd directory(::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     std::uint64_t disk_bytes = 0;
     if (!disk.open() || !directory.open() || ioctl(disk.get(), BLKGETSIZE64, &disk_bytes) != 0) {
         return with_errno({"cannot tell the size of ", device}, errno);
     }
-    const int error = file_system.grow({directory.get(), disk_bytes, head});
+    const int error = file_system.grow({device, directory.get(), disk_bytes});
     if (error == 0) { return std::nullopt; }
     return with_errno({"cannot grow the ", file_system.name, " on ", device, ", mounted on ", target}, error);
 }
 
 } // namespace
 
-Failure mount_volume(const VolumeSettings& volume) {
+Failure mount_volume(VolumeSettings& volume) {
     if (volume.mount_point.empty() || volume.fs == "none") { return std::nullopt; }
     const FileSystem* file_system = find_file_system(volume.fs);
     if (file_system == nullptr) { return concat({"unknown file system ", volume.fs, " for ", volume.mount_point}); }
     std::string device;
     if (auto failure = find_disk(volume, device)) { return concat({"volume ", volume.mount_point, ": ", *failure}); }
-    std::optional<std::string> head;
-    if (volume.grow && file_system->grow == grow_ext) { head = read_file(device, ext_superblock_bytes); }
     if (auto failure = make_directories(volume.mount_point)) { return failure; }
     const MountOptions options = parse_mount_options(volume.options);
     if (mount(device.c_str(), volume.mount_point.c_str(), volume.fs.c_str(), options.flags, options.data.c_str()) !=
@@ -125,10 +123,14 @@ Failure mount_volume(const VolumeSettings& volume) {
         if (errno == ENODEV) { return concat({"the kernel has no ", volume.fs, " for ", volume.mount_point}); }
         return with_errno({"cannot mount ", device, " (", volume.fs, ") on ", volume.mount_point}, errno);
     }
-    if (volume.grow && file_system->grow != nullptr) {
-        return grow(*file_system, device, volume.mount_point, head.value_or(""));
-    }
-    return std::nullopt;
+    volume.device = device;
+    return grow_volume(volume);
+}
+
+Failure grow_volume(const VolumeSettings& volume) {
+    const FileSystem* file_system = find_file_system(volume.fs);
+    const bool can = volume.grow && file_system != nullptr && file_system->grow != nullptr && !volume.device.empty();
+    return can ? grow(*file_system, volume.device, volume.mount_point) : std::nullopt;
 }
 
 } // namespace microvmc::guest

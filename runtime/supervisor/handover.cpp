@@ -51,13 +51,15 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConsoleHandover, master, slave, typed, histor
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AgentHandover, socket, unsent, partial)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChildHandover, pid, alive, wait_status, err, words)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CredentialHandover, name, value)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Handover, version, launch, lock, control, client, cgroup, console, agent, children,
-                                   credentials, next_exec, started, reboots, restarts, restarts_in_a_row, restart_after,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Handover, version, launch, lock, images, control, client, cgroup, console, agent,
+                                   children, credentials, next_exec, started, reboots, restarts, restarts_in_a_row,
+                                   restart_after,
                                    boot_id, agent_up, agent_version, ready)
 
 std::vector<int> descriptors_of(const Handover& handover) {
     std::vector<int> descriptors{handover.lock, handover.control, handover.client, handover.console.master,
                                  handover.console.slave};
+    descriptors.insert(descriptors.end(), handover.images.begin(), handover.images.end());
     if (handover.agent.socket >= 0) { descriptors.push_back(handover.agent.socket); }
     for (const ChildHandover& child : handover.children) {
         if (child.err >= 0) { descriptors.push_back(child.err); }

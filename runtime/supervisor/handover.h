@@ -68,8 +68,9 @@ struct Handover {
     int version = handover_version;
     Launch launch;
     int lock = -1;
-    int control = -1; ///< the listening control socket
-    int client = -1;  ///< who asked for it, and is answered by the new program
+    std::vector<int> images; ///< the locked ones
+    int control = -1;        ///< the listening control socket
+    int client = -1;         ///< who asked for it, and is answered by the new program
     std::string cgroup;
     ConsoleHandover console;
     AgentHandover agent;

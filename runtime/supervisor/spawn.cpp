@@ -68,9 +68,10 @@ bool make_read_only(const char* directory) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) { fail(); }
     if (::getppid() != parent) { ::_exit(127); } // it died before the line above
     if (::dup2(request.in, 0) < 0 || ::dup2(request.out, 1) < 0 || ::dup2(request.err, 2) < 0) { fail(); }
-    for (const int kept : {request.inherit, request.listen}) {
-        if (kept >= 0 && ::fcntl(kept, F_SETFD, 0) != 0) { fail(); }
+    for (const int kept : request.inherit) {
+        if (::fcntl(kept, F_SETFD, 0) != 0) { fail(); }
     }
+    if (request.listen >= 0 && ::fcntl(request.listen, F_SETFD, 0) != 0) { fail(); }
     // Private: what the host mounts there later is not seen, rather than seen writable.
     if (!request.read_only.empty() &&
         (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)) {

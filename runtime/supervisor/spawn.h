@@ -12,10 +12,10 @@ struct SpawnRequest {
     int in = -1;                          ///< become the child's 0, 1 and 2; none of them may be below 3
     int out = -1;
     int err = -1;
-    int inherit = -1; ///< stays open in the child under its number; -1: none
-    int listen = -1;  ///< likewise
-    int cgroup = -1; ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
-    bool limited = false; ///< it must not begin elsewhere
+    std::vector<int> inherit{}; ///< stay open in the child under their numbers
+    int listen = -1;            ///< likewise; -1: none
+    int cgroup = -1;            ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
+    bool limited = false;       ///< it must not begin elsewhere
     /// It gets a mount namespace of its own, in which these directories and all that is mounted in them are read-only.
     /// Takes root, and Linux 5.12 (mount_setattr(2)).
     std::span<const std::string> read_only{};

@@ -1,6 +1,7 @@
 #include "runtime/supervisor/supervisor.h"
 
 #include "runtime/error.h"
+#include "runtime/supervisor/images.h"
 #include "runtime/supervisor/protocol.h"
 #include "runtime/supervisor/sockets.h"
 #include "runtime/supervisor/spawn.h"
@@ -87,6 +88,9 @@ void Supervisor::connect_parts() {
 }
 
 void Supervisor::start() {
+    try {
+        images_ = lock_images(launch_.images);
+    } catch (const Error& error) { return fail_start(error.what()); }
     run_hooks("pre-start", launch_.pre_start, Milliseconds(launch_.startup_timeout_ms),
               [this](const std::string& failure) {
                   if (failure.empty()) {
@@ -144,11 +148,13 @@ void Supervisor::start_child(const Child& child) {
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
     running.child = &child;
+    std::vector<int> inherit{lock_};
+    for (const Fd& image : images_) { inherit.push_back(image.get()); }
     running.pid = spawn({.argv = argv,
                          .in = in,
                          .out = out,
                          .err = err_end.get(),
-                         .inherit = lock_,
+                         .inherit = std::move(inherit),
                          .listen = listener.get(),
                          .cgroup = cgroup_->fd(),
                          .limited = !controllers_for(launch_.limits).empty(),

@@ -159,6 +159,7 @@ private:
     /// The identity of the program that runs; of the file as it was when it was executed.
     std::string program_ = program_identity("/proc/self/exe").value_or("");
     int lock_;
+    std::vector<Fd> images_; ///< locked, also while the guest reboots
     LogFile log_;
     EventLog events_;
     Fd null_;

@@ -49,6 +49,7 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
     Handover handover;
     handover.launch = launch_;
     handover.lock = lock_;
+    for (const Fd& image : images_) { handover.images.push_back(image.get()); }
     handover.control = control_.descriptor();
     handover.client = client->descriptor();
     handover.cgroup = cgroup_->path();
@@ -82,6 +83,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
       in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true), vmm_up_(true),
       agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
       upgrader_(control_.adopt(handover.client)) {
+    for (const int image : handover.images) { images_.emplace_back(image); }
     execs_.set_next_id(handover.next_exec);
     if (restarts_ != 0) { restart_after_ = handover.restart_after; }
     connect_parts();

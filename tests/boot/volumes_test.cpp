@@ -1,5 +1,6 @@
 // Volumes of every kind, on real QEMU guests: what the guest sees of what the host made, and the other way round.
 
+#include "runtime/machine.h"
 #include "tests/boot/cli.h"
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 
 #include <fstream>
 #include <sys/stat.h>
+#include <thread>
 
 namespace microvmc::boot {
 
@@ -263,6 +265,142 @@ TEST_F(Volumes, OddTextArrivesAsItIs) {
     EXPECT_EQ(output({"e2label", directory + "/d,driver=null-co.img"}), odd + "\n");
     EXPECT_EQ(read_out(raw_of(directory + "/json:{}", "qcow2"), "ext4", "out"), "arrived\n");
     EXPECT_TRUE(cli.leftovers().empty());
+}
+
+TEST_F(Volumes, GrowWhileTheMachineRuns) {
+    const std::vector<Kind> kinds{{"ext4", "raw"}, {"xfs", "qcow2"}, {"btrfs", "raw"}, {"ext3", "qcow2"}};
+    const auto text = [&](int size) {
+        std::string made = "name = \"disks\"\n[vm.a]\n";
+        for (const Kind& kind : kinds) {
+            made += fmt::format(
+                "volumes.{0} = {{ size = {3}, fs-type = \"{1}\", format = \"{2}\", mount-point = \"/{0}\" }}\n",
+                name_of(kind), kind.fs, kind.format, size);
+        }
+        return made;
+    };
+    const auto in_guest = [&](const std::string& script) {
+        return run_in_machine(cli.runtime() + "/disks/a", {.argv = {"sh", "-c", script}, .env = {}, .workdir = {}}).out;
+    };
+    cli.write("microvm.toml", text(64));
+    Ran ran = cli.run({"apply", "--yes", "microvm.toml"});
+    ASSERT_EQ(ran.status, 0) << ran.out << ran.err;
+    in_guest("for v in /ext4* /ext3* /xfs* /btrfs*; do echo kept > $v/out; done; sync");
+    const std::string boot = in_guest("cat /proc/sys/kernel/random/boot_id");
+
+    cli.write("microvm.toml", text(288));
+    ran = cli.run({"plan", "microvm.toml"});
+    EXPECT_NE(ran.out.find("1 in place"), std::string::npos) << ran.out;
+    ran = cli.run({"apply", "microvm.toml"}); // disrupts nothing, so it needs no --yes
+    ASSERT_EQ(ran.status, 0) << ran.out << ran.err;
+    for (const Kind& kind : kinds) {
+        SCOPED_TRACE(name_of(kind));
+        std::uint64_t mib = 0;
+        for (int i = 0; i < 300 && mib < 250; ++i) { // the kernel tells the guest's init of it
+            std::istringstream numbers(in_guest("stat -f -c '%b %S' /" + name_of(kind)));
+            std::uint64_t blocks = 0;
+            std::uint64_t block_bytes = 0;
+            numbers >> blocks >> block_bytes;
+            mib = blocks * block_bytes >> 20U;
+            if (mib < 250) { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
+        }
+        EXPECT_GE(mib, 250U) << file_text(cli.state() + "/projects/disks/a/console.log");
+        EXPECT_EQ(in_guest("cat /" + name_of(kind) + "/out"), "kept\n");
+    }
+    EXPECT_EQ(in_guest("cat /proc/sys/kernel/random/boot_id"), boot);
+    ran = cli.run({"plan", "--detailed-exitcode", "microvm.toml"});
+    EXPECT_EQ(ran.status, 0) << ran.out;
+    ran = cli.run({"stop", "microvm.toml"});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    for (const Kind& kind : kinds) {
+        const std::string raw = raw_of(image(name_of(kind)), kind.format);
+        EXPECT_EQ(fs::file_size(raw), 288U << 20U);
+        EXPECT_EQ(read_out(raw, kind.fs, "out"), "kept\n");
+        expect_clean(raw, kind.fs);
+    }
+}
+
+TEST_F(Volumes, WhatTheyStartFromStaysAsItIs) {
+    cli.write("files/hello", "hello from the host\n");
+    output({"mke2fs", "-q", "-t", "ext4", "-d", cli.dir() + "/files", cli.dir() + "/base.img", "32M"});
+    output({"qemu-img", "convert", "-f", "raw", "-O", "qcow2", cli.dir() + "/base.img", cli.dir() + "/base.qcow2"});
+    const std::string sums = output({"sha256sum", cli.dir() + "/base.img", cli.dir() + "/base.qcow2"});
+    const std::string console = console_of_run(R"toml([vm.a]
+ready.exit = 0
+volumes.over = { format = "qcow2", backing = "base.qcow2", size = 64, mount-point = "/over" }
+volumes.over-raw = { format = "qcow2", backing = "base.img", backing-format = "raw", mount-point = "/over-raw" }
+volumes.copy = { backing = "base.img", size = 64, mount-point = "/copy" }
+volumes.other = { format = "vhdx", backing = "base.qcow2", backing-format = "qcow2", mount-point = "/other" }
+command = ["sh", "-ec", '''
+for v in /over /over-raw /copy /other; do
+    grep -q host $v/hello
+    echo mine > $v/hello
+    echo "$v has $(($(stat -f -c '%b * %S' $v) >> 20))"
+done
+''']
+)toml");
+    EXPECT_NE(console.find("/over has 5"), std::string::npos) << console;
+    EXPECT_NE(console.find("/over-raw has 2"), std::string::npos) << console;
+    EXPECT_NE(console.find("/copy has 5"), std::string::npos) << console;
+    EXPECT_EQ(output({"sha256sum", cli.dir() + "/base.img", cli.dir() + "/base.qcow2"}), sums);
+    for (const auto& [name, format] : {std::pair{"over", "qcow2"}, std::pair{"over-raw", "qcow2"},
+                                       std::pair{"copy", "raw"}, std::pair{"other", "vhdx"}}) {
+        const std::string raw = raw_of(image(name), format);
+        EXPECT_EQ(read_out(raw, "ext4", "hello"), "mine\n") << name;
+        expect_clean(raw, "ext4");
+    }
+    EXPECT_LT(fs::file_size(image("over")), 12U << 20U);
+}
+
+TEST_F(Volumes, TwoProjectsNeverWriteOneImage) {
+    const auto project = [&](const std::string& name, const std::string& more) {
+        return cli.write(name + ".toml",
+                         fmt::format("name = \"{}\"\n[vm.a]\nvolumes.d = {{ image = \"d.img\", size = 32, "
+                                     "mount-point = \"/d\"{} }}\n",
+                                     name, more));
+    };
+    const auto expect = [&](const std::vector<std::string>& args, const std::string& error) {
+        const Ran ran = cli.run(args);
+        EXPECT_EQ(ran.status, error.empty() ? 0 : 1) << ran.out << ran.err;
+        EXPECT_NE(ran.err.find(error), std::string::npos) << ran.err;
+    };
+    expect({"apply", "--yes", project("one", "")}, "");
+    expect({"stop", "-p", "one"}, "");
+    expect({"apply", "--yes", project("two", "")}, "");
+
+    expect({"plan", "one.toml"}, "d.img is used by two/a, and `a` would write it");
+    expect({"start", "-p", "one", "a"}, "another machine uses it"); // goes by its record, without a plan
+    expect({"plan", project("three", ", read-only = true")}, "would read it while it is written");
+
+    expect({"stop", "-p", "two"}, "");
+    expect({"apply", "--yes", "three.toml"}, "");
+    expect({"apply", "--yes", project("four", ", read-only = true")}, "");
+    expect({"apply", "--yes", "one.toml"}, "E0604");
+    expect_clean(cli.dir() + "/d.img", "ext4");
+}
+
+TEST_F(Volumes, FreedBlocksComeBackWhereTheyAreAskedFor) {
+    const std::string console = console_of_run(R"toml([vm.a]
+ready.exit = 0
+volumes.raw-true = { size = 96, discard = true, mount-point = "/raw-true" }
+volumes.raw-false = { size = 96, mount-point = "/raw-false" }
+volumes.qcow2-true = { size = 96, format = "qcow2", discard = true, mount-point = "/qcow2-true" }
+volumes.qcow2-false = { size = 96, format = "qcow2", mount-point = "/qcow2-false" }
+command = ["sh", "-ec", '''
+for v in /raw* /qcow2*; do dd if=/dev/urandom of=$v/f bs=1M count=48; done
+sync
+rm /raw*/f /qcow2*/f
+sync
+cat /proc/mounts
+''']
+)toml");
+    for (const std::string format : {"raw", "qcow2"}) {
+        for (const bool discard : {true, false}) {
+            struct stat status {};
+            ASSERT_EQ(::stat(image(fmt::format("{}-{}", format, discard)).c_str(), &status), 0);
+            const auto mib = status.st_blocks * 512 >> 20;
+            EXPECT_EQ(mib < 24, discard) << format << ": " << mib << " MiB\n" << console;
+        }
+    }
 }
 
 } // namespace microvmc::boot

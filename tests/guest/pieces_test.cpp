@@ -5,6 +5,7 @@
 #include "runtime/guest/mount_table.h"
 #include "runtime/guest/probe.h"
 #include "runtime/guest/renew.h"
+#include "runtime/guest/resized_disks.h"
 #include "runtime/guest/root_disk.h"
 #include "runtime/guest/superblock.h"
 #include "runtime/guest/system.h"
@@ -106,6 +107,33 @@ TEST(RootDisk, PartitionsAreNamedAsTheKernelNamesThem) {
     EXPECT_EQ(partition_device("/dev/vda", 0), "/dev/vda");
     EXPECT_EQ(partition_device("/dev/vda", 2), "/dev/vda2");
     EXPECT_EQ(partition_device("/dev/nvme0n1", 15), "/dev/nvme0n1p15");
+}
+
+TEST(Superblock, FatVolumeIds) {
+    for (const char* bits : {"12", "16", "32"}) {
+        const std::string image = "/tmp/microvmc-fat-" + std::to_string(getpid());
+        const std::string command =
+            "mkfs.vfat -C -i 54b3b3b2 -F " + std::string(bits) + " " + image + " 40000 >/dev/null 2>&1";
+        const int status = std::system(command.c_str());
+        if (status >> 8 == 127) { GTEST_SKIP() << "mkfs.vfat is not installed"; }
+        const std::string head = read_file(image, superblock_bytes).value_or("");
+        unlink(image.c_str());
+        EXPECT_EQ(superblock_uuid(head), "54B3-B3B2") << bits;
+        EXPECT_EQ(superblock_uuid(head.substr(0, 511)), std::nullopt);
+    }
+}
+
+TEST(ResizedDisks, OnlyWhatTheKernelSaysOfABlockDevice) {
+    const auto message = [](const std::string& lines) {
+        std::string text = "change@/devices/x/block/vda";
+        for (const auto line : split(lines, ' ')) { text.append(1, '\0').append(line); }
+        return text.append(1, '\0');
+    };
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=block RESIZE=1 DEVNAME=vda SEQNUM=4")), "vda");
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=block DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(message("ACTION=change SUBSYSTEM=net RESIZE=1 DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(message("SUBSYSTEM=block RESIZE=10 DEVNAME=vda")), "");
+    EXPECT_EQ(resized_disk(""), "");
 }
 
 TEST(Superblock, SizesBeyond32Bits) {

@@ -5,6 +5,7 @@
 #include "runtime/facts/tools.h"
 #include "runtime/files.h"
 #include "runtime/image_header.h"
+#include "runtime/image_lock.h"
 #include "runtime/process.h"
 #include "tests/host/temporary.h"
 
@@ -13,7 +14,9 @@
 
 #include <fcntl.h>
 #include <map>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 namespace microvmc {
@@ -214,7 +217,6 @@ TEST(Volume, FailureLeavesNothing) {
     request = volume(directory, 16, "ext4", "qcow2");
     request.qemu_img = program;
     expect_failure(request, "failed with status 3: no luck");
-    expect_failure(volume(directory, std::uint64_t{1} << 40U), "has room for");
     expect_failure(volume(directory, ~std::uint64_t{0}), "can't have a size");
     EXPECT_THAT(directory.names(), ElementsAre("mkfs"));
 }
@@ -320,6 +322,96 @@ TEST(Volume, GrowsAndNeverShrinks) {
         EXPECT_THROW(grow_volume({.image = directory / "none", .size_mib = 16}), Error);
         EXPECT_THROW(grow_volume({.image = directory.path(), .size_mib = 16}), Error);
     }
+}
+
+// A volume of 48 MiB that starts from another image of 32 MiB.
+CreateVolume copy_of(const TemporaryDirectory& directory, const VolumePlan& from, const std::string& format) {
+    CreateVolume request = volume(directory, 48, "ext4", format);
+    request.volume.image = directory / "copy.img";
+    request.volume.label.clear();
+    request.volume.uuid.clear();
+    request.volume.backing = from.image;
+    request.volume.backing_format = from.format;
+    return request;
+}
+
+TEST(Volume, StartsFromAnotherImage) {
+    for (const std::string from_format : {"raw", "qcow2", "vhd", "vhdx"}) {
+        const TemporaryDirectory directory;
+        const CreateVolume from = volume(directory, 32, "ext4", from_format);
+        ASSERT_TRUE(create_volume(from));
+        for (const std::string format : {"raw", "qcow2", "vhd", "vhdx"}) {
+            SCOPED_TRACE(from_format + " to " + format);
+            const CreateVolume request = copy_of(directory, from.volume, format);
+            ASSERT_TRUE(create_volume(request));
+            EXPECT_THAT(directory.names(), ElementsAre("copy.img", "data.img"));
+            EXPECT_EQ(virtual_size(request.volume.image, format), 48U << 20U);
+            struct stat status {};
+            ASSERT_EQ(::stat(request.volume.image.c_str(), &status), 0);
+            EXPECT_LT(status.st_blocks * 512, 4 << 20) << "not sparse";
+            const TemporaryDirectory scratch;
+            EXPECT_EQ(blkid(raw_of(request.volume, scratch), "UUID"), uuid);
+            expect_clean(request.volume);
+            const std::optional<ImageFacts> header = read_image_header(request.volume.image);
+            ASSERT_EQ(header.has_value(), format != "raw");
+            if (header) {
+                EXPECT_EQ(header->backing, format == "qcow2" ? from.volume.image : "");
+                EXPECT_EQ(header->backing_format, format == "qcow2" ? image_driver(from_format) : "");
+            }
+            std::filesystem::remove(request.volume.image);
+        }
+    }
+}
+
+TEST(Volume, NoCopyOfWhatIsWritten) {
+    const TemporaryDirectory directory;
+    const CreateVolume from = volume(directory, 32);
+    ASSERT_TRUE(create_volume(from));
+    const Fd user(::open(from.volume.image.c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_TRUE(lock_image(user.get(), ImageAccess::write));
+    EXPECT_THROW(create_volume(copy_of(directory, from.volume, "raw")), Error);
+    EXPECT_THAT(directory.names(), ElementsAre("data.img"));
+}
+
+// What came of making a volume where there are so many KiB, in a mount namespace of its own.
+enum SmallDisk { made = 0, left_something = 1, left_nothing = 2, no_namespace = 77 };
+
+int make_on_small_disk(const std::string& directory, unsigned kib, const CreateVolume& request) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const std::string options = "size=" + std::to_string(kib) + "k";
+        if (::unshare(::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
+            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount("small", directory.c_str(), "tmpfs", 0, options.c_str()) != 0) {
+            ::_exit(no_namespace);
+        }
+        try {
+            create_volume(request);
+        } catch (const Error&) {
+            ::_exit(std::filesystem::is_empty(directory) ? left_nothing : left_something);
+        } catch (...) { ::_exit(left_something); }
+        expect_clean(request.volume);
+        ::_exit(testing::Test::HasFailure() ? left_something : made);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : left_something;
+}
+
+TEST_P(VolumeKind, AFullDiskLeavesNothing) {
+    const TemporaryDirectory directory;
+    const CreateVolume request = volume(directory, 32, GetParam().fs, GetParam().format);
+    int failed = 0;
+    unsigned kib = 16;
+    for (;; kib += kib / 3, ++failed) {
+        const int outcome = make_on_small_disk(directory.path(), kib, request);
+        if (outcome == no_namespace) { GTEST_SKIP() << "no mount namespace can be made here"; }
+        if (outcome == made) { break; }
+        ASSERT_EQ(outcome, left_nothing) << kib << " KiB";
+        ASSERT_LT(kib, 64U << 10U);
+    }
+    EXPECT_GT(failed, 2);
+    std::printf("made with %u KiB, after %d disks that were too small\n", kib, failed);
 }
 
 TEST(Volume, GrowsOnlyWhatItIsSaidToBe) {

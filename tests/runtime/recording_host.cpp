@@ -109,6 +109,11 @@ bool RecordingHost::create_volume(const CreateVolume& request) {
     return true;
 }
 
+void RecordingHost::grow_running_volume(const GrowRunningVolume& request) {
+    record("grow_running_volume " + request.image);
+    model.files.at(request.image) = fmt::format("{} MiB", request.size_mib);
+}
+
 void RecordingHost::grow_volume(const GrowVolume& request) {
     record("grow_volume " + request.image);
     model.files.at(request.image) = fmt::format("{} MiB", request.size_mib);
