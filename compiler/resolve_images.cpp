@@ -131,8 +131,8 @@ void check_room(const Inputs& in, const std::vector<std::pair<const Draft*, Use>
         }
     }
     for (const auto& [device, demand] : demands) {
-        const VolumeConfig& said = demand.use->said;
-        const Span span = said.size ? 
+        const Span& span = demand.use->size_span;
+
         const std::string where = printable(demand.use->path().substr(0, demand.use->path().rfind('/')));
         constexpr const char* remedy = "make them smaller, free some space, or put images elsewhere with `image`";
         if (demand.at_once_mib > demand.room_mib) {

@@ -103,7 +103,15 @@ static void from_json(const nlohmann::json& json, Child& child) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Limits, cpu, mem_mib, pids, io_read_mib, io_write_mib, io_paths)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Amendment, children, post_stop)
+
+void to_json(nlohmann::json& json, const Amendment& amendment) {
+    json = {{"children", amendment.children}, {"post_stop", amendment.post_stop}};
+}
+
+void from_json(const nlohmann::json& json, Amendment& amendment) {
+    json.at("children").get_to(amendment.children);
+    json.at("post_stop").get_to(amendment.post_stop);
+}
 
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};

@@ -135,19 +135,27 @@ std::size_t open_ports(const Config& config) {
 }
 
 HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Target>& targets) {
-    std::set<std::string> paths;
-    std::set<std::string> kernels;
+    FactsRequest all;
+    const auto add = [](auto& wanted, const auto& more) {
+        for (const auto& one : more) {
+            if (std::ranges::find(wanted, one) == wanted.end()) { wanted.push_back(one); }
+        }
+    };
     for (const Target& target : targets) {
         if (target.kernel.empty()) { continue; }
-        paths.insert(target.kernel);
-        kernels.insert(target.kernel);
+        add(all.paths, std::vector{target.kernel});
+        add(all.kernels, std::vector{target.kernel});
     }
     for (const Case* each : cases) {
         // As it is written: what a file names is looked at. What is left to defaults lies in no state directory yet.
-        for (std::string& path : paths_to_probe(each->config, "", "")) { paths.insert(std::move(path)); }
-        for (std::string& path : kernels_to_probe(each->config)) { kernels.insert(std::move(path)); }
+        const FactsRequest asked = asked_by(each->config, "", "");
+        add(all.paths, asked.paths);
+        add(all.kernels, asked.kernels);
+        add(all.oci_images, asked.oci_images);
+        add(all.root_sources, asked.root_sources);
+        add(all.devices, asked.devices);
     }
-    return host_facts({paths.begin(), paths.end()}, {kernels.begin(), kernels.end()});
+    return host_facts(std::move(all));
 }
 
 std::vector<ImageCopy> images_to_copy(const Config& written, const HostFacts& facts, const std::string& project) {

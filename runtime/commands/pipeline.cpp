@@ -29,13 +29,7 @@ HostFacts facts_from_file(const std::string& path) {
 
 HostFacts facts_for(const Pipeline& pipeline, const Session& session) {
     if (!session.facts_file.empty()) { return facts_from_file(session.facts_file); }
-    FactsRequest asked;
-    asked.paths = paths_to_probe(*pipeline.config, directories().state, pipeline.project);
-    asked.kernels = kernels_to_probe(*pipeline.config);
-    asked.oci_images = oci_images_to_probe(*pipeline.config);
-    asked.root_sources = root_sources_to_probe(*pipeline.config);
-    asked.devices = devices_to_probe(*pipeline.config);
-    return host_facts(std::move(asked));
+    return host_facts(asked_by(*pipeline.config, directories().state, pipeline.project));
 }
 
 bool is_in(const std::vector<std::string>& names, const std::string& name) {
@@ -75,6 +69,16 @@ void keep_only(Changes& changes, const Plan& plan, const std::vector<std::string
 }
 
 } // namespace
+
+FactsRequest asked_by(const Config& config, const std::string& state_dir, const std::string& project) {
+    FactsRequest asked;
+    asked.paths = paths_to_probe(config, state_dir, project);
+    asked.kernels = kernels_to_probe(config);
+    asked.oci_images = oci_images_to_probe(config);
+    asked.root_sources = root_sources_to_probe(config);
+    asked.devices = devices_to_probe(config);
+    return asked;
+}
 
 HostFacts host_facts(FactsRequest request) {
     const Directories where = directories();

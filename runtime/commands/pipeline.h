@@ -57,6 +57,10 @@ Pipeline compile(const Session& session, const PipelineOptions& options);
 /// The rest of them, for what load_sources gave.
 void compile(Pipeline& pipeline, const Session& session, const PipelineOptions& options);
 
+/// What a text asks of the host: paths, kernels, devices, roots' sources. `state_dir` and `project` place the images that
+/// it leaves to defaults.
+FactsRequest asked_by(const Config& config, const std::string& state_dir, const std::string& project);
+
 /// Gathers the host's facts. `request`: the paths, kernels, devices and roots' sources that some text asks about.
 HostFacts host_facts(FactsRequest request = {});
 

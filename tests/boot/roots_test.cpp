@@ -215,7 +215,7 @@ TEST_F(Roots, CredentialsReachTheGuestAndNothingElse) {
     const std::string from_file = std::string("file\0secret\xff 1f6a", 17);
     cli.write("token", from_file);
     ::setenv("MICROVMC_TEST_SECRET", "environment-secret-77c1", 1);
-    write(R"(root.dir = "small"
+    write(R"toml(root.dir = "small"
 command = ["/bin/sh", "-c", "ls -l $CREDENTIALS_DIRECTORY; sha256sum < $CREDENTIALS_DIRECTORY/token; sleep 1000"]
 ready.command = ["/bin/sh", "-c", "cat $CREDENTIALS_DIRECTORY/from-program"]
 [vm.a.credentials]
@@ -223,7 +223,7 @@ token.file = "token"
 from-env.env = "MICROVMC_TEST_SECRET"
 from-program.command = ["sh", "-c", "echo program-secret-$((40 + 2))"]
 large.command = ["sh", "-c", "yes | head -c 300000"]
-)");
+)toml");
     const Ran ran = cli.run({"apply", "--yes", "microvm.toml"});
     ASSERT_EQ(ran.status, 0) << ran.err;
     const std::string at = "/run/credentials/@system/";

@@ -128,7 +128,7 @@ protected:
         wanted.source = from;
         wanted.fs_type = fs_type;
         wanted.uuid = uuid;
-        wanted.output = *directory / ("cache/" + root_key(kind, fs_type, source_identity(from)) + "." + fs_type);
+        wanted.output = *directory / ("cache/" + root_key(kind, fs_type, "", source_identity(from)) + "." + fs_type);
         return wanted;
     }
 

@@ -235,6 +235,10 @@ public:
     bool build_initramfs(const BuildInitramfs& /*request*/) override { return true; }
     bool create_volume(const CreateVolume& /*request*/) override { return true; }
     void grow_volume(const GrowVolume& /*request*/) override {}
+    void grow_running_volume(const GrowRunningVolume& /*request*/) override {}
+    void read_credentials(const ReadCredentials& /*request*/) override {}
+    bool build_root(const BuildRoot& /*request*/, const RootProgress& /*progress*/) override { return true; }
+    void build_cloud_init(const BuildCloudInit& /*request*/) override {}
     void copy_file(const std::string& /*from*/, const std::string& /*to*/) override {}
     void swap_files(const std::string& /*path*/, const std::string& /*other*/) override {}
     bool ensure_network(const NetworkUp& /*up*/) override { return true; }

@@ -116,7 +116,7 @@ Step CasesTest::vm(VmStep::Verb verb) {
 
 RunReport CasesTest::run(const RunOptions& options) {
     const TargetRequest emulated{.hypervisors = {"qemu:tcg"}, .all = false, .kernels = {}};
-    const std::vector<Target> targets = targets_.empty() ? find_targets(emulated, host_facts({}, {})) : targets_;
+    const std::vector<Target> targets = targets_.empty() ? find_targets(emulated, host_facts()) : targets_;
     std::vector<Combination> combinations;
     for (std::size_t i = 0; i < specs_.cases.size(); ++i) {
         for (std::size_t t = 0; t < targets.size(); ++t) { combinations.push_back({i, t}); }
