@@ -25,6 +25,7 @@ public:
         return *value_;
     }
     explicit operator bool() const { return value_ != nullptr; }
+    T& operator*() { return *value_; }
     const T& operator*() const { return *value_; }
     const T* operator->() const { return value_.get(); }
 

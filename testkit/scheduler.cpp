@@ -6,6 +6,7 @@
 #include "runtime/snapshot.h"
 #include "testkit/machines.h"
 #include "testkit/planning.h"
+#include "testkit/scratch.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -118,31 +119,64 @@ void Scheduler::begin_what_fits() {
 
 // Plans the group's machines under a project of their own, and gives them to a worker.
 void Scheduler::begin(Group group) {
-    const Run& first = group.runs.front();
+    const Run first = group.runs.front();
     const Case& which = case_of(first);
     const Target& target = targets_[first.target];
     Job job;
+    job.group = std::move(group);
     job.project = workspace_.project(projects_++);
     job.facts = facts_;
-    std::string problem;
+    Planning planning;
     try {
-        const Config config = config_for(which, target, ports_.take(open_ports(which.config)));
-        Planning planning = plan_case(which, target, config, specs_.sources, facts_, job.project);
-        problem = planning.verdict.message;
+        if (which.apart) { planning.verdict = prepare(which, target, job); }
+        if (planning.verdict.outcome == Outcome::passed) {
+            const Config written = placed(which.config, job.scratch);
+            job.ports = ports_.take(open_ports(written));
+            job.copies = images_to_copy(written, job.facts, job.project);
+            planning = plan_case(which, target, config_for(written, target, job.ports), job.copies, specs_.sources,
+                                 job.facts, job.project);
+            if (which.apart) { check_kernels(planning, kernels_, job.facts); }
+        }
         if (planning.plan) {
             job.plan = std::move(*planning.plan);
-            job.copies = images_to_copy(which.config, facts_, job.project);
-            for (const ImageCopy& copy : job.copies) { job.facts.paths[copy.to] = facts_.paths.at(copy.from); }
-            if (!group.snapshot.empty()) { place_snapshot(job.plan, group.snapshot); }
-            if (group.isolated && group.runs.size() > 1) {
+            for (const ImageCopy& copy : job.copies) { job.facts.paths[copy.to] = job.facts.paths.at(copy.from); }
+            if (!job.group.snapshot.empty()) { place_snapshot(job.plan, job.group.snapshot); }
+            if (job.group.isolated && job.group.runs.size() > 1) {
                 job.new_snapshot = fmt::format("{}/snapshots/{}", workspace_.where().state, job.project);
             }
-            job.group = std::move(group);
             launch(std::move(job));
             return;
         }
-    } catch (const Error& error) { problem = printable(error.what()); }
-    for (const Run& run : group.runs) { fail(run, Outcome::error, problem, beginning(case_of(run)), nullptr); }
+    } catch (const Error& error) { planning.verdict = {Outcome::error, printable(error.what())}; }
+    for (const Run& run : job.group.runs) {
+        CaseState state = beginning(case_of(run), job.scratch);
+        if (!planning.details.empty()) { state.timeline.push_back({0, planning.details}); }
+        finished(run, make_result(subject(run), planning.verdict, planning.where, state, nullptr, job.facts));
+    }
+    remove(job);
+}
+
+// The directory of a case of its own, what is made there, and what the host is like then.
+Verdict Scheduler::prepare(const Case& which, const Target& target, Job& job) {
+    job.scratch = workspace_.make_scratch(job.project);
+    Verdict verdict =
+        run_on_host(which.prepare, beginning(which, job.scratch).variables, directory_of(which, specs_.sources));
+    if (verdict.outcome != Outcome::passed) {
+        verdict.message.insert(0, "prepare: ");
+        return verdict;
+    }
+    const Config written = placed(which.config, job.scratch);
+    job.facts = facts_for({&written}, {target}, workspace_.where());
+    return {};
+}
+
+void Scheduler::remove(const Job& job) {
+    workspace_.remove_project(job.project);
+    if (job.scratch.empty() || workspace_.is_kept(job.project)) { return; }
+    const Case& which = case_of(job.group.runs.front());
+    // What it can't take away is no fault of the case's, which has its result.
+    run_on_host(which.cleanup, beginning(which, job.scratch).variables, directory_of(which, specs_.sources));
+    workspace_.remove_scratch(job.project);
 }
 
 void Scheduler::resume(Suspended suspended) {
@@ -190,7 +224,7 @@ void Scheduler::begin_reading() {
             cases.push_back(std::move(each));
         } catch (const Error& error) {
             fail(run, Outcome::error, step_prefix(each.state.next) + printable(error.what()), each.state, &each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
         }
     }
     suspended_.clear();
@@ -287,7 +321,7 @@ void Scheduler::ended(std::list<Running>::iterator running) {
         fail(run, late ? Outcome::hang : Outcome::error,
              late ? "it came to no end in its time, and was killed"
                   : fmt::format("the process that ran it {}", how.empty() ? "ended" : how),
-             job.resumed.value_or(beginning(case_of(run))), &job);
+             job.resumed.value_or(beginning(case_of(run), job.scratch)), &job);
     }
     std::vector<Run> left;
     for (std::size_t i = 0; i < job.group.runs.size(); ++i) {
@@ -297,7 +331,7 @@ void Scheduler::ended(std::list<Running>::iterator running) {
     if (running->kept) {
         workspace_.keep_project(job.project);
     } else if (!running->waits) {
-        workspace_.remove_project(job.project);
+        remove(job);
     }
     running_.erase(running);
 }
@@ -327,7 +361,7 @@ void Scheduler::reading_ended() {
         const std::size_t count = reading.counts[i];
         if (static_cast<std::size_t>(answers.end() - answer) < count) {
             fail(run, Outcome::error, step_prefix(each.state.next) + printable(problem), each.state, &each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
             continue;
         }
         const std::vector<FileAnswer> own(std::make_move_iterator(answer),
@@ -346,7 +380,7 @@ void Scheduler::reading_ended() {
         }
         const std::string where = failed ? place_of(carried->span, specs_.sources) : "";
         finished(run, make_result(subject(run), carried->verdict, where, each.state, &each.job.plan, each.job.facts));
-        workspace_.remove_project(each.job.project);
+        remove(each.job);
     }
 }
 
@@ -399,13 +433,13 @@ void Scheduler::interrupt() {
         for (std::size_t i = 0; i < each.told.size(); ++i) {
             const Run& run = each.job.group.runs[i];
             if (each.current == i) {
-                give_up(run, each.job.resumed.value_or(beginning(case_of(run))), each.job);
+                give_up(run, each.job.resumed.value_or(beginning(case_of(run), each.job.scratch)), each.job);
             } else if (!each.told[i]) {
                 left.push_back(run);
             }
         }
         take_back(left, each.job.group);
-        if (!each.waits) { workspace_.remove_project(each.job.project); }
+        if (!each.waits) { remove(each.job); }
     }
     running_.clear();
     if (reading_) {
@@ -415,7 +449,7 @@ void Scheduler::interrupt() {
     for (auto* waiting : {&suspended_, &resumable_}) {
         for (Suspended& each : *waiting) {
             give_up(each.job.group.runs[each.index], each.state, each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
         }
         waiting->clear();
     }

@@ -4,6 +4,7 @@
 #include "testkit/capacity.h"
 #include "testkit/child.h"
 #include "testkit/job.h"
+#include "testkit/kernel_check.h"
 #include "testkit/ports.h"
 #include "testkit/reading.h"
 #include "testkit/run.h"
@@ -51,6 +52,8 @@ private:
     [[nodiscard]] std::size_t busy() const { return running_.size() + (reading_ ? 1 : 0); }
     void begin_what_fits();
     void begin(Group group);
+    Verdict prepare(const Case& which, const Target& target, Job& job);
+    void remove(const Job& job);
     void resume(Suspended suspended);
     void launch(Job job);
     void begin_reading();
@@ -78,6 +81,7 @@ private:
     Workspace& workspace_;
     Capacity capacity_;
     Ports ports_;
+    KernelConfigs kernels_;
     Shared* shared_; ///< in memory that workers share
     std::size_t projects_ = 0;
     std::vector<Group> pending_;

@@ -56,8 +56,8 @@ constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
 constexpr const char* vsock_node = "/dev/vhost-vsock";
-constexpr std::uint64_t plugged_block_mib = 2;  // virtio-mem's block, by default a transparent huge page
-constexpr std::uint16_t first_vnc_port = 5900;  // of display 0; it takes numbers of displays
+constexpr std::uint64_t plugged_block_mib = 2; // virtio-mem's block, by default a transparent huge page
+constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers of displays
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
@@ -175,8 +175,8 @@ bool is_cpu_model(std::string_view text) {
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
     if (virtio_devices(vm) > q35_slots) {
-        found.push_back({"", fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
-                                         virtio_devices(vm), q35_slots)});
+        found.push_back({"", fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most",
+                                         vm.name, virtio_devices(vm), q35_slots)});
     }
     if (!vm.cpu.empty() && !is_cpu_model(vm.cpu)) {
         found.push_back({"cpu", "that is no name of a CPU model", fmt::format("{} -cpu help shows them", vm.program)});
@@ -187,7 +187,8 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
         const auto node = facts.paths.find(vsock_node);
         const PathFacts host = node == facts.paths.end() ? PathFacts{} : node->second;
         if (host.kind == PathFacts::Kind::missing) {
-            found.push_back({"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
+            found.push_back(
+                {"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
         } else if (!host.readable || !host.writable) {
             found.push_back({"vsock", fmt::format("you may not open {}", vsock_node),
                              "join the group that it belongs to, or run microvmc as root"});
@@ -195,9 +196,10 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     }
     if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||
         (vm.mem_max_mib != 0 && (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib != 0)) {
-        found.push_back({"mem-max", fmt::format("memory is plugged in by {} MiB, which don't divide what is between",
-                                                plugged_block_mib),
-                         fmt::format("have `mem` and `mem-max` be multiples of {} MiB", plugged_block_mib)});
+        found.push_back(
+            {"mem-max",
+             fmt::format("memory is plugged in by {} MiB, which don't divide what is between", plugged_block_mib),
+             fmt::format("have `mem` and `mem-max` be multiples of {} MiB", plugged_block_mib)});
     }
     if (has_display(vm) && vm.graphics.backend != "default" && vm.graphics.backend != "vnc") {
         found.push_back({"graphics", "that is no display of QEMU's that microvmc drives", "it has vnc"});
@@ -349,7 +351,8 @@ void add_memory(CommandLine& line, const VmPlan& vm) {
     line.option("-m", size);
     if (has_memory_file(vm)) { line.option("-object", memory_backend(vm, boot_memory, boot)); }
     if (vm.mem_max_mib == 0) { return; }
-    line.option("-object", memory_backend(vm, "pluggable", vm.mem_max_mib - boot).add("reserve", !vm.hugepages.empty()));
+    line.option("-object",
+                memory_backend(vm, "pluggable", vm.mem_max_mib - boot).add("reserve", !vm.hugepages.empty()));
     line.option("-device", line.virtio("virtio-mem", qemu_ids::plugged)
                                .add("memdev", "pluggable")
                                .add("block-size", fmt::format("{}M", plugged_block_mib))
@@ -370,9 +373,7 @@ void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramf
 }
 
 void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
-    if (vm.console != "off") {
-        line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false));
-    }
+    if (vm.console != "off") { line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false)); }
     const bool is_virtio = vm.console == "virtio";
     line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
@@ -412,10 +413,11 @@ void add(CommandLine& line, const HostDevicePlan& device, std::size_t number) {
         return;
     }
     const std::size_t colon = device.path.find(':');
-    line.option("-device", KeyValues("usb-host")
-                               .add("id", id)
-                               .add("vendorid", "0x" + device.path.substr(0, colon))
-                               .add("productid", "0x" + device.path.substr(std::min(colon, device.path.size() - 1) + 1)));
+    line.option("-device",
+                KeyValues("usb-host")
+                    .add("id", id)
+                    .add("vendorid", "0x" + device.path.substr(0, colon))
+                    .add("productid", "0x" + device.path.substr(std::min(colon, device.path.size() - 1) + 1)));
 }
 
 void add_balloon(CommandLine& line, const BalloonPlan& balloon) {
@@ -637,6 +639,10 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     if (has_display(vm)) {
         want("bochs");
         want("virtio_input");
+    }
+    if (!vm.cloud_init.instance_id.empty()) {
+        want("virtio_blk");
+        want("isofs");
     }
     switch (vm.root.kind) {
     case RootPlan::Kind::initramfs: break;
