@@ -67,7 +67,9 @@ Scheduler::Scheduler(const Specs& specs, const std::vector<Target>& targets, con
                      Progress& progress, Workspace& workspace)
     : specs_(specs), targets_(targets), options_(options), facts_(std::move(facts)), progress_(progress),
       workspace_(workspace), capacity_(host_capacity(options.interactive ? 1 : options.jobs)),
-      shared_(make_shared_memory()) {}
+      shared_(make_shared_memory()),
+      deadline_(options.run_timeout_ms == 0 ? Clock::time_point::max()
+                                            : Clock::now() + milliseconds(options.run_timeout_ms)) {}
 
 void Scheduler::set_result(std::size_t slot, CaseResult result) {
     if (results_.size() <= slot) { results_.resize(slot + 1); }
@@ -250,7 +252,7 @@ void Scheduler::wait(machine::Signals& signals) {
     for (const Running& each : running_) { waits.push_back({each.process.fd(), POLLIN, 0}); }
     if (reading_) { waits.push_back({reading_->process.fd(), POLLIN, 0}); }
     if (::poll(waits.data(), waits.size(), tick_ms) <= 0) { return; }
-    if (signals.next() != 0) { return interrupt(); }
+    if (signals.next() != 0) { return end_all(Outcome::error, "interrupted"); }
     std::size_t i = 1;
     for (auto each = running_.begin(); each != running_.end();) {
         const auto current = each++;
@@ -408,6 +410,11 @@ void Scheduler::finished(const Run& run, CaseResult result) {
 }
 
 void Scheduler::check_deadlines() {
+    if (Clock::now() >= deadline_) {
+        deadline_ = Clock::time_point::max();
+        return end_all(Outcome::hang,
+                       fmt::format("the {} of the run are over", format_duration(options_.run_timeout_ms)));
+    }
     for (Running& each : running_) {
         if (Clock::now() >= each.deadline) { each.process.kill(); } // its pipe's end tells
     }
@@ -418,13 +425,12 @@ void Scheduler::stop() {
 }
 
 // Everything ends now.
-void Scheduler::interrupt() {
-    stopped_ = "not begun: interrupted";
+void Scheduler::end_all(Outcome outcome, const std::string& why) {
+    stopped_ = "not begun: " + why;
     stop();
-    const auto give_up = [this](const Run& run, const CaseState& state, const Job& job) {
-        results_[run.slot].reset();
-        progress_.finished(*(results_[run.slot] = make_result(subject(run), {Outcome::error, "interrupted"}, {}, state,
-                                                              &job.plan, job.facts)));
+    const auto give_up = [&](const Run& run, const CaseState& state, const Job& job) {
+        results_[run.slot] = make_result(subject(run), {outcome, why}, {}, state, &job.plan, job.facts);
+        progress_.finished(*results_[run.slot]);
     };
     for (Running& each : running_) {
         each.process.kill();

@@ -64,7 +64,7 @@ private:
     void ended(std::list<Running>::iterator running);
     void reading_ended();
     void check_deadlines();
-    void interrupt();
+    void end_all(Outcome outcome, const std::string& why);
     void stop();
     void fail(const Run& run, Outcome outcome, std::string message, const CaseState& state, const Job* job);
     void finished(const Run& run, CaseResult result);
@@ -90,7 +90,8 @@ private:
     std::list<Running> running_;
     std::optional<Reading> reading_;
     std::vector<std::optional<CaseResult>> results_;
-    std::string stopped_; ///< why nothing new is begun; empty: it is
+    Clock::time_point deadline_; ///< of all of it
+    std::string stopped_;        ///< why nothing new is begun; empty: it is
     bool terminal_taken_ = false;
 };
 

@@ -211,6 +211,7 @@ private:
             return std::nullopt;
         }
         const Located<std::string>& address = *config.address;
+        key = address.span;
         const std::size_t colon = address.value.rfind(':');
         const auto port =
             colon == std::string::npos ? std::nullopt : parse_number(std::string_view(address.value).substr(colon + 1));

@@ -82,8 +82,10 @@ void Substitution::value(Node& node, bool strict, bool pattern) {
     }
     const Reference& first = references.front();
     if (first.closed && first.begin == 0 && first.end == text->size()) {
-        if (const AxisValue* axis = find(first.name)) { node.value = axis->value.value; }
-        return;
+        if (const AxisValue* axis = find(first.name)) {
+            node.value = axis->value.value;
+            return;
+        }
     }
     const Lookup lookup = [this](std::string_view name) { return text_of(name); };
     std::string whole = pattern ? substitute_pattern(*text, lookup) : substitute(*text, lookup);

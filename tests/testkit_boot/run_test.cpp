@@ -335,6 +335,24 @@ TEST_F(Runs, ACasesTimeIsBounded) {
     EXPECT_LT(result_of(report, "slow").duration_ms, 60'000);
 }
 
+TEST_F(Runs, AllOfItIsBounded) {
+    for (const char* name : {"one", "two", "three"}) {
+        add(name, machine).steps = {guest("sleep 100")};
+        specs_.cases.back().isolated = true;
+    }
+    RunOptions options;
+    options.jobs = 1;
+    options.snapshots = false;
+    options.run_timeout_ms = 12'000;
+    const RunReport report = run(options);
+    EXPECT_EQ(report.count(Outcome::hang), 1U);
+    EXPECT_EQ(report.count(Outcome::skipped), 2U) << "those that waited";
+    for (const CaseResult& result : report.results) {
+        EXPECT_THAT(result.message, HasSubstr("the 12s of the run are over")) << result;
+    }
+    EXPECT_LT(report.duration_ms, 60'000);
+}
+
 TEST_F(Runs, WhatAHypervisorCantDoIsSkippedWithItsReason) {
     add("mistake", "[vm.a]\nshares.s = { source = \"/nonexistent\", mount-point = \"/s\" }\n").steps = {guest("true")};
     add("dax", "[vm.a]\nshares.s = { source = \"/\", mount-point = \"/s\", dax = true }\n").steps = {guest("true")};
