@@ -377,12 +377,13 @@ void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
     line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream || is_virtio) {
+    const bool has_agent = lowered.agent.kind == AgentChannel::Kind::unix_stream;
+    if (has_agent) { line.option("-chardev", socket_chardev("agent", lowered.agent.socket)); }
+    if (has_agent || is_virtio) {
         line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
     }
     if (is_virtio) { line.option("-device", KeyValues("virtconsole").add("chardev", "console").add("nr", "0")); }
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream) {
-        line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
+    if (has_agent) {
         line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
     }
     line.option("-device", line.virtio("virtio-rng", "random"));

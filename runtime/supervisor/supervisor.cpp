@@ -206,7 +206,7 @@ void Supervisor::begin_chat() {
     chat_.stream->on_data = [this](std::string_view bytes) { chatted(bytes); };
     chat_.stream->on_end = [this] { chat_.last_line = "it hung up"; }; // if it died, that is heard of in time
     chat_.stream->read(true);
-    poll_.expires_after(chat_time);
+    poll_.expires_after(std::min<Milliseconds>(chat_time, Milliseconds(launch_.startup_timeout_ms)));
     poll_.async_wait([this](boost::system::error_code error) {
         if (!error && chat_.stream) { fail_chat("said nothing more"); }
     });
