@@ -164,6 +164,9 @@ constexpr CodeInfo table[] = {
     {codes::little_room, "The volumes may outgrow their disk",
      "Images are sparse: they take what their guests have written. When all are full, there isn't room for them, and a "
      "guest that writes then gets an I/O error."},
+    {codes::incomplete_kvm, "KVM interprets its guests here",
+     "This host has /dev/kvm, but not what stock kernels need of it: it is a virtual machine itself, most likely. A "
+     "kernel that was built for that may run, and whoever names one knows; none is taken by itself."},
 };
 } // namespace
 
