@@ -162,7 +162,7 @@ std::optional<Planning> refused(const Case& which, const Target& target, const s
     if (std::string why = left_out_by_text(which, target); !why.empty()) { return skipped(std::move(why)); }
     const Traits& traits = backend(target.hypervisor).traits;
     for (const Need& need : needs) {
-        std::string why = refusal(traits, need.capability);
+        std::string why = refusal(traits, need.capability, target.version);
         if (!why.empty()) { return skipped(std::move(why), place_of(need.span, sources)); }
     }
     return std::nullopt;

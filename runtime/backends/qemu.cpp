@@ -28,13 +28,14 @@
 // - A server socket of its is removed when it ends, and replaced when it starts.
 
 #include "runtime/backend.h"
+#include "runtime/backends/capability.h"
+#include "runtime/backends/kernel_image.h"
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
+#include "runtime/backends/parts.h"
 #include "runtime/backends/qemu_control.h"
 #include "runtime/cloud_init.h"
 #include "runtime/error.h"
-#include "runtime/guest_spec.h"
-#include "runtime/kernel_params.h"
 #include "runtime/virtiofs.h"
 #include "runtime/volume.h"
 
@@ -45,6 +46,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <variant>
 
@@ -61,15 +63,6 @@ constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
-
-constexpr Capability native(std::string_view name, std::string_view how = {}) {
-    return {.name = name, .support = Support::native, .why = how, .remedy = {}};
-}
-
-// What isn't listed at all, microvmc doesn't drive yet.
-constexpr Capability lacking(std::string_view name, std::string_view why) {
-    return {.name = name, .support = Support::unsupported, .why = why, .remedy = {}};
-}
 
 // Linux' number, "6.1.0-56-amd64" -> 6.1; nothing when the release is unknown.
 struct KernelVersion {
@@ -132,35 +125,6 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
         return "under TCG microvm's guests need the host's TSC frequency, which is not constant or unknown";
     }
     return {};
-}
-
-void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
-    const auto choose = [&choice](KernelImage image, std::string reason) {
-        choice.kernel_image = image;
-        choice.kernel_image_reason = std::move(reason);
-    };
-    const KernelFacts* kernel = find_kernel(facts, vm.kernel);
-    if (kernel == nullptr) { return choose(KernelImage::bzimage, "booted as it is"); }
-    switch (kernel->image) {
-    case KernelImage::elf: return choose(KernelImage::elf, "the file is one");
-    case KernelImage::unknown: return choose(KernelImage::bzimage, "booted as it is");
-    case KernelImage::bzimage: break;
-    }
-    // Only of kernels that a distribution made is the PVH note known to be there.
-    if (kernel->modules.empty()) { return choose(KernelImage::bzimage, "booted as it is"); }
-    const bool emulated = vm.accel == "tcg";
-    switch (kernel->compression) {
-    case Compression::xz:
-    case Compression::gzip:
-        return choose(KernelImage::elf, emulated ? "the guest's own decompressor takes seconds under TCG"
-                                                 : "spares the guest its slow decompressor");
-    case Compression::zstd:
-    case Compression::lz4_legacy:
-    case Compression::none:
-        if (emulated) { return choose(KernelImage::elf, "boots faster under TCG"); }
-        return choose(KernelImage::bzimage, "quick to decompress with KVM, and keeps KASLR");
-    case Compression::other: return choose(KernelImage::bzimage, "its compression is unknown here");
-    }
 }
 
 // A CPU model as `-cpu` takes it: its features are written behind commas, which can't be escaped there.
@@ -229,12 +193,7 @@ void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoi
     for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
         choice.kernel_params.emplace_back(param);
     }
-    if (vm.mem_max_mib != 0) {
-        // Plugged memory is used at once, and most of it in a way that lets it be taken away again (linux:
-        // Documentation/admin-guide/mm/memory-hotplug.rst).
-        choice.kernel_params.emplace_back("memhp_default_state=online");
-        choice.kernel_params.emplace_back("memory_hotplug.online_policy=auto-movable");
-    }
+    add_hotplug_params(vm, choice.kernel_params);
     if (against.empty()) {
         choice.machine = "microvm";
         choice.machine_reason = "the smallest machine; nothing here needs PCI";
@@ -246,7 +205,7 @@ void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoi
         choice.machine = "q35";
         choice.machine_reason = against;
     }
-    choose_kernel_image(vm, facts, choice);
+    choose_kernel_image(vm, facts, {.title = "QEMU", .bzimage = true, .elf = true}, choice);
 }
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
@@ -257,7 +216,7 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
         choice.machine = "q35";
         choice.machine_reason = "what a disk's own loader expects";
     }
-    choice.problems = problems(vm, facts);
+    std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
     // https://github.com/microvm-nix/microvm.nix/issues/171
     if (vm.mem_mib == 2048) { choice.warning = "guests of QEMU are reported to hang with exactly 2048 MiB"; }
     return choice;
@@ -360,16 +319,9 @@ void add_memory(CommandLine& line, const VmPlan& vm) {
 }
 
 void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramfs) {
-    const std::optional<std::string> params = kernel_command_line(vm.kernel.params);
-    if (!params) {
-        throw Error(fmt::format("{}: the kernel's command line can't be written", vm.name),
-                    fmt::format("no parameter may be empty or have a double quote in it, and all of them together {} "
-                                "bytes at most",
-                                max_kernel_command_line));
-    }
-    line.option("-kernel", vm.kernel.pin + (vm.kernel.image == KernelImage::elf ? "/vmlinux" : "/vmlinuz"));
+    line.option("-kernel", kernel_path(vm));
     line.option("-initrd", initramfs);
-    line.option("-append", *params);
+    line.option("-append", command_line_of(vm));
 }
 
 void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
@@ -378,12 +330,13 @@ void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
     line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream || is_virtio) {
+    const bool has_agent = lowered.agent.kind == AgentChannel::Kind::unix_stream;
+    if (has_agent) { line.option("-chardev", socket_chardev("agent", lowered.agent.socket)); }
+    if (has_agent || is_virtio) {
         line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
     }
     if (is_virtio) { line.option("-device", KeyValues("virtconsole").add("chardev", "console").add("nr", "0")); }
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream) {
-        line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
+    if (has_agent) {
         line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
     }
     line.option("-device", line.virtio("virtio-rng", "random"));
@@ -620,69 +573,14 @@ void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) 
     line.option("-device", device);
 }
 
-template <typename... F> struct Overloaded : F... { using F::operator()...; };
-template <typename... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 deduces none by itself
-
 // Drivers that the guest loads, by name; what they depend on is found when the initramfs is made.
 std::vector<std::string> guest_modules(const VmPlan& vm) {
-    std::vector<std::string> modules{vm.machine == "microvm" ? "virtio_mmio" : "virtio_pci"};
-    const auto want = [&modules](const std::string& name) {
-        if (std::ranges::find(modules, name) == modules.end()) { modules.push_back(name); }
-    };
-    want("virtio_console");
-    want("virtio_rng");
-    want("button"); // system_powerdown arrives as a key
-    want("evdev");
-    if (has_balloon(vm)) { want("virtio_balloon"); }
-    if (vm.mem_max_mib != 0) { want("virtio_mem"); }
-    if (vm.vsock_cid != 0) { want("vmw_vsock_virtio_transport"); }
-    if (has_display(vm)) {
-        want("bochs");
-        want("virtio_input");
-    }
-    if (!vm.cloud_init.instance_id.empty()) {
-        want("virtio_blk");
-        want("isofs");
-    }
-    switch (vm.root.kind) {
-    case RootPlan::Kind::initramfs: break;
-    case RootPlan::Kind::share:
-    case RootPlan::Kind::store:
-        want("9pnet_virtio");
-        want("9p");
-        break;
-    case RootPlan::Kind::image: want("virtio_blk"); break; // its file system the guest finds out
-    case RootPlan::Kind::dir:
-    case RootPlan::Kind::tar:
-    case RootPlan::Kind::oci:
-        want("virtio_blk");
-        want(vm.root.fs_type);
-        break;
-    }
-    if (vm.root.kind != RootPlan::Kind::initramfs && vm.root.kind != RootPlan::Kind::store &&
-        vm.root.overlay != "none") {
-        want("overlay");
-    }
-    for (const Device& device : vm.devices()) {
-        std::visit(Overloaded{
-                       [&](const VolumePlan& volume) {
-                           want("virtio_blk");
-                           const bool takes_writes = volume.name == vm.root.overlay;
-                           for (const std::string& module : file_system_modules(volume, takes_writes)) { want(module); }
-                       },
-                       [&](const SharePlan& share) {
-                           if (share.proto == "9p") {
-                               want("9pnet_virtio");
-                               want("9p");
-                           } else {
-                               want("virtiofs");
-                           }
-                       },
-                       [&](const InterfacePlan&) { want("virtio_net"); },
-                       [&](const HostDevicePlan&) {},
-                   },
-                   device);
-    }
+    std::vector<std::string> modules{vm.machine == "microvm" ? "virtio_mmio" : "virtio_pci", "virtio_console",
+                                     "virtio_rng"};
+    modules.insert(modules.end(), {"button", "evdev"}); // system_powerdown arrives as a key
+    if (has_display(vm)) { modules.insert(modules.end(), {"bochs", "virtio_input"}); }
+    add_device_modules(vm, modules);
+    if (vm.vsock_cid != 0) { modules.emplace_back("vmw_vsock_virtio_transport"); }
     return modules;
 }
 
@@ -697,8 +595,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
-    lowered.load_args = {"-incoming", "defer", "-S"};
-    if (vm.root.kind == RootPlan::Kind::image) { lowered.file_systems = {"ext4", "xfs", "btrfs", "erofs", "squashfs"}; }
+    lowered.file_systems = root_file_systems(vm);
 
     CommandLine line(vm);
     line.flag("-nodefaults");
@@ -738,12 +635,11 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                    },
                    device);
     }
-    for (std::size_t i = 0; i < vm.shares.size(); ++i) {
-        if (vm.shares[i].proto == "9p") { continue; }
-        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { lowered.children.push_back(std::move(*server)); }
-    }
+    lowered.children = virtiofs_servers(vm);
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    lowered.load_argv = argv;
+    lowered.load_argv.insert(lowered.load_argv.end(), {"-incoming", "defer", "-S"});
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
                                 .console = true,

@@ -97,7 +97,7 @@ void empty_initramfs() {
 /// What the store lies on; the store itself waits until it gets its place.
 Failure mount_below_store(const Settings& settings, const RootSettings& root) {
     if (auto failure = mount_writes(settings, root, new_root)) { return failure; }
-    mkdir(lower, 0755);
+    if (auto failure = make_directories(lower)) { return failure; }
     return mount_9p(root.tag, lower, "ro");
 }
 
