@@ -54,6 +54,13 @@ std::string no_virtiofsd(const HostFacts& facts) {
     return any ? "" : "no virtiofsd is installed on this host";
 }
 
+std::string no_virtiofsd_that_maps(const HostFacts& facts) {
+    const bool any = std::ranges::any_of(facts.tools, [](const auto& tool) {
+        return tool.first.ends_with("virtiofsd") && tool.second.version.starts_with("1.");
+    });
+    return any ? "" : "no Rust's virtiofsd is installed on this host, which alone maps ids";
+}
+
 struct Excuse {
     std::string_view capability;
     Reason reason;
@@ -63,7 +70,7 @@ constexpr std::array excuses{
     Excuse{"kernel.bzimage", emulated_kernels_are_elf},
     Excuse{"memory.hugepages", no_huge_pages},
     Excuse{"share.virtiofs", no_virtiofsd},
-    Excuse{"share.id-map", no_virtiofsd},
+    Excuse{"share.id-map", no_virtiofsd_that_maps},
     Excuse{"share.on-death", no_virtiofsd},
     Excuse{"share.socket", no_virtiofsd},
     Excuse{"share.extra-args", no_virtiofsd},

@@ -80,12 +80,19 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
 
 } // namespace
 
+// The host's own model asks a KVM that interprets for registers that it lacks (QEMU: target/i386/kvm/kvm.c).
+constexpr const char* cpu_of_interpreted = "qemu64";
+
 Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports) {
     auto port = ports.begin();
+    const bool chooses_cpu = refusal(backend(target.hypervisor).traits, "cpu.model", target.version).empty();
     for (VmConfig& vm : config.vms) {
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
+            vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
+        }
         for (VolumeConfig& volume : vm.volumes) {
             if (!volume.read_only.value) { volume.image.reset(); }
         }

@@ -161,14 +161,20 @@ void Scheduler::begin(Group group) {
 // The directory of a case of its own, what is made there, and what the host is like then.
 Verdict Scheduler::prepare(const Case& which, const Target& target, Job& job) {
     job.scratch = workspace_.make_scratch(job.project);
+    const Config written = placed(which.config, job.scratch);
+    const auto look = [&] { job.facts = facts_for({&written}, {target}, workspace_.where()); };
+    look();
+    // What the host can't do whatever is prepared is found out before.
+    const Planning tried =
+        plan_case(which, target, config_for(written, target), {}, specs_.sources, job.facts, job.project);
+    if (tried.verdict.outcome == Outcome::skipped) { return tried.verdict; }
     Verdict verdict =
         run_on_host(which.prepare, beginning(which, job.scratch).variables, directory_of(which, specs_.sources));
     if (verdict.outcome != Outcome::passed) {
         verdict.message.insert(0, "prepare: ");
         return verdict;
     }
-    const Config written = placed(which.config, job.scratch);
-    job.facts = facts_for({&written}, {target}, workspace_.where());
+    look();
     return {};
 }
 
