@@ -18,6 +18,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <span>
+#include <vector>
 
 namespace microvmc {
 
@@ -31,40 +33,60 @@ Span span(std::uint32_t file, const toml::source_region& region) {
     return {file, position(region.begin), position(region.end)};
 }
 
-void convert(std::uint32_t file, toml::node& from, Node& to);
+/// Takes over what toml++ has read, and frees it table by table: what comes next gets memory that is still in the
+/// cache.
+class Conversion {
+public:
+    explicit Conversion(std::uint32_t file) : file_(file) {}
 
-void convert(std::uint32_t file, toml::table& from, Table& to) {
-    to.members.reserve(from.size());
-    for (auto&& [key, value] : from) {
-        Member& member = to.members.emplace_back();
-        member.key = key.str();
-        member.key_span = span(file, key.source());
-        convert(file, value, member.value);
+    void table(toml::table& from, Table& to) {
+        // toml++ keeps keys sorted by name; the language's order is the text's.
+        const std::size_t first = places_.size();
+        for (auto&& [key, value] : from) { places_.push_back({&key, &value}); }
+        std::ranges::sort(std::span(places_).subspan(first), {},
+                          [](const Place& place) { return position(place.key->source().begin); });
+        to.members.reserve(from.size());
+        for (std::size_t i = first; i < first + from.size(); ++i) {
+            const Place place = places_[i]; // tables below come behind it
+            Member& member = to.members.emplace_back();
+            member.key = place.key->str();
+            member.key_span = span(file_, place.key->source());
+            node(*place.value, member.value);
+        }
+        places_.resize(first);
+        from.clear();
     }
-    // toml++ keeps keys sorted by name; the language's order is the text's.
-    std::ranges::sort(to.members, {}, [](const Member& member) { return member.key_span.begin; });
-}
 
-void convert(std::uint32_t file, toml::node& from, Node& to) {
-    to.span = span(file, from.source());
-    switch (from.type()) {
-    case toml::node_type::table: convert(file, *from.as_table(), to.value.emplace<Table>()); return;
-    case toml::node_type::array: {
-        auto& items = to.value.emplace<Array>().items;
-        items.reserve(from.as_array()->size());
-        for (toml::node& item : *from.as_array()) { convert(file, item, items.emplace_back()); }
-        return;
+private:
+    struct Place {
+        const toml::key* key;
+        toml::node* value;
+    };
+
+    void node(toml::node& from, Node& to) {
+        to.span = span(file_, from.source());
+        switch (from.type()) {
+        case toml::node_type::table: table(*from.as_table(), to.value.emplace<Table>()); return;
+        case toml::node_type::array: {
+            auto& items = to.value.emplace<Array>().items;
+            items.reserve(from.as_array()->size());
+            for (toml::node& item : *from.as_array()) { node(item, items.emplace_back()); }
+            return;
+        }
+        case toml::node_type::string: to.value = std::move(from.as_string()->get()); return;
+        case toml::node_type::integer: to.value = from.as_integer()->get(); return;
+        case toml::node_type::floating_point: to.value = from.as_floating_point()->get(); return;
+        case toml::node_type::boolean: to.value = from.as_boolean()->get(); return;
+        case toml::node_type::date:
+        case toml::node_type::time:
+        case toml::node_type::date_time: to.value = Datetime{}; return;
+        case toml::node_type::none: return;
+        }
     }
-    case toml::node_type::string: to.value = std::move(from.as_string()->get()); return;
-    case toml::node_type::integer: to.value = from.as_integer()->get(); return;
-    case toml::node_type::floating_point: to.value = from.as_floating_point()->get(); return;
-    case toml::node_type::boolean: to.value = from.as_boolean()->get(); return;
-    case toml::node_type::date:
-    case toml::node_type::time:
-    case toml::node_type::date_time: to.value = Datetime{}; return;
-    case toml::node_type::none: return;
-    }
-}
+
+    std::uint32_t file_;
+    std::vector<Place> places_; ///< of the tables that are being taken over, the innermost last
+};
 
 /// toml++ says where it stands in the grammar ("Error while parsing key-value pair: ..."); what is wrong comes after.
 std::string what_is_wrong(std::string_view description) {
@@ -169,7 +191,7 @@ std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagno
     }
     Document document{.file = file, .root = {}};
     document.root.span = {file, {1, 1}, {1, 1}};
-    convert(file, parsed.table(), document.root.value.emplace<Table>());
+    Conversion(file).table(parsed.table(), document.root.value.emplace<Table>());
     return document;
 }
 

@@ -18,8 +18,7 @@ namespace resolving {
 
 void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span) {
     if (!span.known()) { return; }
-    plan.origins.emplace(std::move(key),
-                         Origin{in.sources.files.at(span.file).path, span.begin.line, span.begin.column});
+    plan.origins.add(std::move(key), in.sources.files.at(span.file).path, span.begin.line, span.begin.column);
 }
 
 Span written_at(const Inputs& in, const Draft& draft, const std::string& key) {
@@ -311,7 +310,7 @@ void origins(const Inputs& in, Draft& draft) {
             if (!said.empty() && !said.front().empty()) { origin(in, draft.plan, key, said.front().front().span); }
         }
     };
-    draft.plan.origins.emplace("", Origin{in.sources.files.at(config.span.file).path, config.span.begin.line});
+    draft.plan.origins.add("", in.sources.files.at(config.span.file).path, config.span.begin.line, 0);
     at("enabled", config.enabled);
     at("vcpu", config.vcpu);
     at("mem", config.mem);

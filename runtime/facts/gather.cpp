@@ -173,6 +173,7 @@ HostFacts gather_facts(const FactsRequest& request) {
     if (const auto identity = file_identity(request.guest_init); identity) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
+    facts.paths.reserve(request.paths.size() + std::size(nodes));
     for (const std::string& path : request.paths) {
         PathFacts& found = facts.paths[path] = path_facts(path);
         if (found.used_by.empty()) { continue; }
