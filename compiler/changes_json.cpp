@@ -58,11 +58,7 @@ void to_json(nlohmann::json& json, const Changes& changes) {
 }
 
 std::string to_json_text(const Changes& changes) {
-    std::string text;
-    JsonText out([&text](std::string_view piece) { text += piece; });
-    json_text(out, changes.vms);
-    out.finish();
-    return text;
+    return json_written([&](JsonText& out) { json_text(out, changes.vms); });
 }
 
 void write_json(const Plan& plan, const Changes& changes, const std::string& against, const TextSink& sink) {

@@ -75,6 +75,15 @@ private:
     bool first_ = true;
 };
 
+/// What `write` writes, with a newline at its end.
+template <typename Write> std::string json_written(const Write& write) {
+    std::string text;
+    JsonText out([&text](std::string_view piece) { text += piece; });
+    write(out);
+    out.finish();
+    return text;
+}
+
 inline void json_text(JsonText& out, const std::string& text) {
     out.string(text);
 }

@@ -463,11 +463,7 @@ void json_text(JsonText& out, const Plan& object) {
 }
 
 std::string to_json_text(const Plan& plan) {
-    std::string text;
-    JsonText out([&text](std::string_view piece) { text += piece; });
-    json_text(out, plan);
-    out.finish();
-    return text;
+    return json_written([&](JsonText& out) { json_text(out, plan); });
 }
 
 // For the JSON Schema: a new struct of the plan needs its line here.

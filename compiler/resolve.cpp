@@ -22,9 +22,8 @@ void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span) {
 }
 
 Span written_at(const Inputs& in, const Draft& draft, const std::string& key) {
-    const auto found = draft.plan.origins.find(key);
-    for (std::uint32_t i = 0; !key.empty() && found != draft.plan.origins.end() && i < in.sources.files.size(); ++i) {
-        const Origin& origin = found->second;
+    const Origin origin = key.empty() ? Origin{} : draft.plan.origins.find(key);
+    for (std::uint32_t i = 0; origin.line != 0 && i < in.sources.files.size(); ++i) {
         if (in.sources.files[i].path != origin.file) { continue; }
         return {i, {origin.line, origin.column}, {origin.line, origin.column + 1}};
     }
