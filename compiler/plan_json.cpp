@@ -236,20 +236,20 @@ void to_json(nlohmann::json& json, const Origins& origins) {
 }
 void from_json(const nlohmann::json& json, Origins& origins) {
     origins = {};
-    for (const auto& [key, value] : json.get_ref<const nlohmann::json::object_t&>()) {
-        const auto& text = value.get_ref<const std::string&>();
+    for (const auto& member : json.get_ref<const nlohmann::json::object_t&>()) {
+        const auto& text = member.second.get_ref<const std::string&>();
         const auto column = text.rfind(':');
         const auto line = column == std::string::npos || column == 0 ? std::string::npos : text.rfind(':', column - 1);
         const auto number = [&](std::size_t from, std::size_t to) {
             const auto said =
                 line == std::string::npos ? std::nullopt : parse_number(std::string_view(text).substr(from, to - from));
             if (!said || *said > std::numeric_limits<std::uint32_t>::max()) {
-                throw nlohmann::json::other_error::create(505, "no FILE:LINE:COLUMN: " + text, &value);
+                throw nlohmann::json::other_error::create(505, "no FILE:LINE:COLUMN: " + text, &member.second);
             }
             return static_cast<std::uint32_t>(*said);
         };
         const std::uint32_t at_line = number(line + 1, column);
-        origins.add(key, std::string_view(text).substr(0, line), at_line, number(column + 1, text.size()));
+        origins.add(member.first, std::string_view(text).substr(0, line), at_line, number(column + 1, text.size()));
     }
 }
 void to_json(nlohmann::json& json, const KernelPlan& kernel) {
