@@ -155,15 +155,18 @@ constexpr CodeInfo table[] = {
     {codes::no_answer, "The step gives no such answer",
      "`expect` and `capture` are about what a step answers; docs/SPECS.md says for each kind of step what that is."},
     {codes::odd_memory, "This amount of memory is risky", "The message says why."},
-    {codes::oci_user, "An OCI image's command runs as root",
-     "The image says that its process is another user's. A machine's command is root's; one that changes the user does "
-     "what the image means."},
     {codes::share_holds_image, "A share holds the image of a volume",
      "The guest that has the share can write the image under the other's feet. Move the image, or set read-only = "
      "true."},
+    {codes::oci_user, "An OCI image's command runs as root",
+     "The image says that its process is another user's. A machine's command is root's; one that changes the user does "
+     "what the image means."},
     {codes::little_room, "The volumes may outgrow their disk",
      "Images are sparse: they take what their guests have written. When all are full, there isn't room for them, and a "
      "guest that writes then gets an I/O error."},
+    {codes::incomplete_kvm, "KVM interprets its guests here",
+     "This host has /dev/kvm, but not what stock kernels need of it: it is a virtual machine itself, most likely. A "
+     "kernel that was built for that may run, and whoever names one knows; none is taken by itself."},
 };
 } // namespace
 

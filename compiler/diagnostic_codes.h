@@ -112,9 +112,10 @@ inline constexpr const char* no_answer = "E0808";
 
 // Warnings
 inline constexpr const char* odd_memory = "W0701";
-inline constexpr const char* oci_user = "W0703";
 inline constexpr const char* share_holds_image = "W0702";
-inline constexpr const char* little_room = "W0703";
+inline constexpr const char* oci_user = "W0703";
+inline constexpr const char* little_room = "W0704";
+inline constexpr const char* incomplete_kvm = "W0705";
 
 } // namespace codes
 

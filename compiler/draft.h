@@ -72,7 +72,9 @@ void finish_share(const Inputs& in, Draft& draft, std::size_t index);
 void finish_devices(const Inputs& in, Draft& draft);
 /// The networks of the project; what is left open in them.
 void networks(const Inputs& in, Plan& plan);
-/// What machines have on the host beside ports: taps' names, CIDs, addresses in their networks.
+/// The vsock CIDs, also those that are left open.
+void cids(const Inputs& in, std::vector<Draft>& drafts);
+/// What machines have on the host beside ports: taps' names, addresses in their networks.
 void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts);
 
 /// Addresses that are left to networks of the project.

@@ -541,6 +541,9 @@ std::optional<Plan> resolve(const Config& config, const Sources& sources, std::s
         Draft& draft =
             drafts.emplace_back(Draft{&config.vms[i], seen == known.end() ? nullptr : seen->second, plan.vms[i]});
         begin(in, draft);
+    }
+    resolving::cids(in, drafts);
+    for (Draft& draft : drafts) {
         if (!resolving::hypervisor(in, draft)) { continue; }
         resolving::finish_devices(in, draft);
         if (draft.has_kernel) { machine(in, draft); }

@@ -24,6 +24,7 @@ struct Candidate {
     std::string_view version;
     std::string_view accel;
     std::string accel_reason;
+    bool on_incomplete_kvm = false; ///< where nobody but who named the kernel knows whether it runs
     MachineChoice choice;
     std::vector<Obstacle> obstacles;
 };
@@ -71,6 +72,16 @@ void find_program(const Inputs& in, const Draft& draft, const Span& said, Candid
     candidate.version = tool->second.version;
 }
 
+bool is_named(const Draft& draft, const Traits& traits) {
+    return std::ranges::find(draft.config->hypervisor, traits.name, &Located<std::string>::value) !=
+           draft.config->hypervisor.end();
+}
+
+/// Stock kernels die on a KVM that only interprets. Who names a kernel may have one that doesn't.
+bool may_run_incomplete(const Inputs& in, const Draft& draft) {
+    return in.facts.kvm.state == KvmState::incomplete && draft.config->kernel.value.starts_with('/');
+}
+
 void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
     const auto& traits = *candidate.traits;
     const Located<std::string>& wanted = draft.config->accel;
@@ -84,10 +95,12 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
                : !has("kvm") ? fmt::format("{} has no KVM", traits.title)
                              : in.facts.kvm.reason;
     };
+    const bool may_run = has("kvm") && native && may_run_incomplete(in, draft);
     if (wanted.value == "kvm") {
-        if (kvm) {
+        if (kvm || may_run) {
             candidate.accel = "kvm";
             candidate.accel_reason = "named";
+            candidate.on_incomplete_kvm = !kvm;
             return;
         }
         candidate.obstacles.push_back({codes::no_accel, wanted.span,
@@ -104,12 +117,19 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
         candidate.accel_reason = wanted.value == "tcg" ? "named" : why_not();
         return;
     }
+    if (wanted.value == "auto" && may_run && is_named(draft, traits)) {
+        candidate.accel = "kvm";
+        candidate.accel_reason = "it has nothing else";
+        candidate.on_incomplete_kvm = true;
+        return;
+    }
     candidate.obstacles.push_back(
-        {codes::no_accel,
-         wanted.span.known() ? wanted.span : draft.config->name.span,
+        {codes::no_accel, wanted.span.known() ? wanted.span : draft.config->name.span,
          wanted.value == "tcg" ? fmt::format("{} can't emulate", traits.title)
                                : fmt::format("{} needs KVM, which doesn't work here: {}", traits.title, why_not()),
-         {}});
+         wanted.value == "auto" && has("kvm") && native && in.facts.kvm.state == KvmState::incomplete
+             ? "name a kernel that was made for it (`kernel`), or take a hypervisor that emulates"
+             : ""});
 }
 
 /// What words of volumes mean is the hypervisor's business.
@@ -141,7 +161,7 @@ void check_volumes(const Draft& draft, Candidate& candidate) {
 void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
     const Traits& traits = *candidate.traits;
     const auto refuse = [&](std::string_view name, const Span& span) {
-        std::string message = refusal(traits, name);
+        std::string message = refusal(traits, name, candidate.version);
         if (message.empty()) { return; }
         const Capability& capability = traits.capability(name);
         const auto known = std::ranges::find(known_capabilities(), name, &CapabilityName::name);
@@ -206,6 +226,8 @@ void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
 void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
     if (!draft.has_kernel || !candidate.obstacles.empty()) { return; }
     draft.plan.hypervisor = candidate.traits->name;
+    draft.plan.program = candidate.program;
+    draft.plan.program_version = candidate.version;
     draft.plan.accel = candidate.accel;
     candidate.choice = candidate.traits->choose_machine(draft.plan, in.facts);
     for (Problem& problem : candidate.choice.problems) {
@@ -241,6 +263,13 @@ std::vector<std::pair<const Traits*, Span>> allowed_by(const Inputs& in, const V
 
 } // namespace
 
+static void warn_of_kvm(const Inputs& in, const Draft& draft) {
+    in.diagnostics
+        .warning(codes::incomplete_kvm, draft.config->kernel.span,
+                 fmt::format("KVM runs few kernels here: {}", in.facts.kvm.reason))
+        .help = "it is tried with yours, since you name it";
+}
+
 bool hypervisor(const Inputs& in, Draft& draft) {
     const auto allowed = allowed_by(in, *draft.config);
     const bool automatic = std::ranges::find(draft.config->hypervisor, "auto", &Located<std::string>::value) !=
@@ -260,6 +289,7 @@ bool hypervisor(const Inputs& in, Draft& draft) {
         plan.program_version = candidate.version;
         plan.accel = candidate.accel;
         plan.accel_reason = std::move(candidate.accel_reason);
+        if (candidate.on_incomplete_kvm) { warn_of_kvm(in, draft); }
         plan.hypervisor_reason = allowed.size() == 1 && !automatic ? "named" : "the first that can do it all";
         for (const Candidate& other : refused) {
             plan.hypervisor_reason += fmt::format("; {}", other.obstacles.front().message);

@@ -201,33 +201,6 @@ void check_host(const Inputs& in, const Plan& plan, const Written& interface) {
     }
 }
 
-void cids(const Inputs& in, std::vector<Draft>& drafts) {
-    std::unordered_set<std::uint32_t> taken;
-    std::vector<Draft*> open;
-    for (Draft& draft : drafts) {
-        if (!draft.config->vsock) { continue; }
-        const auto& said = draft.config->vsock->cid;
-        if (said && said->value != "auto") {
-            draft.plan.vsock_cid = static_cast<std::uint32_t>(parse_number(said->value).value_or(0));
-            taken.insert(draft.plan.vsock_cid);
-        } else {
-            open.push_back(&draft);
-        }
-    }
-    // What a machine has had it keeps, before any other is given a number.
-    for (Draft* draft : open) {
-        if (draft->observed == nullptr || !draft->observed->plan) { continue; }
-        const std::uint32_t earlier = draft->observed->plan->vsock_cid;
-        if (earlier != 0 && taken.insert(earlier).second) { draft->plan.vsock_cid = earlier; }
-    }
-    for (Draft* draft : open) {
-        if (draft->plan.vsock_cid != 0) { continue; }
-        std::uint32_t cid = derived_cid(in.project, draft->plan.name);
-        while (!taken.insert(cid).second) { ++cid; }
-        draft->plan.vsock_cid = cid;
-    }
-}
-
 } // namespace
 
 void networks(const Inputs& in, Plan& plan) {
@@ -303,7 +276,33 @@ void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) 
             add_addresses(addresses, written);
         }
     }
-    cids(in, drafts);
+}
+
+void cids(const Inputs& in, std::vector<Draft>& drafts) {
+    std::unordered_set<std::uint32_t> taken;
+    std::vector<Draft*> open;
+    for (Draft& draft : drafts) {
+        if (!draft.config->vsock) { continue; }
+        const auto& said = draft.config->vsock->cid;
+        if (said && said->value != "auto") {
+            draft.plan.vsock_cid = static_cast<std::uint32_t>(parse_number(said->value).value_or(0));
+            taken.insert(draft.plan.vsock_cid);
+        } else {
+            open.push_back(&draft);
+        }
+    }
+    // What a machine has had it keeps, before any other is given a number.
+    for (Draft* draft : open) {
+        if (draft->observed == nullptr || !draft->observed->plan) { continue; }
+        const std::uint32_t earlier = draft->observed->plan->vsock_cid;
+        if (earlier != 0 && taken.insert(earlier).second) { draft->plan.vsock_cid = earlier; }
+    }
+    for (Draft* draft : open) {
+        if (draft->plan.vsock_cid != 0) { continue; }
+        std::uint32_t cid = derived_cid(in.project, draft->plan.name);
+        while (!taken.insert(cid).second) { ++cid; }
+        draft->plan.vsock_cid = cid;
+    }
 }
 
 } // namespace microvmc::resolving

@@ -1,5 +1,7 @@
 #include "compiler/traits.h"
 
+#include "compiler/text.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -117,11 +119,29 @@ std::string_view find_capability(std::string_view name) {
     return found == std::end(names) ? std::string_view{} : found->name;
 }
 
-std::string refusal(const Traits& traits, std::string_view name) {
+bool is_older(std::string_view version, std::string_view than) {
+    if (version.empty()) { return false; }
+    const auto take_number = [](std::string_view& text) {
+        const std::string_view number = text.substr(0, text.find('.'));
+        text.remove_prefix(std::min(number.size() + 1, text.size()));
+        return parse_number(number).value_or(0);
+    };
+    while (!version.empty() || !than.empty()) {
+        const std::int64_t its = take_number(version);
+        const std::int64_t other = take_number(than);
+        if (its != other) { return its < other; }
+    }
+    return false;
+}
+
+std::string refusal(const Traits& traits, std::string_view name, std::string_view version) {
     const Capability& capability = traits.capability(name);
-    if (capability.support != Support::unsupported) { return {}; }
     const auto* known = std::ranges::find(names, name, &CapabilityName::name);
     const std::string_view doc = known == std::end(names) ? name : known->doc;
+    if (capability.support != Support::unsupported) {
+        if (!is_older(version, capability.since)) { return {}; }
+        return fmt::format("not with {} {}: {} (since {})", traits.title, version, doc, capability.since);
+    }
     return capability.name.empty() ? fmt::format("microvmc doesn't do this yet: {}", doc)
                                    : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
 }

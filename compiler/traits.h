@@ -23,6 +23,7 @@ struct Capability {
     Support support = Support::unsupported;
     std::string_view why; ///< unsupported: why; else how, where that is worth a word
     std::string_view remedy;
+    std::string_view since{}; ///< the first version that has it, "1.14"; empty: all that there are
 };
 
 /// What keeps a hypervisor from running a machine as it is planned: the machine's shape, or what the host lacks.
@@ -95,7 +96,11 @@ std::span<const CapabilityName> known_capabilities();
 /// The static spelling of a known capability; empty when there is none of that name.
 std::string_view find_capability(std::string_view name);
 
+/// Whether a version, "1.9.2", comes before another, number by number. One that isn't known doesn't.
+bool is_older(std::string_view version, std::string_view than);
+
 /// Why the hypervisor doesn't have the capability, for people: "not with QEMU: vsock (...)". Empty: it has it.
-std::string refusal(const Traits& traits, std::string_view name);
+/// `version`: that is installed; empty: not known.
+std::string refusal(const Traits& traits, std::string_view name, std::string_view version);
 
 } // namespace microvmc

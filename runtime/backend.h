@@ -20,13 +20,14 @@ struct Lowered {
     AgentChannel agent;
     std::string control;              ///< its control socket
     std::string console_device;       ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
-    std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME"
+    std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "tty:DEVICE"
+    bool serials = true;              ///< the guest's disks tell the serial numbers that the plan gives them
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name
     /// File systems of which the guest finds out which one it needs: their modules are loaded then.
     std::vector<std::string> file_systems;
-    /// What the VMM is given beside, at its first start only, to wait for Control::load instead of booting.
-    std::vector<std::string> load_args;
+    /// The VMM's command line when it is to wait for Control::load instead of booting; empty: it can't.
+    std::vector<std::string> load_argv;
 };
 
 /// What a VMM counts, since its start. What it doesn't know is absent.
@@ -78,7 +79,7 @@ public:
     /// Writes all of the machine but its disks to a file, in the VMM's own format. The machine must be paused; from
     /// then on the VMM lets go of its disks until it is resumed.
     virtual void save(int fd, std::chrono::milliseconds timeout);
-    /// Takes over what `save` wrote, in a VMM that was started for it (Lowered::load_args); paused afterwards.
+    /// Takes over what `save` wrote, in a VMM that was started for it (Lowered::load_argv); paused afterwards.
     virtual void load(int fd, std::chrono::milliseconds timeout);
 
     /// "volume.grow": makes the image of the plan's `number`th volume larger, which its guest learns of.

@@ -29,21 +29,60 @@ void check(archive* writer, int result) {
     throw Error(fmt::format("can't make the disk for cloud-init: {}", why == nullptr ? "libarchive failed" : why));
 }
 
-/// libarchive puts the time of day into the volume descriptors (ECMA-119, 8.4.26: 17 bytes each from 813 on); digits of
-/// zero say that it isn't known.
+std::uint32_t number_at(const std::string& image, std::size_t at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        value |= std::uint32_t{static_cast<unsigned char>(image.at(at + i))} << 8 * i;
+    }
+    return value;
+}
+
+void zero(std::string& image, std::size_t at, std::size_t count, char with = '\0') {
+    if (at + count <= image.size()) { std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(at), count, with); }
+}
+
+/// The date of a directory's record (ECMA-119, 9.1.5), and those that Rock Ridge has beside it (RRIP 4.1.6: "TF").
+void forget_dates_of_record(std::string& image, std::size_t record) {
+    constexpr std::size_t date_at = 18;
+    constexpr std::size_t date_size = 7;
+    constexpr std::size_t name_size_at = 32;
+    constexpr std::size_t flags_end = 5; // signature, length, version, which dates there are
+    zero(image, record + date_at, date_size);
+    const std::size_t end = record + static_cast<unsigned char>(image.at(record));
+    const std::size_t name = static_cast<unsigned char>(image.at(record + name_size_at));
+    std::size_t at = record + name_size_at + 1 + name + (name % 2 == 0 ? 1 : 0);
+    while (at + flags_end <= end) {
+        const std::size_t length = static_cast<unsigned char>(image.at(at + 2));
+        if (length < flags_end) { return; }
+        if (image.compare(at, 2, "TF") == 0) { zero(image, at + flags_end, length - flags_end); }
+        at += length;
+    }
+}
+
+/// libarchive puts the time of day into the volume descriptors (ECMA-119, 8.4.26: 17 bytes each from 813 on; digits of
+/// zero say that it isn't known), into the records of the root directory, and as text into a block of its own behind
+/// the descriptors.
 void forget_dates(std::string& image) {
     constexpr std::size_t first_descriptor = 16;
+    constexpr std::size_t root_at = 156;
+    constexpr std::size_t extent_at = 2;
     constexpr std::size_t dates_at = 813;
     constexpr std::size_t dates = 4;
     constexpr std::size_t date_size = 17;
     constexpr char terminator = '\xff';
-    for (std::size_t at = first_descriptor * sector; at + sector <= image.size() && image[at] != terminator;
-         at += sector) {
+    std::size_t at = first_descriptor * sector;
+    for (; at + sector <= image.size() && image[at] != terminator; at += sector) {
         for (std::size_t i = 0; i < dates; ++i) {
-            std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(at + dates_at + i * date_size), date_size - 1, '0');
-            image[at + dates_at + (i + 1) * date_size - 1] = '\0';
+            zero(image, at + dates_at + i * date_size, date_size - 1, '0');
+            zero(image, at + dates_at + (i + 1) * date_size - 1, 1);
         }
+        forget_dates_of_record(image, at + root_at);
+        // The first two records are the directory itself and what is above it: itself again.
+        const std::size_t itself = std::size_t{number_at(image, at + root_at + extent_at)} * sector;
+        forget_dates_of_record(image, itself);
+        forget_dates_of_record(image, itself + static_cast<unsigned char>(image.at(itself)));
     }
+    zero(image, at + sector, sector);
 }
 
 std::string file_or(const std::string& path, const std::string& otherwise) {

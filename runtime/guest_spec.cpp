@@ -58,9 +58,9 @@ std::string grows(const VolumePlan& volume) {
     return file_system != nullptr && file_system->grows && !volume.read_only && volume.auto_create ? "1" : "0";
 }
 
-void append_volume(std::string& spec, const VolumePlan& volume, std::size_t position) {
+void append_volume(std::string& spec, const VolumePlan& volume, const std::string& serial, std::size_t position) {
     append_record(spec, "volume",
-                  {volume.serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
+                  {serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
                    with_read_only(mount_options(volume), volume.read_only), grows(volume)});
 }
 
@@ -77,7 +77,7 @@ std::string parent_of(const std::string& path) {
     return path.substr(0, path.rfind('/'));
 }
 
-void append_root(std::string& spec, const VmPlan& vm) {
+void append_root(std::string& spec, const VmPlan& vm, bool serials) {
     const RootPlan& root = vm.root;
     const std::string overlay = root.overlay == "tmpfs" || root.overlay == "none" ? root.overlay : "volume";
     switch (root.kind) {
@@ -89,8 +89,8 @@ void append_root(std::string& spec, const VmPlan& vm) {
     case RootPlan::Kind::oci: {
         const bool written = root.kind == RootPlan::Kind::image && !root.read_only;
         append_record(spec, "root",
-                      {"disk", overlay, root_serial, root.uuid, "0", std::to_string(root.partition), root.fs_type,
-                       written ? "rw" : "ro"});
+                      {"disk", overlay, serials ? root_serial : "", root.uuid, "0", std::to_string(root.partition),
+                       root.fs_type, written ? "rw" : "ro"});
         break;
     }
     case RootPlan::Kind::store:
@@ -101,8 +101,8 @@ void append_root(std::string& spec, const VmPlan& vm) {
         const VolumePlan& volume = vm.volumes[i];
         if (volume.name != root.overlay) { continue; }
         append_record(spec, "overlay",
-                      {volume.serial, volume.uuid, std::to_string(i + (is_disk(root) ? 1 : 0)), volume.fs_type,
-                       with_read_only(mount_options(volume), false), grows(volume)});
+                      {serials ? volume.serial : "", volume.uuid, std::to_string(i + (is_disk(root) ? 1 : 0)),
+                       volume.fs_type, with_read_only(mount_options(volume), false), grows(volume)});
     }
 }
 
@@ -171,9 +171,11 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     append_param(spec, "console", lowered.console_device);
     append_param(spec, "agent", lowered.agent_device);
     append_param(spec, "end", lowered.end);
-    append_root(spec, vm);
+    append_root(spec, vm, lowered.serials);
     const std::size_t first = is_disk(vm.root) ? 1 : 0;
-    for (std::size_t i = 0; i < vm.volumes.size(); ++i) { append_volume(spec, vm.volumes[i], first + i); }
+    for (std::size_t i = 0; i < vm.volumes.size(); ++i) {
+        append_volume(spec, vm.volumes[i], lowered.serials ? vm.volumes[i].serial : "", first + i);
+    }
     for (const SharePlan& share : vm.shares) {
         append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }

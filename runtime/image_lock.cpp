@@ -11,8 +11,9 @@ namespace microvmc {
 
 namespace {
 
-constexpr off_t our_byte = 0;
-constexpr off_t qemu_write_byte = 101; // RAW_LOCK_PERM_BASE, BLK_PERM_WRITE
+constexpr off_t our_byte = off_t{1} << 62U;
+constexpr off_t qemu_first_byte = 100; // RAW_LOCK_PERM_BASE
+constexpr off_t qemu_write_byte = 101; // BLK_PERM_WRITE
 
 struct flock range(short type, off_t start, off_t length) {
     struct flock lock {};
@@ -46,8 +47,9 @@ ImageUse image_use(int fd) {
     use.used = conflict(fd, F_WRLCK, 0, 0).has_value();
     if (!use.used) { return use; }
     const auto of_qemu = conflict(fd, F_WRLCK, qemu_write_byte, 1);
-    // One that writes, whoever it is, unless it does as QEMU does: then it has that very byte.
-    use.written = conflict(fd, F_RDLCK, 0, 0).has_value() || (of_qemu && of_qemu->l_start == qemu_write_byte);
+    // One that writes, whoever it is, unless it does as QEMU does: then it has that very byte. The kernel joins locks
+    // of bytes side by side.
+    use.written = conflict(fd, F_RDLCK, 0, 0).has_value() || (of_qemu && of_qemu->l_start >= qemu_first_byte);
     return use;
 }
 

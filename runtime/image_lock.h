@@ -3,9 +3,10 @@
 // Who uses a disk image, by the kernel's locks on it: open file description locks (fcntl(2)), which network file
 // systems have as well and which the kernel lets go with the last process.
 //
-// QEMU locks single bytes from 100 on (qemu: block/file-posix.c): one that lets it write has byte 101 locked. A
-// machine's supervisor locks byte 0, whichever hypervisor it has, so that two machines never have one image, and nobody
-// takes it while a guest reboots.
+// QEMU locks single bytes from 100 on (qemu: block/file-posix.c): one that lets it write has byte 101 locked.
+// cloud-hypervisor locks all bytes that the image has (block/src/io/fcntl.rs). A machine's supervisor locks one far
+// behind all of these, whichever hypervisor it has, so that two machines never have one image, and nobody takes it
+// while a guest reboots.
 
 namespace microvmc {
 

@@ -18,7 +18,7 @@ namespace microvmc {
 namespace {
 
 // Names of an enum's values, in their order. nlohmann's own macro takes an unknown name for the first value.
-constexpr std::array agent_kinds{"none", "unix-stream"};
+constexpr std::array agent_kinds{"none", "unix-stream", "hybrid-vsock", "terminal"};
 constexpr std::array death_kinds{"nothing", "restart", "stop"};
 constexpr std::array end_kinds{"exited", "poweroff",  "reboot",       "panic",       "vmm-crash",
                                "killed", "timed-out", "start-failed", "helper-crash"};
@@ -77,12 +77,14 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Tap, name, queues)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Launch::Image, path, read_only)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChatStep, expect, send)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChildFile, path, content)
 
 static void to_json(nlohmann::json& json, const Child& child) {
     json = {{"role", child.role}, {"argv", child.argv}, {"console", child.console}};
     json["await_socket"] = child.await_socket;
     if (!child.chat.empty()) { json["chat"] = child.chat; }
-    if (!child.first_args.empty()) { json["first_args"] = child.first_args; }
+    if (!child.first_argv.empty()) { json["first_argv"] = child.first_argv; }
+    if (!child.files.empty()) { json["files"] = child.files; }
     if (!child.listen.empty()) { json["listen"] = child.listen; }
     if (!child.read_only.empty()) { json["read_only"] = child.read_only; }
     if (child.on_death != Child::OnDeath::nothing) {
@@ -96,7 +98,8 @@ static void from_json(const nlohmann::json& json, Child& child) {
     json.at("console").get_to(child.console);
     json.at("await_socket").get_to(child.await_socket);
     child.chat = json.value("chat", std::vector<ChatStep>());
-    child.first_args = json.value("first_args", std::vector<std::string>());
+    child.first_argv = json.value("first_argv", std::vector<std::string>());
+    child.files = json.value("files", std::vector<ChildFile>());
     child.listen = json.value("listen", "");
     child.read_only = json.value("read_only", std::vector<std::string>());
     if (json.contains("on_death")) { read_enum(json["on_death"], death_kinds, child.on_death); }
@@ -115,11 +118,13 @@ void from_json(const nlohmann::json& json, Amendment& amendment) {
 
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};
+    if (agent.port != 0) { json["port"] = agent.port; }
 }
 
 static void from_json(const nlohmann::json& json, AgentChannel& agent) {
     read_enum(json.at("kind"), agent_kinds, agent.kind);
     json.at("socket").get_to(agent.socket);
+    agent.port = json.value("port", std::uint32_t{0});
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Restart, policy, delay_ms, limit, stable_ms)

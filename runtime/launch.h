@@ -23,6 +23,14 @@ struct ChatStep {
     friend bool operator==(const ChatStep&, const ChatStep&) = default;
 };
 
+/// A file that a child reads when it starts.
+struct ChildFile {
+    std::string path; ///< in the machine's runtime directory
+    std::string content;
+
+    friend bool operator==(const ChildFile&, const ChildFile&) = default;
+};
+
 /// A process that the supervisor starts and whose death it notices.
 struct Child {
     std::string role;              ///< "vmm", "virtiofsd"
@@ -32,7 +40,8 @@ struct Child {
     /// as started); empty: none. It is looked at, not connected to: some servers take one connection only.
     std::string await_socket;
     std::vector<ChatStep> chat{};          ///< on `await_socket`, at each start, before the next child's
-    std::vector<std::string> first_args{}; ///< more arguments, at the machine's first start only: a reboot is without
+    std::vector<std::string> first_argv{}; ///< instead of `argv`, at the machine's first start only; empty: that
+    std::vector<ChildFile> files{};        ///< written before each of its starts, for us alone; gone with the machine
     /// A Unix socket that the supervisor makes and listens on before the child starts; the child is given it, and its
     /// last argument, "--fd=", the descriptor's number. Who connects waits until the child takes it; when the child
     /// dies, it is refused. Empty: none.
@@ -50,10 +59,17 @@ struct Child {
     friend bool operator==(const Child&, const Child&) = default;
 };
 
-/// Where the guest's agent answers.
+/// Where the guest's agent answers. The supervisor connects, again and again until somebody answers.
 struct AgentChannel {
-    enum class Kind { none, unix_stream } kind = Kind::none;
-    std::string socket; ///< that the VMM listens on; the supervisor connects, retrying
+    enum class Kind {
+        none,
+        unix_stream,  ///< a Unix socket on which the VMM listens
+        hybrid_vsock, ///< likewise, which leads to a vsock port of the guest's once it was asked for: "CONNECT PORT\n",
+                      ///< answered by "OK PORT\n" (firecracker: docs/vsock.md)
+        terminal,     ///< the one pty that the VMM made for itself, whose name nobody knows before
+    } kind = Kind::none;
+    std::string socket;     ///< unix_stream, hybrid_vsock: its path
+    std::uint32_t port = 0; ///< hybrid_vsock
 
     friend bool operator==(const AgentChannel&, const AgentChannel&) = default;
 };
@@ -82,7 +98,7 @@ struct Limits {
 
 /// What a supervisor does later than at the start, as an in-place change has it.
 struct Amendment {
-    std::vector<Child> children; ///< from the guest's next reboot on; the same in number and role
+    std::vector<Child> children;                     ///< from the guest's next reboot on; the same in number and role
     std::vector<std::vector<std::string>> post_stop; ///< Launch::post_stop
 
     friend bool operator==(const Amendment&, const Amendment&) = default;
@@ -119,11 +135,11 @@ struct Launch {
     std::vector<std::vector<std::string>> pre_start{};
     std::vector<std::vector<std::string>> post_stop{};
     Limits limits{};
-    nlohmann::json plan;     ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
+    nlohmann::json plan; ///< the VmPlan, not interpreted by the supervisor; `status` gives it back
     /// The first start goes on from a saved state, which somebody else has the VMM load: its guest must be told before
     /// the machine counts as up.
     bool restored = false;
-    bool was_ready = false; ///< restored: it was ready when it was saved
+    bool was_ready = false;             ///< restored: it was ready when it was saved
     std::vector<Child> next_children{}; ///< from the next reboot on; none: the same
 
     friend bool operator==(const Launch&, const Launch&) = default;

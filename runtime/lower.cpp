@@ -654,7 +654,7 @@ std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, 
     Launch launch = launch_of(project, vm, prepared.lowered);
     launch.restored = true;
     launch.was_ready = snapshot.ready;
-    launch.children.back().first_args = prepared.lowered.load_args;
+    launch.children.back().first_argv = prepared.lowered.load_argv;
     actions.emplace_back(
         StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_path()});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});

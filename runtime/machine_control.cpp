@@ -35,12 +35,8 @@ std::unique_ptr<Control> attach_control(const MachineStatus& status) {
 
 void require_capability(const VmPlan& plan, std::string_view name) {
     const Traits& traits = backend(plan.hypervisor).traits;
-    const Capability& has = traits.capability(name);
-    if (has.support != Support::unsupported) { return; }
-    const auto known = known_capabilities();
-    const auto found = std::ranges::find(known, name, &CapabilityName::name);
-    const std::string_view doc = found == known.end() ? name : found->doc;
-    throw Error(fmt::format("not with {}: {} ({})", traits.title, doc, has.why), std::string(has.remedy));
+    const std::string why = refusal(traits, name, plan.program_version);
+    if (!why.empty()) { throw Error(why, std::string(traits.capability(name).remedy)); }
 }
 
 bool renew_guest(const std::string& runtime_dir, std::string& why) {

@@ -1,5 +1,7 @@
 #include "runtime/qmp.h"
 
+#include "runtime/unix_socket.h"
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -30,17 +32,6 @@ namespace {
 // QEMU's longest answers (query-qmp-schema) have some hundred KiB.
 constexpr std::size_t max_line = std::size_t{16} << 20U;
 constexpr std::size_t max_events = 1024;
-// Of connecting. A VMM takes some 20 ms to its first answer, so that this is the error of what `apply` waits.
-constexpr milliseconds retry_interval{1};
-
-local::endpoint endpoint_of(const std::string& path) {
-    try {
-        return local::endpoint(path);
-    } catch (const boost::system::system_error&) {
-        throw Error(fmt::format("{} is too long for the path of a socket (107 bytes at most)", path),
-                    "set MICROVMC_RUNTIME_DIR to a shorter directory");
-    }
-}
 
 } // namespace
 
@@ -67,31 +58,6 @@ struct Qmp::Connection {
         io.restart();
         io.run();
         throw TimeoutError(fmt::format("{}: no answer in time: {}", path, what));
-    }
-
-    // Not through Asio: a connect that blocks would wait for ever while the server's queue is full, and Asio takes
-    // EAGAIN, by which a Unix socket says that, for one under way (unix(7)).
-    void connect(Clock::time_point deadline) {
-        const local::endpoint endpoint = endpoint_of(path);
-        for (;;) {
-            socket.open();
-            socket.native_non_blocking(true);
-            // Asio doesn't; QEMU would wait for ever for the end of a client whose child has the socket, too.
-            ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
-            if (::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0) {
-                return;
-            }
-            const int error = errno;
-            socket.close();
-            // Not there yet; there and not listening yet; its queue full.
-            if (error != ENOENT && error != ECONNREFUSED && error != EAGAIN && error != EINTR) {
-                throw Error(fmt::format("can't connect to {}: {}", path, std::strerror(error)));
-            }
-            if (Clock::now() >= deadline) {
-                throw TimeoutError(fmt::format("nothing answers on {}: {}", path, std::strerror(error)));
-            }
-            std::this_thread::sleep_for(retry_interval);
-        }
     }
 
     // False: end of file.
@@ -199,7 +165,7 @@ struct Qmp::Connection {
 Qmp::Qmp(const std::string& socket, milliseconds timeout) : connection_(std::make_unique<Connection>()) {
     const Clock::time_point deadline = Clock::now() + timeout;
     connection_->path = socket;
-    connection_->connect(deadline);
+    connect_unix(connection_->socket, socket, deadline);
     connection_->negotiate(deadline);
 }
 

@@ -117,7 +117,7 @@ bool shares_snapshots(const Plan& plan) {
     if (plan.vms.size() != 1) { return false; }
     const VmPlan& vm = plan.vms.front();
     // A share that the guest has mounted can't be saved; a tap, a bridge and a CID are had once.
-    return refusal(backend(vm.hypervisor).traits, "snapshot").empty() && vm.shares.empty() &&
+    return refusal(backend(vm.hypervisor).traits, "snapshot", vm.program_version).empty() && vm.shares.empty() &&
            vm.root.kind == RootPlan::Kind::initramfs && vm.host_devices.empty() && vm.vsock_cid == 0 &&
            std::ranges::all_of(vm.interfaces, [](const InterfacePlan& each) { return each.type == "user"; });
 }

@@ -19,7 +19,7 @@ std::string why_skipped(const Case& which, const Target& target, std::span<const
     const auto found = std::ranges::find(traits, target.hypervisor, &Traits::name);
     if (found == traits.end()) { return {}; }
     for (const Need& need : needs(which)) {
-        if (std::string why = refusal(*found, need.capability); !why.empty()) { return why; }
+        if (std::string why = refusal(*found, need.capability, target.version); !why.empty()) { return why; }
     }
     return {};
 }

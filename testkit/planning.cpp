@@ -181,7 +181,7 @@ Planning plan_case(const Case& which, const Target& target, const Config& config
     for (const Step& step : which.steps) {
         const std::string_view needed = needed_by(step);
         if (needed.empty()) { continue; }
-        if (const std::string why = refusal(traits, needed); !why.empty()) {
+        if (const std::string why = refusal(traits, needed, target.version); !why.empty()) {
             return skipped(why, place_of(step.span, sources));
         }
     }

@@ -28,13 +28,14 @@
 // - A server socket of its is removed when it ends, and replaced when it starts.
 
 #include "runtime/backend.h"
+#include "runtime/backends/capability.h"
+#include "runtime/backends/kernel_image.h"
 #include "runtime/backends/keyval.h"
 #include "runtime/backends/list.h"
+#include "runtime/backends/parts.h"
 #include "runtime/backends/qemu_control.h"
 #include "runtime/cloud_init.h"
 #include "runtime/error.h"
-#include "runtime/guest_spec.h"
-#include "runtime/kernel_params.h"
 #include "runtime/virtiofs.h"
 #include "runtime/volume.h"
 
@@ -45,6 +46,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <variant>
 
@@ -56,20 +58,11 @@ constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
 constexpr const char* vsock_node = "/dev/vhost-vsock";
-constexpr std::uint64_t plugged_block_mib = 2;  // virtio-mem's block, by default a transparent huge page
-constexpr std::uint16_t first_vnc_port = 5900;  // of display 0; it takes numbers of displays
+constexpr std::uint64_t plugged_block_mib = 2; // virtio-mem's block, by default a transparent huge page
+constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers of displays
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
 constexpr Traits::UserNetwork user_network{"10.0.2.15/24", "10.0.2.2", "10.0.2.3"};
-
-constexpr Capability native(std::string_view name, std::string_view how = {}) {
-    return {.name = name, .support = Support::native, .why = how, .remedy = {}};
-}
-
-// What isn't listed at all, microvmc doesn't drive yet.
-constexpr Capability lacking(std::string_view name, std::string_view why) {
-    return {.name = name, .support = Support::unsupported, .why = why, .remedy = {}};
-}
 
 // Linux' number, "6.1.0-56-amd64" -> 6.1; nothing when the release is unknown.
 struct KernelVersion {
@@ -134,35 +127,6 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
     return {};
 }
 
-void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
-    const auto choose = [&choice](KernelImage image, std::string reason) {
-        choice.kernel_image = image;
-        choice.kernel_image_reason = std::move(reason);
-    };
-    const KernelFacts* kernel = find_kernel(facts, vm.kernel);
-    if (kernel == nullptr) { return choose(KernelImage::bzimage, "booted as it is"); }
-    switch (kernel->image) {
-    case KernelImage::elf: return choose(KernelImage::elf, "the file is one");
-    case KernelImage::unknown: return choose(KernelImage::bzimage, "booted as it is");
-    case KernelImage::bzimage: break;
-    }
-    // Only of kernels that a distribution made is the PVH note known to be there.
-    if (kernel->modules.empty()) { return choose(KernelImage::bzimage, "booted as it is"); }
-    const bool emulated = vm.accel == "tcg";
-    switch (kernel->compression) {
-    case Compression::xz:
-    case Compression::gzip:
-        return choose(KernelImage::elf, emulated ? "the guest's own decompressor takes seconds under TCG"
-                                                 : "spares the guest its slow decompressor");
-    case Compression::zstd:
-    case Compression::lz4_legacy:
-    case Compression::none:
-        if (emulated) { return choose(KernelImage::elf, "boots faster under TCG"); }
-        return choose(KernelImage::bzimage, "quick to decompress with KVM, and keeps KASLR");
-    case Compression::other: return choose(KernelImage::bzimage, "its compression is unknown here");
-    }
-}
-
 // A CPU model as `-cpu` takes it: its features are written behind commas, which can't be escaped there.
 bool is_cpu_model(std::string_view text) {
     return !text.empty() && std::ranges::all_of(text, [](char c) {
@@ -175,8 +139,8 @@ bool is_cpu_model(std::string_view text) {
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
     if (virtio_devices(vm) > q35_slots) {
-        found.push_back({"", fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most", vm.name,
-                                         virtio_devices(vm), q35_slots)});
+        found.push_back({"", fmt::format("`{}` has {} virtio devices, and QEMU's machines have {} slots at most",
+                                         vm.name, virtio_devices(vm), q35_slots)});
     }
     if (!vm.cpu.empty() && !is_cpu_model(vm.cpu)) {
         found.push_back({"cpu", "that is no name of a CPU model", fmt::format("{} -cpu help shows them", vm.program)});
@@ -187,7 +151,8 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
         const auto node = facts.paths.find(vsock_node);
         const PathFacts host = node == facts.paths.end() ? PathFacts{} : node->second;
         if (host.kind == PathFacts::Kind::missing) {
-            found.push_back({"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
+            found.push_back(
+                {"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
         } else if (!host.readable || !host.writable) {
             found.push_back({"vsock", fmt::format("you may not open {}", vsock_node),
                              "join the group that it belongs to, or run microvmc as root"});
@@ -195,9 +160,10 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     }
     if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||
         (vm.mem_max_mib != 0 && (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib != 0)) {
-        found.push_back({"mem-max", fmt::format("memory is plugged in by {} MiB, which don't divide what is between",
-                                                plugged_block_mib),
-                         fmt::format("have `mem` and `mem-max` be multiples of {} MiB", plugged_block_mib)});
+        found.push_back(
+            {"mem-max",
+             fmt::format("memory is plugged in by {} MiB, which don't divide what is between", plugged_block_mib),
+             fmt::format("have `mem` and `mem-max` be multiples of {} MiB", plugged_block_mib)});
     }
     if (has_display(vm) && vm.graphics.backend != "default" && vm.graphics.backend != "vnc") {
         found.push_back({"graphics", "that is no display of QEMU's that microvmc drives", "it has vnc"});
@@ -227,12 +193,7 @@ void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoi
     for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
         choice.kernel_params.emplace_back(param);
     }
-    if (vm.mem_max_mib != 0) {
-        // Plugged memory is used at once, and most of it in a way that lets it be taken away again (linux:
-        // Documentation/admin-guide/mm/memory-hotplug.rst).
-        choice.kernel_params.emplace_back("memhp_default_state=online");
-        choice.kernel_params.emplace_back("memory_hotplug.online_policy=auto-movable");
-    }
+    add_hotplug_params(vm, choice.kernel_params);
     if (against.empty()) {
         choice.machine = "microvm";
         choice.machine_reason = "the smallest machine; nothing here needs PCI";
@@ -244,7 +205,7 @@ void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoi
         choice.machine = "q35";
         choice.machine_reason = against;
     }
-    choose_kernel_image(vm, facts, choice);
+    choose_kernel_image(vm, facts, {.title = "QEMU", .bzimage = true, .elf = true}, choice);
 }
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
@@ -255,7 +216,7 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
         choice.machine = "q35";
         choice.machine_reason = "what a disk's own loader expects";
     }
-    choice.problems = problems(vm, facts);
+    std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
     // https://github.com/microvm-nix/microvm.nix/issues/171
     if (vm.mem_mib == 2048) { choice.warning = "guests of QEMU are reported to hang with exactly 2048 MiB"; }
     return choice;
@@ -349,7 +310,8 @@ void add_memory(CommandLine& line, const VmPlan& vm) {
     line.option("-m", size);
     if (has_memory_file(vm)) { line.option("-object", memory_backend(vm, boot_memory, boot)); }
     if (vm.mem_max_mib == 0) { return; }
-    line.option("-object", memory_backend(vm, "pluggable", vm.mem_max_mib - boot).add("reserve", !vm.hugepages.empty()));
+    line.option("-object",
+                memory_backend(vm, "pluggable", vm.mem_max_mib - boot).add("reserve", !vm.hugepages.empty()));
     line.option("-device", line.virtio("virtio-mem", qemu_ids::plugged)
                                .add("memdev", "pluggable")
                                .add("block-size", fmt::format("{}M", plugged_block_mib))
@@ -357,32 +319,24 @@ void add_memory(CommandLine& line, const VmPlan& vm) {
 }
 
 void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramfs) {
-    const std::optional<std::string> params = kernel_command_line(vm.kernel.params);
-    if (!params) {
-        throw Error(fmt::format("{}: the kernel's command line can't be written", vm.name),
-                    fmt::format("no parameter may be empty or have a double quote in it, and all of them together {} "
-                                "bytes at most",
-                                max_kernel_command_line));
-    }
-    line.option("-kernel", vm.kernel.pin + (vm.kernel.image == KernelImage::elf ? "/vmlinux" : "/vmlinuz"));
+    line.option("-kernel", kernel_path(vm));
     line.option("-initrd", initramfs);
-    line.option("-append", *params);
+    line.option("-append", command_line_of(vm));
 }
 
 void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
-    if (vm.console != "off") {
-        line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false));
-    }
+    if (vm.console != "off") { line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false)); }
     const bool is_virtio = vm.console == "virtio";
     line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
     line.option("-chardev", socket_chardev("qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream || is_virtio) {
+    const bool has_agent = lowered.agent.kind == AgentChannel::Kind::unix_stream;
+    if (has_agent) { line.option("-chardev", socket_chardev("agent", lowered.agent.socket)); }
+    if (has_agent || is_virtio) {
         line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
     }
     if (is_virtio) { line.option("-device", KeyValues("virtconsole").add("chardev", "console").add("nr", "0")); }
-    if (lowered.agent.kind == AgentChannel::Kind::unix_stream) {
-        line.option("-chardev", socket_chardev("agent", lowered.agent.socket));
+    if (has_agent) {
         line.option("-device", KeyValues("virtserialport").add("chardev", "agent").add("name", agent_port));
     }
     line.option("-device", line.virtio("virtio-rng", "random"));
@@ -412,10 +366,11 @@ void add(CommandLine& line, const HostDevicePlan& device, std::size_t number) {
         return;
     }
     const std::size_t colon = device.path.find(':');
-    line.option("-device", KeyValues("usb-host")
-                               .add("id", id)
-                               .add("vendorid", "0x" + device.path.substr(0, colon))
-                               .add("productid", "0x" + device.path.substr(std::min(colon, device.path.size() - 1) + 1)));
+    line.option("-device",
+                KeyValues("usb-host")
+                    .add("id", id)
+                    .add("vendorid", "0x" + device.path.substr(0, colon))
+                    .add("productid", "0x" + device.path.substr(std::min(colon, device.path.size() - 1) + 1)));
 }
 
 void add_balloon(CommandLine& line, const BalloonPlan& balloon) {
@@ -618,65 +573,14 @@ void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) 
     line.option("-device", device);
 }
 
-template <typename... F> struct Overloaded : F... { using F::operator()...; };
-template <typename... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 deduces none by itself
-
 // Drivers that the guest loads, by name; what they depend on is found when the initramfs is made.
 std::vector<std::string> guest_modules(const VmPlan& vm) {
-    std::vector<std::string> modules{vm.machine == "microvm" ? "virtio_mmio" : "virtio_pci"};
-    const auto want = [&modules](const std::string& name) {
-        if (std::ranges::find(modules, name) == modules.end()) { modules.push_back(name); }
-    };
-    want("virtio_console");
-    want("virtio_rng");
-    want("button"); // system_powerdown arrives as a key
-    want("evdev");
-    if (has_balloon(vm)) { want("virtio_balloon"); }
-    if (vm.mem_max_mib != 0) { want("virtio_mem"); }
-    if (vm.vsock_cid != 0) { want("vmw_vsock_virtio_transport"); }
-    if (has_display(vm)) {
-        want("bochs");
-        want("virtio_input");
-    }
-    switch (vm.root.kind) {
-    case RootPlan::Kind::initramfs: break;
-    case RootPlan::Kind::share:
-    case RootPlan::Kind::store:
-        want("9pnet_virtio");
-        want("9p");
-        break;
-    case RootPlan::Kind::image: want("virtio_blk"); break; // its file system the guest finds out
-    case RootPlan::Kind::dir:
-    case RootPlan::Kind::tar:
-    case RootPlan::Kind::oci:
-        want("virtio_blk");
-        want(vm.root.fs_type);
-        break;
-    }
-    if (vm.root.kind != RootPlan::Kind::initramfs && vm.root.kind != RootPlan::Kind::store &&
-        vm.root.overlay != "none") {
-        want("overlay");
-    }
-    for (const Device& device : vm.devices()) {
-        std::visit(Overloaded{
-                       [&](const VolumePlan& volume) {
-                           want("virtio_blk");
-                           const bool takes_writes = volume.name == vm.root.overlay;
-                           for (const std::string& module : file_system_modules(volume, takes_writes)) { want(module); }
-                       },
-                       [&](const SharePlan& share) {
-                           if (share.proto == "9p") {
-                               want("9pnet_virtio");
-                               want("9p");
-                           } else {
-                               want("virtiofs");
-                           }
-                       },
-                       [&](const InterfacePlan&) { want("virtio_net"); },
-                       [&](const HostDevicePlan&) {},
-                   },
-                   device);
-    }
+    std::vector<std::string> modules{vm.machine == "microvm" ? "virtio_mmio" : "virtio_pci", "virtio_console",
+                                     "virtio_rng"};
+    modules.insert(modules.end(), {"button", "evdev"}); // system_powerdown arrives as a key
+    if (has_display(vm)) { modules.insert(modules.end(), {"bochs", "virtio_input"}); }
+    add_device_modules(vm, modules);
+    if (vm.vsock_cid != 0) { modules.emplace_back("vmw_vsock_virtio_transport"); }
     return modules;
 }
 
@@ -691,8 +595,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
-    lowered.load_args = {"-incoming", "defer", "-S"};
-    if (vm.root.kind == RootPlan::Kind::image) { lowered.file_systems = {"ext4", "xfs", "btrfs", "erofs", "squashfs"}; }
+    lowered.file_systems = root_file_systems(vm);
 
     CommandLine line(vm);
     line.flag("-nodefaults");
@@ -732,12 +635,11 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                    },
                    device);
     }
-    for (std::size_t i = 0; i < vm.shares.size(); ++i) {
-        if (vm.shares[i].proto == "9p") { continue; }
-        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { lowered.children.push_back(std::move(*server)); }
-    }
+    lowered.children = virtiofs_servers(vm);
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    lowered.load_argv = argv;
+    lowered.load_argv.insert(lowered.load_argv.end(), {"-incoming", "defer", "-S"});
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
                                 .console = true,

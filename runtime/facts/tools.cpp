@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fmt/format.h>
+#include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -27,12 +28,19 @@ bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/// What makes a program tell its version; those that don't know --version are listed.
-std::vector<std::string> version_argv(const std::string& program) {
+/// What makes a program tell its version, one after the other until it does; those that would do something else are
+/// listed.
+std::vector<std::vector<std::string>> version_argvs(const std::string& program) {
     const std::string name = std::filesystem::path(program).filename().string();
-    if (name == "busybox") { return {program}; }
-    if (name == "mke2fs" || name.starts_with("mkfs.")) { return {program, "-V"}; }
-    return {program, "--version"};
+    if (name == "busybox") { return {{program}}; }
+    if (name == "mke2fs" || name.starts_with("mkfs.")) { return {{program, "-V"}}; }
+    return {{program, "--version"}, {program, "-version"}, {program, "version"}};
+}
+
+/// What it says when it ends well counts before what it says otherwise; empty: nothing.
+std::string version_of(const Ran& ran) {
+    const std::string version = parse_version(ran.out);
+    return version.empty() ? parse_version(ran.err) : version;
 }
 
 } // namespace
@@ -72,10 +80,14 @@ std::string parse_version(std::string_view text) {
 
 std::string ask_version(const std::string& program) {
     try {
-        const Ran ran =
-            run_program(version_argv(program), {.input = {}, .cwd = {}, .timeout = version_timeout, .inherit = {}});
-        const std::string version = parse_version(ran.out);
-        return version.empty() ? parse_version(ran.err) : version;
+        std::optional<std::string> first;
+        for (const auto& argv : version_argvs(program)) {
+            const Ran ran = run_program(argv, {.input = {}, .cwd = {}, .timeout = version_timeout, .inherit = {}});
+            const std::string version = version_of(ran);
+            if (ran.status == 0 && !version.empty()) { return version; }
+            if (!first) { first = version; } // some say it, and end as if they had failed
+        }
+        return first.value_or("");
     } catch (const Error&) { return {}; }
 }
 

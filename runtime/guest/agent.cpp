@@ -20,6 +20,8 @@ namespace microvmc::guest {
 
 namespace {
 
+constexpr std::uint32_t listener_number = 1; ///< of the channel's descriptors
+
 std::vector<std::string> make_environment(const Settings& settings) {
     auto env = merge_environment(default_environment(), settings.env);
     if (std::holds_alternative<ready::Notify>(settings.ready)) {
@@ -49,9 +51,7 @@ Agent::Agent(const Settings& settings, Channel& channel, Role role)
     : channel_(channel), role_(role), env_(make_environment(settings)), probe_(settings, env_),
       signals_(open_signals()) {
     poller_.add(signals_.get(), Source::signals, 0, EPOLLIN);
-    if (channel_.is_open()) {
-        poller_.add(channel_.fd(), Source::channel, 0, EPOLLIN | EPOLLOUT | static_cast<std::uint32_t>(EPOLLET));
-    }
+    if (channel_.listener() >= 0) { poller_.add(channel_.listener(), Source::channel, listener_number, EPOLLIN); }
     if (probe_.notify_fd() >= 0) { poller_.add(probe_.notify_fd(), Source::notify, 0, EPOLLIN); }
     for (const auto& volume : settings.volumes) {
         if (volume.grow && !volume.device.empty()) { growing_.push_back(volume); }
@@ -68,6 +68,7 @@ Ending Agent::run(pid_t main_process) {
         probe_.ask();
         report_ready();
         channel_.pump();
+        watch_channel();
         read_channel();
         close_finished();
         for (auto& [id, stream] : streams_) { stream.watch(poller_, channel_.congested()); }
@@ -83,7 +84,9 @@ int Agent::timeout_ms() const {
 
 void Agent::handle(const Event& event) {
     switch (event.source) {
-    case Source::channel: break; // read and written in every round
+    case Source::channel: // read and written in every round
+        if (event.number == listener_number) { channel_.take_hosts(); }
+        break;
     case Source::signals: read_signals(); break;
     case Source::button:
         if (power_pressed(buttons_[event.number].get())) { ending_ = Ending{}; }
@@ -98,6 +101,12 @@ void Agent::handle(const Event& event) {
         if (Stream* stream = find(event.number)) { stream->read_output(event.source, channel_); }
         break;
     }
+}
+
+void Agent::watch_channel() {
+    if (channel_.fd() < 0 || watched_host_ == channel_.hosts()) { return; }
+    watched_host_ = channel_.hosts();
+    poller_.add(channel_.fd(), Source::channel, 0, EPOLLIN | EPOLLOUT | static_cast<std::uint32_t>(EPOLLET));
 }
 
 // Everything that is there, unless a process doesn't read its input: then it stays in the channel (wire.h).

@@ -38,6 +38,7 @@ public:
 private:
     int timeout_ms() const;
     void handle(const Event& event);
+    void watch_channel();
     void read_channel();
     void handle_frame(const wire::Frame& frame);
     void shut_down(const wire::Frame& frame);
@@ -61,6 +62,7 @@ private:
     std::vector<VolumeSettings> growing_; ///< volumes whose file systems follow their disks
     Fd devices_;
     std::map<std::uint32_t, Stream> streams_;
+    std::optional<unsigned> watched_host_; ///< of the channel
     pid_t main_process_ = -1;
     bool reported_ready_ = false;
     std::optional<Ending> ending_;

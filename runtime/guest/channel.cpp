@@ -3,6 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <linux/vm_sockets.h> // after sys/socket.h
+
 #include <termios.h>
 #include <unistd.h>
 
@@ -34,12 +38,31 @@ void make_raw(int tty) {
     tcsetattr(tty, TCSANOW, &settings);
 }
 
+Fd listen_on_vsock(std::uint32_t port) {
+    Fd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    sockaddr_vm address{};
+    address.svm_family = AF_VSOCK;
+    address.svm_cid = VMADDR_CID_ANY;
+    address.svm_port = port;
+    const auto* any = reinterpret_cast<const sockaddr*>(&address);
+    if (listener.open() && (bind(listener.get(), any, sizeof address) != 0 || listen(listener.get(), 4) != 0)) {
+        listener.reset();
+    }
+    return listener;
+}
+
 } // namespace
 
 Failure Channel::open(const std::string& spec) {
     const std::size_t colon = std::min(spec.find(':'), spec.size());
     const std::string kind = spec.substr(0, colon);
     const std::string name = spec.substr(std::min(colon + 1, spec.size()));
+    if (kind == "vsock") {
+        const auto port = wire::parse_number<std::uint32_t>(name);
+        if (!port) { return concat({"not a vsock port: ", name}); }
+        serve(listen_on_vsock(*port));
+        return is_open() ? Failure() : with_errno({"cannot open the agent channel ", spec}, errno);
+    }
     if (kind != "virtio-port" && kind != "tty") { return concat({"unknown kind of agent channel: ", spec}); }
     int error_number = 0;
     const bool opened = wait_for(device_wait_ms, [&] {
@@ -61,11 +84,37 @@ void Channel::send(wire::Type type, std::uint32_t stream, std::string_view paylo
     pump();
 }
 
+void Channel::take_hosts() {
+    constexpr linger until_taken{1, 1}; // seconds
+    for (;;) {
+        Fd host(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (!host.open()) { return; }
+        if (device_.open()) { lose_host(); }
+        setsockopt(host.get(), SOL_SOCKET, SO_LINGER, &until_taken, sizeof until_taken);
+        device_ = std::move(host);
+        ++hosts_;
+    }
+}
+
+void Channel::lose_host() {
+    // What it has not taken it never will: there is nothing to linger for.
+    constexpr linger not_at_all{0, 0};
+    setsockopt(device_.get(), SOL_SOCKET, SO_LINGER, &not_at_all, sizeof not_at_all);
+    device_.reset();
+    queue_.clear();
+    sent_ = 0;
+    decoder_ = {};
+    silent_since_ms_.reset();
+}
+
 void Channel::pump() {
+    if (listener_.open() && !device_.open()) { take_hosts(); }
+    if (!device_.open()) { return; } // what is queued is for the first that comes
     while (sent_ < queue_.size()) {
         const std::size_t size = std::min(queue_.size() - sent_, piece_bytes);
         const ssize_t written = ::write(device_.get(), queue_.data() + sent_, size);
         if (written < 0 && errno == EINTR) { continue; }
+        if (written < 0 && errno != EAGAIN && listener_.open()) { return lose_host(); }
         if (written <= 0) { break; }
         sent_ += static_cast<std::size_t>(written);
     }
@@ -80,8 +129,13 @@ bool Channel::congested() const {
 }
 
 bool Channel::read_piece() {
+    if (!device_.open()) { return false; }
     char piece[piece_bytes];
     const ssize_t got = ::read(device_.get(), piece, sizeof piece);
+    if (listener_.open() && (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))) {
+        lose_host();
+        return false;
+    }
     if (got == 0) { decoder_ = {}; } // a virtio port without a host: what comes next is another one's
     if (got <= 0) {
         if (!silent_since_ms_) { silent_since_ms_ = now_ms(); }
@@ -112,12 +166,13 @@ void Channel::flush(std::int64_t limit_ms, std::int64_t absent_ms) {
     wait_for(limit_ms, [&] {
         if (drained()) { return true; }
         pollfd port{device_.get(), 0, 0};
-        const bool absent = ::poll(&port, 1, 0) == 1 && (port.revents & POLLHUP) != 0;
+        const bool absent = !device_.open() || (::poll(&port, 1, 0) == 1 && (port.revents & POLLHUP) != 0);
         return absent && now_ms() - start >= absent_ms;
     });
 }
 
 void Channel::close() {
+    listener_.reset();
     device_.reset();
 }
 

@@ -6,18 +6,30 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace microvmc::guest {
 
 /// The agent's way to the host: frames over a device that never blocks. What the device doesn't take at once is queued.
+/// On vsock the host connects, at any time and again: the one that came last is spoken to, and what was for one that
+/// left is dropped.
 class Channel {
 public:
-    /// `spec`: "virtio-port:NAME" or "tty:DEVICE". Waits for the device to appear; a host on the other side isn't
-    /// needed.
+    /// `spec`: "virtio-port:NAME", "tty:DEVICE" or "vsock:PORT". Waits for the device to appear; a host on the other
+    /// side isn't needed.
     Failure open(const std::string& spec);
+    /// Speaks to who connects to a listening socket, which must not block.
+    void serve(Fd listener) { listener_ = std::move(listener); }
 
-    [[nodiscard]] bool is_open() const { return device_.open(); }
+    [[nodiscard]] bool is_open() const { return device_.open() || listener_.open(); }
+    /// -1: there is no host that has connected.
     [[nodiscard]] int fd() const { return device_.get(); }
+    /// Where hosts connect; -1: there is another kind of device.
+    [[nodiscard]] int listener() const { return listener_.get(); }
+    /// Takes the hosts that connect now.
+    void take_hosts();
+    /// How many there were: `fd` is another one's when this has changed.
+    [[nodiscard]] unsigned hosts() const { return hosts_; }
 
     /// Queues a frame and writes what the device takes.
     void send(wire::Type type, std::uint32_t stream, std::string_view payload);
@@ -45,11 +57,16 @@ public:
     void flush(std::int64_t limit_ms, std::int64_t absent_ms);
 
     /// Closes the device. For a virtio port the kernel returns only after the host has processed what came before
-    /// (drivers/char/virtio_console.c, __send_control_msg spins on the control queue).
+    /// (drivers/char/virtio_console.c, __send_control_msg spins on the control queue). On vsock it returns when the
+    /// host has taken all, a second later at most (SO_LINGER; net/vmw_vsock/virtio_transport_common.c).
     void close();
 
 private:
+    void lose_host();
+
     Fd device_;
+    Fd listener_;
+    unsigned hosts_ = 0;
     std::string queue_;
     std::size_t sent_ = 0; ///< of the queue's beginning
     wire::Decoder decoder_;

@@ -51,6 +51,7 @@ const std::vector<std::string>& pinned_modules() {
         "virtio_mem",
         "virtio_scsi",
         "virtio_input",
+        "bochs",
         "virtio_pmem",
         "nd_pmem",
         "failover",

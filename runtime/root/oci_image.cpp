@@ -96,17 +96,21 @@ OciImage::OciImage(const std::string& path, const std::string& arch)
     } catch (const json::exception& error) { throw Error(fmt::format("it is malformed: {}", error.what())); }
 }
 
+static Error no_archive() {
+    return Error("it is no tar archive, or a compressed one", "unpack it first (gunzip, unxz)");
+}
+
 /// Where each file of the archive lies; its content is not read.
 void OciImage::find_files() {
     const Reader reader(archive_read_new(), archive_read_free);
     archive* const raw = reader.get();
     archive_read_support_format_tar(raw); // no compression: blobs are read where they lie
-    if (archive_read_open_fd(raw, top_.get(), read_size) != ARCHIVE_OK) { throw Error("it is no tar archive"); }
+    if (archive_read_open_fd(raw, top_.get(), read_size) != ARCHIVE_OK) { throw no_archive(); }
     for (archive_entry* entry = nullptr;;) {
         const int result = archive_read_next_header(raw, &entry);
         if (result == ARCHIVE_EOF) { return; }
         if (result != ARCHIVE_OK && result != ARCHIVE_WARN) {
-            throw Error("it is no tar archive, or a compressed one", "unpack it first (gunzip, unxz)");
+            throw no_archive();
         }
         const char* const name = archive_entry_pathname(entry);
         if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG || archive_entry_sparse_count(entry) != 0) {

@@ -1,8 +1,10 @@
 #include "runtime/supervisor/agent.h"
 
 #include "runtime/supervisor/sockets.h"
+#include "runtime/supervisor/terminals.h"
 
 #include <chrono>
+#include <utility>
 
 namespace microvmc::supervisor {
 
@@ -12,13 +14,16 @@ constexpr int quick_tries = 400; ///< a VMM listens within milliseconds; one tha
 constexpr auto quick = 5ms;
 constexpr auto slow = 100ms;
 constexpr auto punished = 2000ms;
+constexpr auto answer_time = 20s;                          ///< of a guest whose driver is still to come
+constexpr std::size_t max_answer = 32;                     ///< "OK 4294967295\n"
 constexpr std::size_t max_rubbish = std::size_t{1} << 20U; ///< bytes without a single frame
 } // namespace
 
-AgentLink::AgentLink(asio::io_context& io, std::string socket)
-    : io_(io), socket_(std::move(socket)), retry_(io), gap_(io) {}
+AgentLink::AgentLink(asio::io_context& io, AgentChannel channel)
+    : io_(io), channel_(std::move(channel)), retry_(io), gap_(io) {}
 
-void AgentLink::start() {
+void AgentLink::start(pid_t vmm) {
+    vmm_ = vmm;
     started_ = true;
     tries_ = 0;
     connect();
@@ -30,24 +35,69 @@ void AgentLink::stop() {
     gap_.cancel();
     if (stream_) { stream_->close(); }
     stream_.reset();
+    asking_ = false;
     decoder_ = {};
     skipped_before_ = 0;
 }
 
+int AgentLink::open_channel() const {
+    switch (channel_.kind) {
+    case AgentChannel::Kind::none: return -1;
+    case AgentChannel::Kind::unix_stream:
+    case AgentChannel::Kind::hybrid_vsock: return connect_unix(channel_.socket);
+    case AgentChannel::Kind::terminal: return open_terminal_of(vmm_);
+    }
+    return -1;
+}
+
 void AgentLink::connect() {
-    const int fd = connect_unix(socket_);
+    const int fd = open_channel();
     if (fd < 0) {
         retry(++tries_ < quick_tries ? std::chrono::milliseconds(quick) : std::chrono::milliseconds(slow));
         return;
     }
     stream_ = Stream::make(io_, fd);
     open_stream();
+    if (channel_.kind == AgentChannel::Kind::hybrid_vsock) {
+        ask_for_port();
+    } else {
+        greet();
+    }
+}
+
+void AgentLink::ask_for_port() {
+    asking_ = true;
+    answer_.clear();
+    stream_->write("CONNECT " + std::to_string(channel_.port) + "\n");
+    gap_.expires_after(answer_time);
+    gap_.async_wait([this, stream = stream_](boost::system::error_code error) {
+        if (!error && stream_ == stream && asking_) { lost(slow); }
+    });
+}
+
+void AgentLink::answered(std::string_view bytes) {
+    answer_.append(bytes);
+    const std::size_t end = answer_.find('\n');
+    if (end == std::string::npos) {
+        if (answer_.size() > max_answer) { lost(slow); }
+        return;
+    }
+    if (!answer_.starts_with("OK ")) { return lost(slow); }
+    const std::string rest = answer_.substr(end + 1);
+    gap_.cancel();
+    asking_ = false;
+    greet();
+    if (stream_ && !rest.empty()) { received(rest); }
+}
+
+void AgentLink::greet() {
     // The guest may have said hello before anybody listened, and QEMU drops what nobody takes.
     send(wire::Type::ping, 0, {});
     if (on_connected) { on_connected(); }
 }
 
-void AgentLink::resume(const AgentHandover& handover) {
+void AgentLink::resume(const AgentHandover& handover, pid_t vmm) {
+    vmm_ = vmm;
     started_ = true;
     if (handover.socket < 0) {
         retry(quick);
@@ -60,12 +110,18 @@ void AgentLink::resume(const AgentHandover& handover) {
 }
 
 AgentHandover AgentLink::hand_over() const {
-    if (!stream_) { return {}; }
+    if (!connected()) { return {}; } // what is only being asked for is asked for again
     return {stream_->descriptor(), {std::string(stream_->unwritten())}, {decoder_.unread()}};
 }
 
 void AgentLink::open_stream() {
-    stream_->on_data = [this](std::string_view bytes) { received(bytes); };
+    stream_->on_data = [this](std::string_view bytes) {
+        if (asking_) {
+            answered(bytes);
+        } else {
+            received(bytes);
+        }
+    };
     stream_->on_end = [this] { lost(slow); };
     stream_->on_written = [this] {
         if (on_written) { on_written(); }
@@ -87,7 +143,7 @@ void AgentLink::lost(std::chrono::milliseconds retry_after) {
     decoder_ = {};
     skipped_before_ = 0;
     if (started_) { retry(retry_after); }
-    if (on_lost) { on_lost(); }
+    if (!std::exchange(asking_, false) && on_lost) { on_lost(); }
 }
 
 void AgentLink::received(std::string_view bytes) {
@@ -120,7 +176,7 @@ void AgentLink::await_rest() {
 }
 
 void AgentLink::send(wire::Type type, std::uint32_t stream, std::string_view payload) {
-    if (stream_) { stream_->write(wire::encode(type, stream, payload)); }
+    if (connected()) { stream_->write(wire::encode(type, stream, payload)); }
 }
 
 void AgentLink::read(bool wanted) {

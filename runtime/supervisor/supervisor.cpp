@@ -54,7 +54,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
     : io_(io), launch_(std::move(launch)), credentials_(std::move(credentials)), lock_(lock), log_(launch_.vmm_log),
       events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
-      agent_(io, launch_.agent.socket), execs_(agent_),
+      agent_(io, launch_.agent), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
       deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
@@ -67,7 +67,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
 }
 
 void Supervisor::connect_parts() {
-    evidence_.has_agent = launch_.agent.kind == AgentChannel::Kind::unix_stream;
+    evidence_.has_agent = launch_.agent.kind != AgentChannel::Kind::none;
     console_.on_ready_text = [this] { guest_is_ready(); };
     console_.on_panic = [this](const std::string& line) { panicked(line); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
@@ -136,8 +136,8 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
-    std::vector<std::string> argv = child.argv;
-    argv.insert(argv.end(), child.first_args.begin(), child.first_args.end());
+    for (const ChildFile& file : child.files) { write_private_file(file.path, file.content, false); }
+    std::vector<std::string> argv = child.first_argv.empty() ? child.argv : child.first_argv;
     Fd listener; // closed here once the child has it, so that nobody waits for a dead one
     if (!child.listen.empty()) {
         listener.reset(listen_unix(child.listen));
@@ -206,7 +206,7 @@ void Supervisor::begin_chat() {
     chat_.stream->on_data = [this](std::string_view bytes) { chatted(bytes); };
     chat_.stream->on_end = [this] { chat_.last_line = "it hung up"; }; // if it died, that is heard of in time
     chat_.stream->read(true);
-    poll_.expires_after(chat_time);
+    poll_.expires_after(std::min<Milliseconds>(chat_time, Milliseconds(launch_.startup_timeout_ms)));
     poll_.async_wait([this](boost::system::error_code error) {
         if (!error && chat_.stream) { fail_chat("said nothing more"); }
     });
@@ -249,7 +249,7 @@ void Supervisor::children_started() {
     vmm_up_ = true;
     events_.tell("running");
     if (evidence_.has_agent) {
-        agent_.start();
+        agent_.start(running_.back().pid);
     } else if (launch_.ready_kind == "init") {
         guest_is_ready(); // as far as anybody can tell
     }
@@ -446,12 +446,13 @@ void Supervisor::start_again() {
     launch_.restored = false;
     running_.clear(); // they point to their children
     if (!launch_.next_children.empty()) { launch_.children = std::exchange(launch_.next_children, {}); }
-    for (Child& child : launch_.children) { child.first_args.clear(); }
+    for (Child& child : launch_.children) { child.first_argv.clear(); }
     vmm_up_ = false;
     agent_up_ = false;
     boot_id_.clear();
     try {
-        cgroup_ = std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir), launch_.limits);
+        cgroup_ =
+            std::make_unique<Cgroup>(cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir), launch_.limits);
     } catch (const Error& error) {
         running_.clear();
         phase_ = Phase::starting;
@@ -488,6 +489,9 @@ void Supervisor::conclude(const End& end) {
     control_.stop();
     remove_sockets(launch_.runtime_dir, "");
     for (const char* name : {launch_name, cgroup_name}) { ::unlink(path(name).c_str()); }
+    for (const Child& child : launch_.children) {
+        for (const ChildFile& file : child.files) { ::unlink(file.path.c_str()); }
+    }
     for (const std::string& file : {launch_.end_file, path(end_name)}) {
         try {
             write_end(file, {end, ready_by(end)});

@@ -77,8 +77,8 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
     : io_(io), launch_(handover.launch), credentials_(taken(handover.credentials)), lock_(handover.lock),
       log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
-      agent_(io, launch_.agent.socket), execs_(agent_), control_(io, path(control_name), handover.control),
-      signals_(io), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), phase_(Phase::up),
+      agent_(io, launch_.agent), execs_(agent_), control_(io, path(control_name), handover.control), signals_(io),
+      poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), phase_(Phase::up),
       started_(handover.started), reboots_(handover.reboots), restarts_(handover.restarts),
       in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true), vmm_up_(true),
       agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
@@ -100,7 +100,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
         running.err = Stream::make(io, child.err);
         watch_words(i);
     }
-    if (evidence_.has_agent) { agent_.resume(handover.agent); }
+    if (evidence_.has_agent) { agent_.resume(handover.agent, running_.back().pid); }
 }
 
 void Supervisor::go_on(const Handover& handover) {

@@ -108,7 +108,7 @@ TEST(Explain, SaysWhatIsBehindTheChoiceOfAHypervisor) {
     cli.write("microvm.toml", R"([vm.fits]
 [vm.web]
 count = 2
-cpu = "none-such"
+vcpu = 1000
 forward-ports = ["[::1]:8080:80"]
 )");
     Ran ran = cli.run({"explain", "fits"});

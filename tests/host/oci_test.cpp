@@ -109,8 +109,8 @@ TEST_F(Oci, LayersLieOverEachOther) {
                                file(".wh.again", "") + file("again/new", "2") + file(".wh..wh.plnk", "") +
                                tar_entry({.name = "etc/hard", .type = '1', .link = "etc/kept"}) + tar_end();
     const std::string highest = file("etc/removed", "3") + tar_end();
-    layout.set_index({layout.add_image(
-        {lowest, compressed(middle, Compression::gzip), compressed(highest, Compression::zstd)}, json::object())});
+    layout.set_index(json::array({layout.add_image(
+        {lowest, compressed(middle, Compression::gzip), compressed(highest, Compression::zstd)}, json::object())}));
     for (const std::string& source :
          {layout.as_directory(directory / "layout"), layout.as_archive(directory / "image.tar")}) {
         const std::string target = unpacked(source);
@@ -140,7 +140,7 @@ TEST_F(Oci, ItsConfigurationSaysWhatToRun) {
                       {"Env", {"A=1", "PATH=/bin"}},
                       {"WorkingDir", "/srv"},
                       {"User", "postgres"}};
-    layout.set_index({layout.add_image({file("a", "1") + tar_end()}, config)});
+    layout.set_index(json::array({layout.add_image({file("a", "1") + tar_end()}, config)}));
     const OciFacts facts = oci_facts(layout.as_archive(directory / "image.tar"), "x86_64");
     EXPECT_EQ(facts.problem, "");
     EXPECT_THAT(facts.command, ElementsAre("/entry", "-x", "serve"));
@@ -148,7 +148,8 @@ TEST_F(Oci, ItsConfigurationSaysWhatToRun) {
     EXPECT_EQ(facts.workdir, "/srv");
     EXPECT_EQ(facts.user, "postgres");
     Layout plain;
-    plain.set_index({plain.add_image({file("a", "1") + tar_end()}, {{"Entrypoint", nullptr}, {"User", "0"}})});
+    plain.set_index(
+        json::array({plain.add_image({file("a", "1") + tar_end()}, {{"Entrypoint", nullptr}, {"User", "0"}})}));
     const OciFacts other = oci_facts(plain.as_directory(directory / "plain"), "x86_64");
     EXPECT_EQ(other, OciFacts{});
 }
@@ -160,7 +161,7 @@ TEST_F(Oci, TheArchitecturesImageIsTaken) {
     amd["platform"] = {{"architecture", "amd64"}, {"os", "linux"}};
     const json nested = layout.add(json{{"schemaVersion", 2}, {"manifests", {arm, amd}}}.dump(),
                                    "application/vnd.oci.image.index.v1+json");
-    layout.set_index({nested});
+    layout.set_index(json::array({nested}));
     const std::string path = layout.as_archive(directory / "image.tar");
     EXPECT_THAT(oci_facts(path, "x86_64").command, ElementsAre("amd"));
     EXPECT_THAT(oci_facts(path, "aarch64").command, ElementsAre("arm"));
@@ -177,18 +178,18 @@ TEST_F(Oci, WhatIsNoneIsSaid) {
     EXPECT_THAT(problem(directory / "directory"), HasSubstr("it has no index.json"));
 
     const json image = layout.add_image({file("a", "1") + tar_end()}, json::object());
-    layout.set_index({image});
+    layout.set_index(json::array({image}));
     write_whole(directory / "image.tar.gz",
                 compressed(*read_file(layout.as_archive(directory / "whole.tar")), Compression::gzip), 0644);
     EXPECT_THAT(problem(directory / "image.tar.gz"), HasSubstr("compressed"));
     layout["blobs/" + image.at("digest").get<std::string>().replace(6, 1, "/")] += " ";
     EXPECT_THAT(problem(layout.as_archive(directory / "damaged.tar")), HasSubstr("is damaged"));
-    layout.set_index({{{"digest", "sha256:../../../../etc/passwd"}}});
+    layout.set_index(json::array({{{"digest", "sha256:../../../../etc/passwd"}}}));
     EXPECT_THAT(problem(layout.as_directory(directory / "hostile")), HasSubstr("is no SHA-256 digest"));
     layout["index.json"] = "{";
     EXPECT_THAT(problem(layout.as_archive(directory / "malformed.tar")), HasSubstr("malformed"));
     const json self = layout.add(json{{"manifests", json::array()}}.dump(), "application/vnd.oci.image.index.v1+json");
-    layout.set_index({self});
+    layout.set_index(json::array({self}));
     EXPECT_THAT(problem(layout.as_archive(directory / "nothing.tar")), HasSubstr("no image for amd64"));
 }
 

@@ -170,9 +170,9 @@ TEST(Lower, DestroyRemovesEachLogAndTheOneBeforeIt) {
     std::vector<std::string> files;
     for (const RemoveFile& file : of_kind<RemoveFile>(actions)) { files.push_back(file.path); }
     const std::vector<std::string> expected{
-        "/s/web/console.log", "/s/web/console.log.times", "/s/web/console.log.1", "/s/web/console.log.1.times",
-        "/s/web/vmm.log",     "/s/web/vmm.log.1",         "/s/web/events.log",    "/s/web/events.log.1",
-        "/s/web/end.json",    "/s/web/plan.json"};
+        "/s/web/console.log",    "/s/web/console.log.times", "/s/web/console.log.1", "/s/web/console.log.1.times",
+        "/s/web/cloud-init.iso", "/s/web/vmm.log",           "/s/web/vmm.log.1",     "/s/web/events.log",
+        "/s/web/events.log.1",   "/s/web/end.json",          "/s/web/plan.json"};
     EXPECT_EQ(files, expected);
 }
 

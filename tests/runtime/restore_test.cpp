@@ -80,7 +80,9 @@ TEST(Restore, PutsTheSnapshotsVolumesInPlaceAndStartsFromItsState) {
     EXPECT_EQ(started.load, "/var/lib/microvmc/projects/hello/web/snapshots/latest/state");
     EXPECT_TRUE(started.launch.restored);
     EXPECT_TRUE(started.launch.was_ready);
-    EXPECT_THAT(started.launch.children.back().first_args, ElementsAre("-incoming", "defer", "-S"));
+    std::vector<std::string> waiting = started.launch.children.back().argv;
+    waiting.insert(waiting.end(), {"-incoming", "defer", "-S"});
+    EXPECT_EQ(started.launch.children.back().first_argv, waiting);
 }
 
 TEST(Restore, TheMachineIsStoppedOnlyOnceAllCopiesAreThere) {

@@ -4,6 +4,8 @@
 //   listen           on SOCKET; fails when it exists
 //   accept           the supervisor
 //   hangup           on it
+//   vsock PORT       read what asks for this port of the guest's, and answer that it listens
+//   terminal         a pty that it makes, instead of SOCKET
 //   hello ID | ready | end KIND STATUS | failed MESSAGE      what a guest says
 //   garbage BYTES    that are no frames, magics among them, until it is hung up on
 //   torn BYTES       the beginning of a frame of that many
@@ -219,6 +221,22 @@ void serve(bool deaf) {
     }
 }
 
+void answer_for_port(const std::string& port) {
+    std::string line;
+    for (char c = 0; c != '\n'; line.push_back(c)) {
+        if (::read(channel, &c, 1) != 1) { die("vsock"); }
+    }
+    if (line != "CONNECT " + port + "\n") { die("vsock: it asked for something else"); }
+    write_all(channel, "OK 1073741824\n");
+}
+
+void make_terminal() {
+    channel = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (channel < 0 || ::grantpt(channel) != 0 || ::unlockpt(channel) != 0) { die("terminal"); }
+    const int slave = ::open(::ptsname(channel), O_RDWR | O_NOCTTY | O_CLOEXEC); // until the supervisor has it
+    if (slave < 0) { die("terminal"); }
+}
+
 std::string garbage(std::size_t size) {
     std::string bytes;
     unsigned state = 12345;
@@ -246,6 +264,10 @@ int main(int argc, char** argv) {
         } else if (step == "hangup") {
             ::close(channel);
             decoder = {};
+        } else if (step == "vsock") {
+            answer_for_port(next());
+        } else if (step == "terminal") {
+            make_terminal();
         } else if (step == "hello") {
             boot_id = next();
             say_hello();

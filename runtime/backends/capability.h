@@ -1,0 +1,28 @@
+#pragma once
+
+#include "compiler/traits.h"
+
+#include <string_view>
+
+// How a backend's table of capabilities is written. What isn't listed at all, microvmc doesn't drive yet.
+
+namespace microvmc {
+
+constexpr Capability native(std::string_view name, std::string_view how = {}) {
+    return {.name = name, .support = Support::native, .why = how, .remedy = {}};
+}
+
+/// Of a version and later ones.
+constexpr Capability native_since(std::string_view version, std::string_view name, std::string_view how = {}) {
+    return {.name = name, .support = Support::native, .why = how, .remedy = {}, .since = version};
+}
+
+constexpr Capability bridged(std::string_view name, std::string_view how) {
+    return {.name = name, .support = Support::bridged, .why = how, .remedy = {}};
+}
+
+constexpr Capability lacking(std::string_view name, std::string_view why, std::string_view remedy = {}) {
+    return {.name = name, .support = Support::unsupported, .why = why, .remedy = remedy};
+}
+
+} // namespace microvmc

@@ -1,0 +1,132 @@
+#include "runtime/backends/parts.h"
+
+#include "runtime/cloud_init.h"
+#include "runtime/error.h"
+#include "runtime/guest_spec.h"
+#include "runtime/kernel_params.h"
+#include "runtime/virtiofs.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <optional>
+#include <variant>
+
+namespace microvmc {
+
+namespace {
+
+VolumePlan read_only_disk(std::string image, const char* serial) {
+    VolumePlan disk;
+    disk.image = std::move(image);
+    disk.serial = serial;
+    disk.read_only = true;
+    return disk;
+}
+
+void add_root_disk(const VmPlan& vm, std::vector<VolumePlan>& disks) {
+    switch (vm.root.kind) {
+    case RootPlan::Kind::initramfs:
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store: return;
+    case RootPlan::Kind::image: {
+        VolumePlan& disk = disks.emplace_back(read_only_disk(vm.root.source, root_serial));
+        disk.format = vm.root.format;
+        disk.read_only = vm.root.read_only;
+        return;
+    }
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci: disks.push_back(read_only_disk(vm.root.image, root_serial)); return;
+    }
+}
+
+} // namespace
+
+void add_hotplug_params(const VmPlan& vm, std::vector<std::string>& params) {
+    if (vm.mem_max_mib == 0) { return; }
+    params.insert(params.end(), {"memhp_default_state=online", "memory_hotplug.online_policy=auto-movable"});
+}
+
+std::string kernel_path(const VmPlan& vm) {
+    return vm.kernel.pin + (vm.kernel.image == KernelImage::elf ? "/vmlinux" : "/vmlinuz");
+}
+
+std::string command_line_of(const VmPlan& vm) {
+    std::optional<std::string> params = kernel_command_line(vm.kernel.params);
+    if (!params) {
+        throw Error(fmt::format("{}: the kernel's command line can't be written", vm.name),
+                    fmt::format("no parameter may be empty or have a double quote in it, and all of them together {} "
+                                "bytes at most",
+                                max_kernel_command_line));
+    }
+    return std::move(*params);
+}
+
+void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules) {
+    const auto want = [&modules](const std::string& name) {
+        if (std::ranges::find(modules, name) == modules.end()) { modules.push_back(name); }
+    };
+    const auto want_share = [&want](const std::string& proto) {
+        if (proto == "9p") {
+            want("9pnet_virtio");
+            want("9p");
+        } else {
+            want("virtiofs");
+        }
+    };
+    if (vm.balloon.mode != BalloonPlan::Mode::off) { want("virtio_balloon"); }
+    if (vm.mem_max_mib != 0) { want("virtio_mem"); }
+    switch (vm.root.kind) {
+    case RootPlan::Kind::initramfs: break;
+    case RootPlan::Kind::share:
+    case RootPlan::Kind::store: want_share("9p"); break;
+    case RootPlan::Kind::image: want("virtio_blk"); break; // its file system the guest finds out
+    case RootPlan::Kind::dir:
+    case RootPlan::Kind::tar:
+    case RootPlan::Kind::oci:
+        want("virtio_blk");
+        want(vm.root.fs_type);
+        break;
+    }
+    if (vm.root.kind != RootPlan::Kind::initramfs && vm.root.kind != RootPlan::Kind::store &&
+        vm.root.overlay != "none") {
+        want("overlay");
+    }
+    for (const Device& device : vm.devices()) {
+        std::visit(Overloaded{
+                       [&](const VolumePlan& volume) {
+                           want("virtio_blk");
+                           const bool takes_writes = volume.name == vm.root.overlay;
+                           for (const std::string& module : file_system_modules(volume, takes_writes)) { want(module); }
+                       },
+                       [&](const SharePlan& share) { want_share(share.proto); },
+                       [&](const InterfacePlan&) { want("virtio_net"); },
+                       [&](const HostDevicePlan&) {},
+                   },
+                   device);
+    }
+}
+
+std::vector<std::string> root_file_systems(const VmPlan& vm) {
+    if (vm.root.kind != RootPlan::Kind::image) { return {}; }
+    return {"ext4", "xfs", "btrfs", "erofs", "squashfs"};
+}
+
+std::vector<VolumePlan> disks_of(const VmPlan& vm) {
+    std::vector<VolumePlan> disks;
+    add_root_disk(vm, disks);
+    disks.insert(disks.end(), vm.volumes.begin(), vm.volumes.end());
+    if (!vm.cloud_init.instance_id.empty()) { disks.push_back(read_only_disk(cloud_init_path(vm), "cidata")); }
+    return disks;
+}
+
+std::vector<Child> virtiofs_servers(const VmPlan& vm) {
+    std::vector<Child> servers;
+    for (std::size_t i = 0; i < vm.shares.size(); ++i) {
+        if (vm.shares[i].proto != "virtiofs") { continue; }
+        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { servers.push_back(std::move(*server)); }
+    }
+    return servers;
+}
+
+} // namespace microvmc

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "compiler/plan.h"
+#include "runtime/launch.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// Pieces that backends have in common when they lower a machine. All of it is pure.
+
+namespace microvmc {
+
+/// Where the guest's agent listens on vsock: "mvmc", which nobody else takes for a port.
+inline constexpr std::uint32_t agent_vsock_port = 0x6d76'6d63;
+
+/// Adds what has plugged memory used at once, and most of it in a way that lets it be taken away again (linux:
+/// Documentation/admin-guide/mm/memory-hotplug.rst); nothing when none can be plugged in.
+void add_hotplug_params(const VmPlan& vm, std::vector<std::string>& params);
+
+/// The file that is booted, in the form that the plan says.
+std::string kernel_path(const VmPlan& vm);
+
+/// The kernel's command line. Throws Error when it can't be written.
+std::string command_line_of(const VmPlan& vm);
+
+/// Adds the drivers of what a machine has on virtio and of its file systems, by name, each once; not the bus's.
+void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules);
+
+/// File systems that a root may have, where nobody knows which: their modules are there then.
+std::vector<std::string> root_file_systems(const VmPlan& vm);
+
+/// Every disk, in the order in which the guest is to find them: the root when it is one, the volumes, cloud-init's.
+std::vector<VolumePlan> disks_of(const VmPlan& vm);
+
+/// The processes that serve virtiofs shares.
+std::vector<Child> virtiofs_servers(const VmPlan& vm);
+
+/// Lambdas as one visitor, one for each kind of device.
+template <typename... F> struct Overloaded : F... { using F::operator()...; };
+template <typename... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 deduces none by itself
+
+} // namespace microvmc
