@@ -37,6 +37,10 @@ std::size_t copy_plain(std::string_view text, char* to) {
         std::memcpy(to + i, text.data() + i, word);
         i += word;
     }
+    if (i < text.size() && text.size() >= word && are_plain(text.data() + text.size() - word)) { // some of it again
+        std::memcpy(to + text.size() - word, text.data() + text.size() - word, word);
+        return text.size();
+    }
     while (i < text.size() && is_plain(static_cast<unsigned char>(text[i]))) {
         to[i] = text[i];
         ++i;
