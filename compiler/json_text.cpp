@@ -37,8 +37,9 @@ std::size_t copy_plain(std::string_view text, char* to) {
         std::memcpy(to + i, text.data() + i, word);
         i += word;
     }
-    if (i < text.size() && text.size() >= word && are_plain(text.data() + text.size() - word)) { // some of it again
-        std::memcpy(to + text.size() - word, text.data() + text.size() - word, word);
+    const std::size_t last = text.size() - word; // for what is left some is looked at again
+    if (text.size() >= word && i > last && are_plain(text.data() + last)) {
+        std::memcpy(to + last, text.data() + last, word);
         return text.size();
     }
     while (i < text.size() && is_plain(static_cast<unsigned char>(text[i]))) {
