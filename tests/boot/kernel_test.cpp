@@ -36,7 +36,7 @@ void make_initramfs(const Cli& cli, const std::string& word) {
 
 TEST_F(OneMachine, AnInitramfsOfTheUsersOwnRunsBehindOurs) {
     make_initramfs(cli, "first");
-    apply("initrd = \"initrd.img\"\nvolumes.data = { size = \"64MiB\", mount-point = \"/data\" }\n");
+    apply("initrd = \"initrd.img\"\nshutdown-timeout = 1\nvolumes.data = { size = \"64MiB\", mount-point = \"/data\" }\n");
     const auto busybox = [this](const std::string& words) { return guest("busybox " + words); };
     EXPECT_EQ(busybox("cat /said"), "first\n");
     EXPECT_THAT(busybox("head -c 20 /proc/1/cmdline"), HasSubstr("/bin/sh"));
@@ -46,7 +46,6 @@ TEST_F(OneMachine, AnInitramfsOfTheUsersOwnRunsBehindOurs) {
     make_initramfs(cli, "second"); // the same path, another content
     done({"apply", "--yes", "microvm.toml"});
     EXPECT_EQ(busybox("cat /said"), "second\n");
-    EXPECT_THAT(done({"stop", "-p", "c"}), HasSubstr("a"));
 }
 
 TEST_F(OneMachine, ModulesOfTheUsersOwnAreLoaded) {
