@@ -22,9 +22,9 @@ namespace microvmc::testkit {
 namespace {
 
 // What a hypervisor, or this host's part of one, can't do: no mistake of the spec's.
-constexpr std::array lacks = {codes::unsupported,    codes::no_hypervisor,    codes::no_accel, codes::foreign_arch,
-                              codes::too_many_vcpus, codes::too_many_devices, codes::no_tool,  codes::needs_root,
-                              codes::host_lacks,     codes::no_huge_pages};
+constexpr std::array lacks = {codes::kernel_lacks, codes::unsupported,    codes::no_hypervisor,    codes::no_accel,
+                              codes::foreign_arch, codes::too_many_vcpus, codes::too_many_devices, codes::no_tool,
+                              codes::needs_root,   codes::host_lacks,     codes::no_huge_pages};
 
 bool is_lack(const Diagnostic& diagnostic) {
     return std::ranges::find(lacks, diagnostic.code) != lacks.end();
@@ -133,6 +133,7 @@ HostFacts facts_for(const std::vector<const Config*>& configs, const std::vector
         const FactsRequest asked = asked_by(*each, project.empty() ? "" : where.state, project);
         add(all.paths, asked.paths);
         add(all.kernels, asked.kernels);
+        add(all.kernel_configs, asked.kernel_configs);
         add(all.oci_images, asked.oci_images);
         add(all.root_sources, asked.root_sources);
         add(all.devices, asked.devices);

@@ -105,9 +105,10 @@ expect.equals = "a in-place"
 
 /// The tables of a spec that a microvm.toml hasn't.
 std::vector<ReferenceTable> own_tables() {
-    const std::vector<const TableSchema*> own = {&schema_of<SpecConfig>(),   &schema_of<StepConfig>(),
-                                                 &schema_of<ExpectConfig>(), &schema_of<ConsoleStepConfig>(),
-                                                 &schema_of<VmStepConfig>(), &schema_of<VolumeStepConfig>()};
+    const std::vector<const TableSchema*> own = {&schema_of<SpecConfig>(),       &schema_of<StepConfig>(),
+                                                 &schema_of<ExpectConfig>(),     &schema_of<ConsoleStepConfig>(),
+                                                 &schema_of<SocketStepConfig>(), &schema_of<VmStepConfig>(),
+                                                 &schema_of<VolumeStepConfig>()};
     std::vector<ReferenceTable> tables = reference_tables(schema_of<SpecConfig>());
     std::erase_if(tables,
                   [&](const ReferenceTable& table) { return std::ranges::find(own, table.schema) == own.end(); });

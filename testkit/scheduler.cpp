@@ -26,7 +26,8 @@ namespace {
 
 constexpr milliseconds grace{60'000}; ///< that a worker gets beyond its case's time, to find out and to say why
 constexpr int tick_ms = 100;
-constexpr std::size_t batch = 24; ///< cases whose images that are read at once, whatever else could go on
+constexpr milliseconds image_time{10'000}; ///< that reading one more file gets, on a host that has much to do
+constexpr std::size_t batch = 24;          ///< cases whose images that are read at once, whatever else could go on
 
 /// Makes the plan that of the snapshot's machine in this place: what its guest knows is as it was, but for ports of the
 /// host, which it doesn't see.
@@ -239,6 +240,7 @@ void Scheduler::begin_reading() {
     if (cases.empty()) { return; }
     DiskOptions options;
     options.emulate = facts_.kvm.state != KvmState::works;
+    options.timeout += image_time * requests.size();
     ChildProcess process([&](int events) {
         sigset_t none;
         ::sigemptyset(&none);

@@ -53,7 +53,7 @@ constexpr KeySchema socket_keys[] = {
     {.name = "address", .form = Form::string, .slot = slot<&SocketStepConfig::address>(), .doc = "\"ADDRESS:PORT\"."},
     {.name = "send", .form = Form::string, .slot = slot<&SocketStepConfig::send>(), .doc = "What the host says first."},
 };
-constexpr TableSchema socket_table = {.noun = "step", .keys = socket_keys, .shorthand = &socket_address};
+constexpr TableSchema socket_table = {.noun = "socket step", .keys = socket_keys, .shorthand = &socket_address};
 
 constexpr KeySchema vm_keys[] = {
     {.name = "balloon",
