@@ -182,7 +182,7 @@ template <typename T> void visit_texts(T& member, const Visitor& visitor) {
         visitor.text(member);
     } else if constexpr (std::is_same_v<T, Located<std::string>>) {
         visitor.text(member.value);
-    } else if constexpr (std::is_same_v<T, std::optional<Located<std::string>>>) {
+    } else if constexpr (std::is_same_v<T, Opt<std::string>>) {
         if (member) { visitor.text(member->value); }
     } else if constexpr (std::is_same_v<T, Strings>) {
         for (auto& each : member) { visitor.text(each.value); }

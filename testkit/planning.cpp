@@ -94,7 +94,7 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
             vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
         }
         for (VolumeConfig& volume : vm.volumes) {
-            if (!volume.read_only.value) { volume.image.reset(); }
+            if (!volume.read_only.value) { volume.image = Opt<std::string>(); }
         }
         for (ForwardConfig& forward : vm.forward_ports) {
             if (forward.from.value != "host" || (forward.host && forward.host->port)) { continue; }
