@@ -5,7 +5,6 @@
 #include "compiler/values.h"
 #include "testkit/pattern.h"
 #include "testkit/references.h"
-#include "testkit/scratch.h"
 #include "testkit/substitution.h"
 
 #include <algorithm>
@@ -37,7 +36,6 @@ Gives gives(const What& what) {
         Gives operator()(const HostStep&) const { return {true, true, false}; }
         Gives operator()(const HttpStep&) const { return {true, true, false}; }
         Gives operator()(const TcpStep&) const { return {true, true, false}; }
-        Gives operator()(const UdpStep&) const { return {true, true, false}; }
         Gives operator()(const PingStep&) const { return {false, true, true}; }
         Gives operator()(const ConsoleStep&) const { return {true, false, true}; }
         Gives operator()(const VmStep& step) const {
@@ -45,15 +43,13 @@ Gives gives(const What& what) {
             return {waits, waits, true};
         }
         Gives operator()(const VolumeStep&) const { return {true, false, true}; }
-        Gives operator()(const StatsStep&) const { return {true, false, true}; }
-        Gives operator()(const ApplyStep&) const { return {true, false, false}; }
     };
     return std::visit(Visit{}, what);
 }
 
 std::optional<VmStep::Verb> verb_of(std::string_view word) {
     using Verb = VmStep::Verb;
-    constexpr std::array<std::pair<std::string_view, Verb>, 11> verbs = {{{"start", Verb::start},
+    constexpr std::array<std::pair<std::string_view, Verb>, 10> verbs = {{{"start", Verb::start},
                                                                           {"stop", Verb::stop},
                                                                           {"kill", Verb::kill},
                                                                           {"restart", Verb::restart},
@@ -62,8 +58,7 @@ std::optional<VmStep::Verb> verb_of(std::string_view word) {
                                                                           {"pause", Verb::pause},
                                                                           {"resume", Verb::resume},
                                                                           {"snapshot", Verb::snapshot},
-                                                                          {"restore", Verb::restore},
-                                                                          {"autostart", Verb::autostart}}};
+                                                                          {"restore", Verb::restore}}};
     const auto* found = std::ranges::find(verbs, word, &std::pair<std::string_view, Verb>::first);
     return found == verbs.end() ? std::nullopt : std::optional(found->second);
 }
@@ -75,19 +70,13 @@ class Maker {
 public:
     Maker(const Config& machines, const std::set<std::string>& axes, Diagnostics& diagnostics)
         : machines_(machines), axes_(axes), diagnostics_(diagnostics) {
-        begin(machines);
+        for (const VmConfig& vm : machines.vms) {
+            const bool ends = !vm.command.empty() || (vm.ready && vm.ready->exit);
+            state_[vm.name.value] = !vm.enabled.value ? State::down : ends ? State::unknown : State::up;
+        }
     }
 
-    MadeSteps make(const SpecConfig& spec) {
-        MadeSteps made;
-        made.prepare = commands(spec.prepare);
-        made.cleanup = commands(spec.cleanup);
-        made.steps = steps(spec);
-        return made;
-    }
-
-private:
-    std::vector<Step> steps(const SpecConfig& spec) {
+    std::vector<Step> make(const SpecConfig& spec) {
         for (const StepConfig& step : spec.steps) {
             for (const auto& [name, expression] : step.capture) { all_captures_.insert(name.value); }
         }
@@ -99,23 +88,7 @@ private:
         return steps;
     }
 
-    /// Of commands that run while there is no plan.
-    std::vector<HostStep> commands(const std::vector<Strings>& said) {
-        std::vector<HostStep> made;
-        for (const Strings& argv : said) {
-            HostStep& command = made.emplace_back();
-            for (const auto& argument : argv) {
-                for (const Reference& reference : find_references(argument.value)) {
-                    if (!is_plan_reference(reference.name)) { continue; }
-                    error(codes::unknown_reference, argument.span,
-                          fmt::format("`${{{}}}`: there is no plan then", printable(reference.name)));
-                }
-                command.argv.push_back(is_shell(argv.front().value) ? argument : text(argument));
-            }
-        }
-        return made;
-    }
-
+private:
     Diagnostic& error(const char* code, Span span, std::string message) {
         return diagnostics_.error(code, span, std::move(message));
     }
@@ -132,8 +105,7 @@ private:
         environment(config, step, key);
         expectations(config, given, key, step);
         if (config.within) { step.within_ms = config.within->value; }
-        const bool slow = std::holds_alternative<VmStep>(step.what) || std::holds_alternative<VolumeStep>(step.what) ||
-                          std::holds_alternative<ApplyStep>(step.what);
+        const bool slow = std::holds_alternative<VmStep>(step.what) || std::holds_alternative<VolumeStep>(step.what);
         step.timeout_ms = config.timeout ? config.timeout->value : slow ? long_step_timeout_ms : step_timeout_ms;
         state(step, key);
         captures(config, given, step);
@@ -154,14 +126,7 @@ private:
             return host;
         }
         if (config.http) { return page(*config.http, key); }
-        if (config.tcp) {
-            auto socket = endpoint(*config.tcp, "tcp", key);
-            return socket ? std::optional<What>(TcpStep{socket->first, socket->second}) : std::nullopt;
-        }
-        if (config.udp) {
-            auto socket = endpoint(*config.udp, "udp", key);
-            return socket ? std::optional<What>(UdpStep{socket->first, socket->second}) : std::nullopt;
-        }
+        if (config.tcp) { return endpoint(*config.tcp, key); }
         if (config.ping) {
             key = config.ping->span;
             if (config.ping->value.empty()) { error(codes::bad_address, key, "`ping` is an address, not empty"); }
@@ -180,14 +145,6 @@ private:
             }
             return VolumeStep{text(*config.volume->name), text(*config.volume->path)};
         }
-        if (config.stats) {
-            key = config.stats->span;
-            return StatsStep{config.stats->value == "balloon" ? StatsStep::What::balloon : StatsStep::What::resident};
-        }
-        if (config.apply) {
-            key = config.span;
-            return ApplyStep{config.apply};
-        }
         return std::nullopt;
     }
 
@@ -200,17 +157,7 @@ private:
         return HttpStep{text(url)};
     }
 
-    /// Address and what is sent.
-    std::optional<std::pair<Text, Text>> endpoint(const SocketStepConfig& config, std::string_view kind, Span& key) {
-        key = config.span;
-        if (!config.address) {
-            if (!diagnostics_.has_errors()) {
-                error(codes::missing_key, key, fmt::format("`{}` has no `address`", kind)).help =
-                    fmt::format("it is written {} = \"127.0.0.1:8080\"", kind);
-            }
-            return std::nullopt;
-        }
-        const Located<std::string>& address = *config.address;
+    TcpStep endpoint(const Located<std::string>& address, Span& key) {
         key = address.span;
         const std::size_t colon = address.value.rfind(':');
         const auto port =
@@ -220,7 +167,7 @@ private:
             error(codes::bad_address, key, fmt::format("`{}` is no address and port", printable(address.value))).help =
                 "it is written \"127.0.0.1:8080\" or \"[::1]:8080\"";
         }
-        return std::pair(text(address), config.send ? text(*config.send) : Text{});
+        return TcpStep{text(address)};
     }
 
     ConsoleStep console(const ConsoleStepConfig& config, Span& key) {
@@ -252,14 +199,6 @@ private:
     }
 
     // --- machines
-
-    /// What they do when all of them have become what their text says.
-    void begin(const Config& machines) {
-        for (const VmConfig& vm : machines.vms) {
-            const bool ends = !vm.command.empty() || (vm.ready && vm.ready->exit);
-            state_[vm.name.value] = !vm.enabled.value ? State::down : ends ? State::unknown : State::up;
-        }
-    }
 
     const VmConfig* find_vm(std::string_view name) const {
         const auto found =
@@ -320,10 +259,6 @@ private:
 
     /// Whether the machine does what the step needs, and what it does afterwards.
     void state(const Step& step, const Span& key) {
-        if (const auto* apply = std::get_if<ApplyStep>(&step.what)) {
-            begin(*apply->config);
-            return;
-        }
         const auto found = state_.find(step.on);
         if (found == state_.end()) { return; }
         State& now = found->second;
@@ -350,7 +285,6 @@ private:
         const Verb verb = vm->verb;
         switch (verb) {
         case Verb::start:
-        case Verb::autostart:
             if (now == State::up || now == State::paused) { refuse("runs", stop_it); }
             break;
         case Verb::restore: break;
@@ -370,7 +304,6 @@ private:
         }
         switch (verb) {
         case Verb::start:
-        case Verb::autostart:
         case Verb::restart:
         case Verb::reboot:
         case Verb::resume:
@@ -386,9 +319,7 @@ private:
 
     // --- texts
 
-    bool is_known(std::string_view name) const {
-        return axes_.contains(std::string(name)) || is_captured(name) || name == scratch_name;
-    }
+    bool is_known(std::string_view name) const { return axes_.contains(std::string(name)) || is_captured(name); }
     bool is_captured(std::string_view name) const { return captured_.contains(std::string(name)); }
 
     const Text& text(const Text& said) {
@@ -552,8 +483,7 @@ private:
             needs_answer(given.answer, name.span, "capture", "answer");
             std::string dashed = name.value;
             std::ranges::replace(dashed, '_', '-');
-            if (!is_name(dashed) || name.value.find('-') != std::string::npos || name.value == "vm" ||
-                name.value == scratch_name) {
+            if (!is_name(dashed) || name.value.find('-') != std::string::npos || name.value == "vm") {
                 error(codes::bad_name, name.span, fmt::format("`{}` is no name of a capture", printable(name.value)))
                     .help =
                     "a name begins with a letter and has at most 31 of a-z, 0-9 and _; it becomes an environment "
@@ -577,8 +507,8 @@ private:
 
 } // namespace
 
-MadeSteps make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
-                     Diagnostics& diagnostics) {
+std::vector<Step> make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
+                             Diagnostics& diagnostics) {
     return Maker(machines, axes, diagnostics).make(spec);
 }
 

@@ -5,5 +5,7 @@ namespace microvmc {
 struct Backend;
 
 extern const Backend qemu;
+extern const Backend cloud_hypervisor;
+extern const Backend firecracker;
 
 } // namespace microvmc
