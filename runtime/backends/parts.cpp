@@ -80,6 +80,10 @@ void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules) {
     };
     if (vm.balloon.mode != BalloonPlan::Mode::off) { want("virtio_balloon"); }
     if (vm.mem_max_mib != 0) { want("virtio_mem"); }
+    if (!vm.cloud_init.instance_id.empty()) {
+        want("virtio_blk");
+        want("isofs");
+    }
     switch (vm.root.kind) {
     case RootPlan::Kind::initramfs: break;
     case RootPlan::Kind::share:
