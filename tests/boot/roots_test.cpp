@@ -179,7 +179,7 @@ TEST_F(Roots, ASystemInAStoreThatIsShared) {
     const std::string busybox = store + "/4567-busybox";
     fs::create_directories(system);
     fs::create_directories(busybox);
-    fs::copy(cli.dir() + "/small/bin", busybox, fs::copy_options::copy_symlinks);
+    fs::copy(cli.dir() + "/small/bin", busybox, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     std::ofstream(system + "/init") << "#!" + busybox + "/sh\nexport PATH=" + busybox +
                                            "\necho a system of the store\n" +
                                            std::string(small_init).substr(std::string_view(small_init).find('\n'));
