@@ -4,35 +4,54 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
 
 namespace microvmc {
 
 std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project) {
-    std::set<std::string> paths;
+    std::vector<std::string> paths;
+    std::unordered_set<std::string_view> named; // of the text
+    const auto add = [&](const std::string& path) {
+        if (named.insert(path).second) { paths.push_back(path); }
+    };
     for (const VmConfig& vm : config.vms) {
         for (const VolumeConfig& volume : vm.volumes) {
-            paths.insert(volume.image ? volume.image->value
-                                      : fmt::format("{}/projects/{}/{}/volumes/{}.img", state_dir, project,
-                                                    vm.name.value, volume.name.value));
+            if (volume.image) {
+                add(volume.image->value);
+            } else {
+                paths.push_back(fmt::format("{}/projects/{}/{}/volumes/{}.img", state_dir, project, vm.name.value,
+                                            volume.name.value));
+            }
         }
         for (const ShareConfig& share : vm.shares) {
-            if (share.source) { paths.insert(share.source->value); }
+            if (share.source) { add(share.source->value); }
         }
         for (const HypervisorConfig& hypervisor : vm.hypervisors) {
-            if (hypervisor.program) { paths.insert(hypervisor.program->value); }
+            if (hypervisor.program) { add(hypervisor.program->value); }
         }
-        if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
-        for (const NamedPath& named : named_paths(vm)) { paths.insert(named.path->value); }
+        if (vm.kernel.value.starts_with('/')) { add(vm.kernel.value); }
+        for (const NamedPath& each : named_paths(vm)) { add(each.path->value); }
     }
-    return {paths.begin(), paths.end()};
+    return paths;
 }
 
 std::vector<std::string> kernels_to_probe(const Config& config) {
     std::set<std::string> paths;
     for (const VmConfig& vm : config.vms) {
         if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
+    }
+    return {paths.begin(), paths.end()};
+}
+
+std::vector<std::string> kernel_configs_to_probe(const Config& config) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        if (vm.kernel_config) { paths.insert(vm.kernel_config->value); }
     }
     return {paths.begin(), paths.end()};
 }
@@ -48,6 +67,7 @@ std::vector<std::string> oci_images_to_probe(const Config& config) {
 std::vector<std::string> root_sources_to_probe(const Config& config) {
     std::set<std::string> paths;
     for (const VmConfig& vm : config.vms) {
+        if (vm.initrd) { paths.insert(vm.initrd->value); }
         if (!vm.root) { continue; }
         for (const Opt<std::string>* source : {&vm.root->dir, &vm.root->tar, &vm.root->oci}) {
             if (*source) { paths.insert((*source)->value); }
@@ -86,9 +106,14 @@ PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observ
     for (const auto& [path, kernel] : facts.named_kernels) {
         text += fmt::format("{} {}\n", path, identity(kernel.identity));
     }
-    for (const auto& [path, what] : facts.paths) {
-        text +=
-            fmt::format("{} {} {} {}\n", path, what.kind == PathFacts::Kind::directory, what.readable, what.identity);
+    std::vector<const std::pair<const std::string, PathFacts>*> paths;
+    paths.reserve(facts.paths.size());
+    for (const auto& each : facts.paths) { paths.push_back(&each); }
+    std::ranges::sort(paths, {}, [](const auto* each) -> const std::string& { return each->first; });
+    for (const auto* each : paths) {
+        const auto& [path, what] = *each;
+        fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", path, what.kind == PathFacts::Kind::directory,
+                       what.readable, what.identity);
     }
     made.facts = sha256_hex(text);
 
