@@ -33,7 +33,7 @@ std::string read_from_program(const CredentialPlan& credential) {
     RunOptions options;
     options.output_limit = max_credential + 1;
     Ran ran = run_program(credential.command, options);
-    const std::string shown = shell_quoted(credential.command);
+    const std::string shown = printable(credential.command.front()); // its arguments may be secrets themselves
     if (ran.timed_out) { throw Error(fmt::format("{} took too long", shown)); }
     if (ran.status != 0) {
         ran.out.clear(); // not to be shown, whatever it is

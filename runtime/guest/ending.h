@@ -34,4 +34,7 @@ void report_end(const Ending& ending, Channel& channel);
 /// Whether the SigIgn line of a /proc/PID/status says that the process ignores the signal.
 bool ignores_signal(std::string_view status, int number);
 
+/// Whether it catches the signal, or blocks it to read it later (signalfd(2)).
+bool takes_signal(std::string_view status, int number);
+
 } // namespace microvmc::guest

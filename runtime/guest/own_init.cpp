@@ -10,11 +10,24 @@
 namespace microvmc::guest {
 
 namespace {
+
 Ending::Kind asked = Ending::Kind::poweroff;
+
+// Signals that PID 1 neither catches nor blocks are lost on it (kernel: SIGNAL_UNKILLABLE), those for an init that has
+// only just been executed as well. Those that end a machine by signals take SIGUSR2: systemd, busybox, sysvinit. Of
+// others nothing is known: they are asked a little later.
+void await_own_init() {
+    constexpr std::int64_t patience_ms = 5'000;
+    constexpr int step_ms = 20;
+    wait_for(
+        patience_ms, [] { return takes_signal(read_file("/proc/1/status").value_or(""), SIGUSR2); }, step_ms);
 }
+
+} // namespace
 
 void ask_own_init(Ending::Kind kind) {
     asked = kind;
+    await_own_init();
     const bool reboots = kind == Ending::Kind::reboot;
     if (access("/run/systemd/system", F_OK) == 0) { // sd_booted(3)
         kill(1, SIGRTMIN + (reboots ? 5 : 4));

@@ -24,8 +24,8 @@ constexpr const char* writes_later = "/microvmc/root"; ///< below /run, where a 
 
 Failure mount_source(const Settings& settings, const RootSettings& root, const char* target) {
     switch (root.kind) {
-    case RootSettings::Kind::share: return mount_9p(root.tag, target, "ro");
-    case RootSettings::Kind::store: return std::nullopt; // it has a place of its own
+    case RootSettings::Kind::share:
+    case RootSettings::Kind::store: return mount_9p(root.tag, target, "ro");
     case RootSettings::Kind::disk: return mount_root_disk(settings, root, target);
     }
     return std::nullopt;
@@ -94,28 +94,22 @@ void empty_initramfs() {
     if (in_memory) { remove_tree("/"); }
 }
 
-/// What the store lies on; the store itself waits until it gets its place.
-Failure mount_below_store(const Settings& settings, const RootSettings& root) {
-    if (auto failure = mount_writes(settings, root, new_root)) { return failure; }
-    if (auto failure = make_directories(lower)) { return failure; }
-    return mount_9p(root.tag, lower, "ro");
-}
-
-/// Above what was moved to the new root: a store may lie in /tmp.
+/// To where the root is, and over what was moved there: a store may lie below /tmp.
 Failure place_store(const RootSettings& root) {
     const std::string place = concat({new_root, root.store});
     if (auto failure = make_directories(place)) { return failure; }
     return move_mount(lower, place);
 }
 
-/// The root on `new_root`, whatever it is made of.
+/// The root on `new_root`, whatever it is made of; a store still on `lower`.
 Failure mount_root(const Settings& settings, const RootSettings& root) {
     if (auto failure = make_directories(new_root)) { return failure; }
-    if (root.kind == RootSettings::Kind::store) { return mount_below_store(settings, root); }
-    const bool overlaid = root.overlay != RootSettings::Overlay::none;
+    const bool is_store = root.kind == RootSettings::Kind::store;
+    const bool overlaid = is_store || root.overlay != RootSettings::Overlay::none;
     const char* const target = overlaid ? lower : new_root;
     if (auto failure = make_directories(target)) { return failure; }
     if (auto failure = mount_source(settings, root, target)) { return failure; }
+    if (is_store) { return mount_writes(settings, root, new_root); }
     return overlaid ? mount_overlay(settings, root) : std::nullopt;
 }
 
@@ -126,8 +120,7 @@ Failure switch_root(const Settings& settings, const RootSettings& root) {
     if (auto failure = move_kernel_file_systems()) { return failure; }
     if (root.kind == RootSettings::Kind::store) {
         if (auto failure = place_store(root)) { return failure; }
-    }
-    if (root.kind != RootSettings::Kind::store && root.overlay == RootSettings::Overlay::volume) {
+    } else if (root.overlay == RootSettings::Overlay::volume) {
         if (auto failure = keep_writes_in_sight()) { return failure; }
     }
     empty_initramfs();

@@ -13,9 +13,10 @@ End decide_end(const Evidence& evidence) {
         return {evidence.out_of_time ? End::Kind::timed_out : End::Kind::killed, 0, evidence.kill_reason};
     }
     const int status = shell_status(evidence.wait_status);
-    if (status == 0 && (evidence.asked || !evidence.has_agent)) { return {End::Kind::poweroff, 0, {}}; }
+    const bool could_power_off = evidence.asked || evidence.booted || !evidence.has_agent;
+    if (status == 0 && could_power_off) { return {End::Kind::poweroff, 0, {}}; }
     std::string detail = "the VMM " + describe_wait_status(evidence.wait_status);
-    if (status == 0) { detail.append(" before the guest reported an end"); }
+    if (status == 0) { detail.append(" before the guest had booted"); }
     if (!evidence.last_words.empty()) { detail.append(": ").append(evidence.last_words); }
     return {End::Kind::vmm_crash, status, detail};
 }

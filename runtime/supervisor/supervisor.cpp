@@ -428,6 +428,7 @@ void Supervisor::all_dead() {
     deadline_at_ = Clock::time_point::max();
     agent_.stop();
     execs_.end_all();
+    evidence_.booted = agent_up_;
     const End end = decide_end(evidence_);
     if (!stopping_ && end.kind == End::Kind::reboot) {
         log_.line("the guest reboots");

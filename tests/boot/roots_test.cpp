@@ -167,7 +167,7 @@ TEST_F(Roots, APartitionOfADiskImage) {
         0);
     apply("root = { image = \"disk.img\", partition = 2 }\n");
     EXPECT_EQ(guest("cat /etc/marker"), "of the root\n");
-    write("root = { image = \"disk.img\", partition = 3 }\nstartup-timeout = 60\n");
+    write("root = { image = \"disk.img\", partition = 3 }\n");
     const Ran ran = cli.run({"apply", "--yes", "microvm.toml"});
     EXPECT_NE(ran.status, 0);
     EXPECT_THAT(ran.err, HasSubstr("the root's disk has no partition 3"));
@@ -179,7 +179,7 @@ TEST_F(Roots, ASystemInAStoreThatIsShared) {
     const std::string busybox = store + "/4567-busybox";
     fs::create_directories(system);
     fs::create_directories(busybox);
-    fs::copy(cli.dir() + "/small/bin", busybox, fs::copy_options::copy_symlinks);
+    fs::copy(cli.dir() + "/small/bin", busybox, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     std::ofstream(system + "/init") << "#!" + busybox + "/sh\nexport PATH=" + busybox +
                                            "\necho a system of the store\n" +
                                            std::string(small_init).substr(std::string_view(small_init).find('\n'));
@@ -222,7 +222,7 @@ ready.command = ["/bin/sh", "-c", "cat $CREDENTIALS_DIRECTORY/from-program"]
 token.file = "token"
 from-env.env = "MICROVMC_TEST_SECRET"
 from-program.command = ["sh", "-c", "echo program-secret-$((40 + 2))"]
-large.command = ["sh", "-c", "yes | head -c 300000"]
+large.command = ["sh", "-c", "yes | head -c 299999"]
 )toml");
     const Ran ran = cli.run({"apply", "--yes", "microvm.toml"});
     ASSERT_EQ(ran.status, 0) << ran.err;
@@ -233,7 +233,7 @@ large.command = ["sh", "-c", "yes | head -c 300000"]
               "environment-secret-77c1\nprogram-secret-42");
     EXPECT_EQ(guest("stat -c '%a %u' " + at + "token; stat -c %a " + at), "400 0\n700\n");
     EXPECT_EQ(guest("cat " + at + "large | sha256sum"),
-              run_program({"sh", "-c", "yes | head -c 300000 | sha256sum"}).out);
+              run_program({"sh", "-c", "yes | head -c 299999 | sha256sum"}).out);
     EXPECT_THAT(guest("echo x > " + at + "token || echo refused"), HasSubstr("refused"));
     EXPECT_THAT(done({"logs", "microvm.toml", "a"}), HasSubstr("from-program")) << "the command found its directory";
 
@@ -285,7 +285,8 @@ TEST_F(Roots, DebianBootsToALoginAndItsServices) {
     cli.write("microvm.toml",
               fmt::format("name = \"c\"\n[vm.a]\nroot.tar = \"{}\"\nmem = \"512MiB\"\nhostname = \"bookworm\"\n"
                           "startup-timeout = 300\nready.console = \"bookworm login:\"\n"
-                          "interfaces.user.type = \"user\"\n",
+                          "interfaces.user.type = \"user\"\n"
+                          "credentials.token.command = [\"printf\", \"for systemd\"]\n",
                           root));
     const Ran ran = cli.run({"apply", "--yes", "microvm.toml"}, std::chrono::minutes(8));
     ASSERT_EQ(ran.status, 0) << ran.out << ran.err;

@@ -223,6 +223,9 @@ TEST(IgnoresSignal, ReadsTheMask) {
     EXPECT_FALSE(ignores_signal(status, SIGTERM));
     EXPECT_TRUE(ignores_signal("SigIgn:\t0000000000004000\n", SIGTERM));
     EXPECT_FALSE(ignores_signal("Name:\tx\n", SIGTERM));
+    EXPECT_TRUE(takes_signal("SigBlk:\t0000000000000800\nSigCgt:\t0000000000000000\n", SIGUSR2)) << "systemd";
+    EXPECT_TRUE(takes_signal("SigBlk:\t0000000000000000\nSigCgt:\t0000000000000800\n", SIGUSR2));
+    EXPECT_FALSE(takes_signal("SigBlk:\t0000000000000400\nSigIgn:\t0000000000000800\n", SIGUSR2));
 }
 
 TEST(Text, SplitAndTrim) {

@@ -119,10 +119,11 @@ TEST_F(Ending, AVmmThatWasKilled) {
     EXPECT_THAT(end.detail, HasSubstr("was killed by signal 9"));
 }
 
-TEST_F(Ending, SuccessWithoutAReportIsNone) {
-    const End end = of(fake({"hello", "a", "exit", "0"}));
+TEST_F(Ending, SuccessWithoutAReportIsAPoweroffOfAGuestThatHadBooted) {
+    EXPECT_EQ(of(fake({"hello", "a", "exit", "0"})), (End{End::Kind::poweroff, 0, ""}));
+    const End end = of(fake({"exit", "0"}));
     EXPECT_EQ(end.kind, End::Kind::vmm_crash);
-    EXPECT_EQ(end.detail, "the VMM exited with status 0 before the guest reported an end");
+    EXPECT_EQ(end.detail, "the VMM exited with status 0 before the guest had booted");
     EXPECT_EQ(of(plain({"/bin/true"})), (End{End::Kind::poweroff, 0, ""})); // nothing could report
 }
 

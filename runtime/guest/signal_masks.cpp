@@ -4,9 +4,11 @@
 
 namespace microvmc::guest {
 
-bool ignores_signal(std::string_view status, int number) {
+namespace {
+
+/// A line of proc(5)'s status, a mask in hexadecimal: signal 1 is bit 0.
+bool in_mask(std::string_view status, std::string_view name, int number) {
     for (const auto line : split(status, '\n')) {
-        constexpr std::string_view name = "SigIgn:"; // proc(5): a mask in hexadecimal, signal 1 is bit 0
         if (line.substr(0, name.size()) != name) { continue; }
         const auto text = trim(line.substr(name.size()));
         std::uint64_t mask = 0;
@@ -14,6 +16,16 @@ bool ignores_signal(std::string_view status, int number) {
         return (mask >> (number - 1) & 1) != 0;
     }
     return false;
+}
+
+} // namespace
+
+bool ignores_signal(std::string_view status, int number) {
+    return in_mask(status, "SigIgn:", number);
+}
+
+bool takes_signal(std::string_view status, int number) {
+    return in_mask(status, "SigCgt:", number) || in_mask(status, "SigBlk:", number);
 }
 
 } // namespace microvmc::guest
