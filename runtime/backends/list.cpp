@@ -12,6 +12,11 @@ namespace {
 // One line a backend, in the order in which `auto` prefers them.
 constexpr const Backend* all[] = {
     &qemu,
+    &crosvm,
+    &kvmtool,
+    &stratovirt,
+    &alioth,
+    &vfkit,
 };
 
 std::vector<const Backend*> stand_ins;
