@@ -120,6 +120,10 @@ constexpr CodeInfo table[] = {
     {codes::no_huge_pages, "The host has too few free huge pages",
      "They are set aside by the host's administrator, in /proc/sys/vm/nr_hugepages or "
      "/sys/kernel/mm/hugepages/hugepages-SIZE/nr_hugepages, best at the host's boot."},
+    {codes::kernel_lacks, "The kernel lacks what the machine needs",
+     "Its configuration (`kernel-config`, a file beside it, or what CONFIG_IKCONFIG put into it) says that it was built "
+     "without a driver or a feature which the machine, its init or its hypervisor can't do without. Build it in, or "
+     "take another kernel."},
     {codes::volume_shrinks, "A volume would shrink",
      "A file system can't be made smaller while its data is kept safe, so this is refused."},
     {codes::volume_changes, "A volume that exists would become another",

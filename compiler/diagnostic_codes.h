@@ -92,6 +92,7 @@ inline constexpr const char* bad_image = "E0513";
 inline constexpr const char* needs_root = "E0514";
 inline constexpr const char* host_lacks = "E0515";
 inline constexpr const char* no_huge_pages = "E0516";
+inline constexpr const char* kernel_lacks = "E0517";
 
 // What exists already
 inline constexpr const char* volume_shrinks = "E0601";

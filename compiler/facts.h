@@ -50,6 +50,9 @@ enum class KernelImage { bzimage, elf, unknown };
 enum class Compression { none, gzip, xz, zstd, lz4_legacy, other };
 
 /// A kernel that a guest could boot: /boot/vmlinuz-* of the host, a pinned one, or a file that the user named.
+/// Of a kernel's configuration, what a machine may need: "VIRTIO_BLK" -> whether it is built in; else it is a module.
+using KernelOptions = std::map<std::string, bool, std::less<>>;
+
 struct KernelFacts {
     std::string path;    ///< absolute
     std::string release; ///< "6.1.0-56-amd64", from the boot header; empty when unknown
@@ -60,6 +63,7 @@ struct KernelFacts {
     std::vector<std::string> file_systems;
     bool readable = true; ///< by the user who asks (some distributions make /boot/vmlinuz-* root's)
     FileIdentity identity;
+    KernelOptions options{}; ///< named kernels only; empty: its configuration isn't known
     /// Pinned kernels only: the file that was copied, e.g. /boot/vmlinuz-6.1.0-56-amd64.
     std::string pinned_from;
 
@@ -156,11 +160,13 @@ struct HostFacts {
     std::map<std::string, PathFacts> paths;
     /// Kernels that the sources name by path.
     std::map<std::string, KernelFacts> named_kernels;
+    /// Kernel configurations that the sources name.
+    std::map<std::string, KernelOptions> kernel_configs;
     /// OCI images that the sources name.
     std::map<std::string, OciFacts> oci_images;
     /// By size in the language's words: "2MiB", "1GiB".
     std::map<std::string, HugePageFacts> huge_pages;
-    std::string default_huge_page; ///< one of them
+    std::string default_huge_page;               ///< one of them
     std::vector<std::string> cgroup_controllers; ///< of cgroup v2, that limits can be set by: "cpu", "memory"
     /// That the sources name, by bus and path: "pci 0000:03:00.0".
     std::map<std::string, HostDeviceFacts> host_devices;

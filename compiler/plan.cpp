@@ -17,13 +17,14 @@ bool operator==(const SharePlan& a, const SharePlan& b) {
 bool operator==(const VmPlan& a, const VmPlan& b) {
     const auto kernel = [](const VmPlan& vm) {
         const KernelPlan& k = vm.kernel;
-        return std::tie(k.source, k.release, k.identity, k.pin, k.modules, k.config, k.initrd, k.image, k.params);
+        return std::tie(k.source, k.release, k.identity, k.pin, k.modules, k.config, k.initrd, k.initrd_identity,
+                        k.image, k.params);
     };
     const auto machine = [](const VmPlan& vm) {
         return std::tie(vm.name, vm.enabled, vm.hypervisor, vm.program, vm.program_version, vm.machine, vm.accel,
-                        vm.extra_args, vm.options, vm.arch, vm.cpu, vm.vcpu, vm.mem_mib, vm.mem_max_mib, vm.mem_boot_mib, vm.hugepages,
-                        vm.balloon, vm.firmware, vm.root, vm.cloud_init, vm.init, vm.hostname, vm.machine_id,
-                        vm.command, vm.env, vm.workdir);
+                        vm.extra_args, vm.options, vm.arch, vm.cpu, vm.vcpu, vm.mem_mib, vm.mem_max_mib,
+                        vm.mem_boot_mib, vm.hugepages, vm.balloon, vm.firmware, vm.root, vm.cloud_init, vm.init,
+                        vm.hostname, vm.machine_id, vm.command, vm.env, vm.workdir);
     };
     const auto rest = [](const VmPlan& vm) {
         return std::tie(vm.volumes, vm.shares, vm.interfaces, vm.host_devices, vm.vsock_cid, vm.console, vm.graphics,

@@ -35,7 +35,8 @@ struct KernelPlan {
     std::string pin;
     std::string modules; ///< the host's directory with modules.dep, copied from when pinned; empty: none
     std::string config;  ///< the kernel's configuration, when the user named it
-    std::string initrd;  ///< the user's own initramfs, which runs after ours; empty: none
+    std::string initrd;  ///< the user's own initramfs, whose init runs after ours; empty: none
+    std::string initrd_identity; ///< tells one state of its content from another
     KernelImage image = KernelImage::bzimage; ///< what the hypervisor is given
     std::string image_reason;                 ///< why that form
     std::vector<std::string> params;          ///< the whole command line, one parameter each, unquoted

@@ -51,6 +51,7 @@ const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
                                       field("modules", &KernelPlan::modules),
                                       sparse("config", &KernelPlan::config),
                                       sparse("initrd", &KernelPlan::initrd),
+                                      sparse("initrd-identity", &KernelPlan::initrd_identity),
                                       field("image", &KernelPlan::image),
                                       field("image-reason", &KernelPlan::image_reason),
                                       field("params", &KernelPlan::params)};

@@ -295,6 +295,7 @@ std::vector<PlanKey> plan_keys(const VmPlan& vm) {
     keys.add("kernel-params", printable(fmt::format("{}", fmt::join(vm.kernel.params, " "))));
     keys.add("kernel-config", printable(vm.kernel.config), false); // looked at before, not by the guest
     keys.add("initrd", printable(vm.kernel.initrd));
+    keys.add("initrd.content", vm.kernel.initrd_identity);
     keys.add("firmware", printable(vm.firmware));
     keys.add("root", root_text(vm.root));
     keys.add("root.content", content_text(vm.root));

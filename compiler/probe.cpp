@@ -37,6 +37,14 @@ std::vector<std::string> kernels_to_probe(const Config& config) {
     return {paths.begin(), paths.end()};
 }
 
+std::vector<std::string> kernel_configs_to_probe(const Config& config) {
+    std::set<std::string> paths;
+    for (const VmConfig& vm : config.vms) {
+        if (vm.kernel_config) { paths.insert(vm.kernel_config->value); }
+    }
+    return {paths.begin(), paths.end()};
+}
+
 std::vector<std::string> oci_images_to_probe(const Config& config) {
     std::set<std::string> paths;
     for (const VmConfig& vm : config.vms) {
@@ -48,6 +56,7 @@ std::vector<std::string> oci_images_to_probe(const Config& config) {
 std::vector<std::string> root_sources_to_probe(const Config& config) {
     std::set<std::string> paths;
     for (const VmConfig& vm : config.vms) {
+        if (vm.initrd) { paths.insert(vm.initrd->value); }
         if (!vm.root) { continue; }
         for (const Opt<std::string>* source : {&vm.root->dir, &vm.root->tar, &vm.root->oci}) {
             if (*source) { paths.insert((*source)->value); }

@@ -55,6 +55,8 @@ std::vector<std::string> paths_to_probe(const Config& config, std::string_view s
 std::vector<std::pair<std::string, std::string>> devices_to_probe(const Config& config);
 /// Files whose KernelFacts resolving needs.
 std::vector<std::string> kernels_to_probe(const Config& config);
+/// Kernel configurations that it names.
+std::vector<std::string> kernel_configs_to_probe(const Config& config);
 
 /// OCI images whose OciFacts resolving needs.
 std::vector<std::string> oci_images_to_probe(const Config& config);

@@ -219,6 +219,39 @@ void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
     }
 }
 
+/// What is known of how the machine's kernel was built; null: nothing.
+const KernelOptions* options_of_kernel(const Inputs& in, const Draft& draft) {
+    const auto named = [](const auto& map, const std::string& path) {
+        const auto found = map.find(path);
+        return found == map.end() ? nullptr : &found->second;
+    };
+    if (draft.config->kernel_config) { return named(in.facts.kernel_configs, draft.config->kernel_config->value); }
+    const KernelFacts* kernel = named(in.facts.named_kernels, draft.plan.kernel.source);
+    return kernel == nullptr ? nullptr : &kernel->options;
+}
+
+/// Before anything starts: a kernel that was built without what the machine needs.
+void check_kernel(const Inputs& in, const Draft& draft, Candidate& candidate) {
+    const KernelOptions* options = options_of_kernel(in, draft);
+    if (options == nullptr || options->empty() || !candidate.traits->kernel_options) { return; }
+    const bool has_modules = !draft.plan.kernel.modules.empty();
+    std::vector<std::string> missing;
+    for (const std::string_view option : candidate.traits->kernel_options(draft.plan)) {
+        const auto found = options->find(option);
+        if (found != options->end() && (found->second || has_modules)) { continue; }
+        std::string name = fmt::format("CONFIG_{}", option);
+        if (std::ranges::find(missing, name) == missing.end()) { missing.push_back(std::move(name)); }
+    }
+    if (missing.empty()) { return; }
+    const std::string& path = draft.plan.kernel.source;
+    candidate.obstacles.push_back(
+        {codes::kernel_lacks, draft.config->kernel.span,
+         fmt::format("{} lacks {}{}, which {} needs for this machine", printable(path.substr(path.rfind('/') + 1)),
+                     fmt::join(missing, ", "), has_modules ? "" : " (it comes without modules)",
+                     candidate.traits->title),
+         "build it with them, or take another kernel"});
+}
+
 /// What the hypervisor's own code says of the machine.
 void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
     if (!draft.has_kernel || !candidate.obstacles.empty()) { return; }
@@ -232,6 +265,9 @@ void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
                                        written_at(in, draft, problem.key), std::move(problem.message),
                                        std::move(problem.help)});
     }
+    draft.plan.machine = candidate.choice.machine;
+    draft.plan.kernel.image = candidate.choice.kernel_image;
+    check_kernel(in, draft, candidate);
 }
 
 Candidate examine(const Inputs& in, Draft& draft, const Traits& traits, const Span& said) {

@@ -1,4 +1,5 @@
 #include "compiler/diagnostic_codes.h"
+#include "compiler/digest.h"
 #include "compiler/draft.h"
 #include "compiler/identity.h"
 
@@ -11,9 +12,33 @@ namespace {
 
 /// Whether `plan` was made by kernel = "host" and its pin is still there.
 bool is_pinned_host_kernel(const Inputs& in, const KernelPlan& plan) {
-    if (!plan.source.starts_with("/boot/vmlinuz")) { return false; }
+    if (!plan.source.starts_with("/boot/vmlinuz") || plan.pin.find('~', plan.pin.rfind('/')) != std::string::npos) {
+        return false; // one with modules of its own is its machine's
+    }
     return std::ranges::any_of(in.facts.pinned,
                                [&](const KernelFacts& pinned) { return pinned.path.starts_with(plan.pin + "/"); });
+}
+
+/// Modules of the user's own: the kernel is pinned with them, apart from the same kernel with others.
+void take_modules(KernelPlan& kernel, const std::string& directory) {
+    constexpr std::size_t digits = 8;
+    kernel.modules = directory;
+    const std::string mark = '~' + sha256_hex(directory).substr(0, digits);
+    if (!kernel.pin.ends_with(mark)) { kernel.pin += mark; }
+}
+
+/// An initramfs of the user's own: it is the machine's root.
+void take_initrd(const Inputs& in, Draft& draft) {
+    const Located<std::string>& said = *draft.config->initrd;
+    if (draft.plan.root.kind != RootPlan::Kind::initramfs) {
+        in.diagnostics.error(codes::conflicting_keys, said.span, "`initrd` is not for a machine with a `root`").help =
+            "its init would never run; leave one of them out";
+        return;
+    }
+    const PathFacts* facts = path_facts(in.facts, said.value);
+    draft.plan.kernel.initrd = said.value;
+    // Facts of another host don't know its content.
+    if (facts != nullptr) { draft.plan.kernel.initrd_identity = facts->identity; }
 }
 
 /// The kernel that this machine has had, else one that the project uses.
@@ -103,7 +128,11 @@ std::vector<KernelPlan> planned_kernels(const HostFacts& facts) {
 bool kernel(const Inputs& in, Draft& draft) {
     const std::string& said = draft.config->kernel.value;
     // The roots that there are, busybox and the host's own, have no other kernel than the host's.
-    return said == "host" || said == "root" ? host_kernel(in, draft) : named_kernel(in, draft);
+    if (!(said == "host" || said == "root" ? host_kernel(in, draft) : named_kernel(in, draft))) { return false; }
+    if (draft.config->kernel_config) { draft.plan.kernel.config = draft.config->kernel_config->value; }
+    if (draft.config->modules) { take_modules(draft.plan.kernel, draft.config->modules->value); }
+    if (draft.config->initrd) { take_initrd(in, draft); }
+    return true;
 }
 
 } // namespace microvmc::resolving

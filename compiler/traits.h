@@ -3,6 +3,7 @@
 #include "compiler/facts.h"
 #include "compiler/plan.h"
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -67,6 +68,10 @@ struct Traits {
     std::optional<UserNetwork> user_network;
     /// Pure. `vm` has all but what is chosen here.
     MachineChoice (*choose_machine)(const VmPlan& vm, const HostFacts& facts);
+
+    /// Options that the guest's kernel must have, as they are named without CONFIG_: what our init, the hypervisor and
+    /// the machine's devices need. `vm` has all but what comes after its hypervisor.
+    std::function<std::vector<std::string_view>(const VmPlan& vm)> kernel_options{};
 
     std::vector<std::string_view> cache_modes{};     ///< words of a volume's `cache`
     std::vector<std::string_view> discard_formats{}; ///< of images that give freed blocks back to the host

@@ -133,11 +133,13 @@ struct Value {
             spec.push_back(action.spec.substr(at, end - at));
             at = end == std::string::npos ? action.spec.size() : end + 1;
         }
-        return {{"action", "build-initramfs"}, {"key", action.key},
-                {"output", action.output},     {"busybox", action.busybox},
-                {"init", action.init},         {"modules-dir", action.modules_dir},
-                {"modules", action.modules},   {"file-systems", action.file_systems},
-                {"spec", std::move(spec)}};
+        json text{{"action", "build-initramfs"}, {"key", action.key},
+                  {"output", action.output},     {"busybox", action.busybox},
+                  {"init", action.init},         {"modules-dir", action.modules_dir},
+                  {"modules", action.modules},   {"file-systems", action.file_systems},
+                  {"spec", std::move(spec)}};
+        if (!action.initrd.empty()) { text["initrd"] = action.initrd; }
+        return text;
     }
     json operator()(const ReadCredentials& action) const {
         json sources = json::object(); // never the secrets
@@ -149,12 +151,8 @@ struct Value {
         return {{"action", "read-credentials"}, {"vm", action.vm}, {"credentials", std::move(sources)}};
     }
     json operator()(const BuildRoot& action) const {
-        return {{"action", "build-root"},
-                {"source", action.source},
-                {"fs-type", action.fs_type},
-                {"arch", action.arch},
-                {"uuid", action.uuid},
-                {"output", action.output}};
+        return {{"action", "build-root"}, {"source", action.source}, {"fs-type", action.fs_type},
+                {"arch", action.arch},    {"uuid", action.uuid},     {"output", action.output}};
     }
     json operator()(const BuildCloudInit& action) const {
         return {{"action", "build-cloud-init"},

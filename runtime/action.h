@@ -39,6 +39,7 @@ struct BuildInitramfs {
     std::string key;
     std::string output;                    ///< absolute path in the cache
     std::string busybox;                   ///< absolute path on the host; empty: none is put in
+    std::string initrd;                    ///< the user's own, which ours is put behind; empty: none
     std::string init;                      ///< the static guest init on the host
     std::string modules_dir;               ///< pinned
     std::vector<std::string> modules;      ///< wanted by name; dependencies are found when it is built

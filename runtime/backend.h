@@ -95,6 +95,8 @@ struct Backend {
     std::unique_ptr<Control> (*attach)(const std::string& control, std::chrono::milliseconds timeout);
     /// Options that the guest's kernel must have beside the drivers that `lower` names: "ACPI".
     std::vector<std::string_view> (*kernel_options)(const VmPlan& vm);
+    /// The drivers that the guest needs, by name: Lowered::modules.
+    std::vector<std::string> (*drivers)(const VmPlan& vm) = nullptr;
 };
 
 /// All of them, in the order in which `auto` prefers them.

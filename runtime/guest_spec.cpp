@@ -147,6 +147,7 @@ void append_ready(std::string& spec, const ReadyPlan& ready) {
 
 // A root has an init of its own; the busybox userland has none, and idles.
 constexpr const char* default_init = "/sbin/init";
+constexpr const char* initramfs_init = "/init"; // linux: Documentation/admin-guide/initrd.rst, rdinit=
 
 } // namespace
 
@@ -185,6 +186,8 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     if (!vm.workdir.empty()) { append_record(spec, "workdir", {vm.workdir}); }
     if (!vm.command.empty()) {
         append_record(spec, "command", vm.command);
+    } else if (!vm.kernel.initrd.empty()) {
+        append_record(spec, "init", {vm.init.empty() ? initramfs_init : vm.init});
     } else if (vm.root.kind != RootPlan::Kind::initramfs) {
         const bool is_store = vm.root.kind == RootPlan::Kind::store; // a NixOS system's own
         append_record(spec, "init", {!vm.init.empty() ? vm.init : is_store ? vm.root.source + "/init" : default_init});

@@ -297,6 +297,10 @@ std::string initramfs_key(const ToolFacts& busybox, const ToolFacts& init, const
     }
     key.add(kernel.pin);
     key.add(kernel.identity);
+    if (!kernel.initrd.empty()) {
+        key.add(kernel.initrd);
+        key.add(kernel.initrd_identity);
+    }
     for (const auto* names : {&modules, &file_systems}) {
         for (const std::string& name : *names) { key.add(name); }
         key.add("");
@@ -329,6 +333,13 @@ bool build_initramfs(const BuildInitramfs& request) {
     spec += request.spec;
 
     NewFile out(request.output, 0600);
+    if (!request.initrd.empty()) {
+        append_file(out, request.initrd);
+        // What follows begins at a multiple of four, where the kernel passes over zeros (linux:
+        // Documentation/driver-api/early-userspace/buffer-format.rst).
+        const std::uint64_t over = std::filesystem::file_size(request.initrd) % 4;
+        if (over != 0) { out.write(std::string(4 - over, '\0')); }
+    }
     append_file(out, parts.base);
     if (!parts.modules.empty()) { append_file(out, parts.modules); }
     out.write(cpio_archive({file("microvmc/spec", std::move(spec), 0600)}, true));

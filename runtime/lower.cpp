@@ -79,10 +79,11 @@ Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     // What goes in the initramfs doesn't depend on where it lies, which is named by what goes in it.
     Lowered unnamed = its.lower(vm, {});
     if (!vm.firmware.empty()) { return {std::nullopt, std::move(unnamed)}; }
-    const bool has_userland = vm.root.kind == RootPlan::Kind::initramfs;
+    const bool has_userland = vm.root.kind == RootPlan::Kind::initramfs && vm.kernel.initrd.empty();
     const ToolFacts busybox = has_userland ? tool(facts, "busybox") : ToolFacts{};
     BuildInitramfs initramfs;
     initramfs.busybox = busybox.path;
+    initramfs.initrd = vm.kernel.initrd;
     initramfs.init = facts.guest_init.path;
     initramfs.modules_dir = vm.kernel.pin + "/modules";
     initramfs.modules = unnamed.modules;

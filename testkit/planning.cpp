@@ -19,8 +19,9 @@ namespace microvmc::testkit {
 namespace {
 
 // What a hypervisor, or this host's part of one, can't do: no mistake of the spec's.
-constexpr std::array<std::string_view, 6> lacks = {codes::unsupported,  codes::no_hypervisor,  codes::no_accel,
-                                                   codes::foreign_arch, codes::too_many_vcpus, codes::too_many_devices};
+constexpr std::array<std::string_view, 7> lacks = {codes::kernel_lacks,    codes::unsupported,  codes::no_hypervisor,
+                                                   codes::no_accel,        codes::foreign_arch, codes::too_many_vcpus,
+                                                   codes::too_many_devices};
 
 bool is_lack(const Diagnostic& diagnostic) {
     return std::ranges::find(lacks, diagnostic.code) != lacks.end();
@@ -151,6 +152,7 @@ HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Tar
         const FactsRequest asked = asked_by(each->config, "", "");
         add(all.paths, asked.paths);
         add(all.kernels, asked.kernels);
+        add(all.kernel_configs, asked.kernel_configs);
         add(all.oci_images, asked.oci_images);
         add(all.root_sources, asked.root_sources);
         add(all.devices, asked.devices);

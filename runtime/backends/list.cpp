@@ -1,6 +1,7 @@
 #include "runtime/backends/list.h"
 
 #include "runtime/backend.h"
+#include "runtime/kernel/config.h"
 #include "runtime/error.h"
 
 #include <fmt/format.h>
@@ -46,7 +47,22 @@ const Backend& backend(std::string_view name) {
 
 std::vector<Traits> all_traits() {
     std::vector<Traits> traits;
-    for (const Backend* candidate : backends()) { traits.push_back(candidate->traits); }
+    for (const Backend* candidate : backends()) {
+        traits.push_back(candidate->traits);
+        traits.back().kernel_options = [candidate](const VmPlan& vm) {
+            std::vector<std::string_view> wanted = init_options();
+            for (const std::string_view option : candidate->kernel_options(vm)) {
+                if (is_known_option(option)) { wanted.push_back(option); }
+            }
+            if (candidate->drivers == nullptr) { return wanted; }
+            for (const std::string& driver : candidate->drivers(vm)) {
+                if (const std::string_view option = option_of_module(driver); !option.empty()) {
+                    wanted.push_back(option);
+                }
+            }
+            return wanted;
+        };
+    }
     return traits;
 }
 

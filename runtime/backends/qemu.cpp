@@ -670,6 +670,9 @@ const Backend qemu{
                     native("balloon.free-page-reporting"),
                     native("kernel.bzimage"),
                     native("kernel.elf"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
                     native("root.share"),
                     native("root.image"),
                     native("root.dir"),
@@ -751,6 +754,7 @@ const Backend qemu{
     .lower = lower,
     .attach = attach_qemu,
     .kernel_options = kernel_options,
+    .drivers = guest_modules,
 };
 
 } // namespace microvmc

@@ -74,6 +74,7 @@ FactsRequest asked_by(const Config& config, const std::string& state_dir, const 
     FactsRequest asked;
     asked.paths = paths_to_probe(config, state_dir, project);
     asked.kernels = kernels_to_probe(config);
+    asked.kernel_configs = kernel_configs_to_probe(config);
     asked.oci_images = oci_images_to_probe(config);
     asked.root_sources = root_sources_to_probe(config);
     asked.devices = devices_to_probe(config);

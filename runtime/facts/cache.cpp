@@ -12,13 +12,17 @@ namespace microvmc {
 namespace {
 
 /// Raised with what the probes look at, so that an upgraded program doesn't believe an older one.
-constexpr int cache_version = 1;
+constexpr int cache_version = 2;
 
 FactsCache cache_from(const nlohmann::json& json) {
     FactsCache cache;
     for (const auto& tool : json.at("tools")) {
         const ToolFacts facts = tool.get<ToolFacts>();
         cache.tools[facts.path] = facts;
+    }
+    for (const auto& kernel : json.at("kernels")) {
+        cache.kernels[kernel.at("path").get<std::string>()] = {.identity = kernel.at("identity").get<FileIdentity>(),
+                                                               .options = kernel.at("options").get<KernelOptions>()};
     }
     if (const auto kvm = json.find("kvm"); kvm != json.end()) {
         FactsCache::Kvm entry;
@@ -49,6 +53,10 @@ FactsCache load_facts_cache(const std::string& file, const std::string& boot_id)
 void save_facts_cache(const FactsCache& cache, const std::string& file, const std::string& boot_id) {
     nlohmann::json json{{"version", cache_version}, {"boot-id", boot_id}, {"tools", nlohmann::json::array()}};
     for (const auto& [path, tool] : cache.tools) { json["tools"].push_back(tool); }
+    json["kernels"] = nlohmann::json::array();
+    for (const auto& [path, kernel] : cache.kernels) {
+        json["kernels"].push_back({{"path", path}, {"identity", kernel.identity}, {"options", kernel.options}});
+    }
     if (cache.kvm) {
         json["kvm"] = {{"device", cache.kvm->device},
                        {"reason", cache.kvm->probe.facts.reason},

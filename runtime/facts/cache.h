@@ -16,6 +16,11 @@ struct FactsCache {
         KvmProbe probe;
     };
     std::map<std::string, ToolFacts> tools; ///< by path; holds while the identity is the same
+    struct Kernel {
+        FileIdentity identity;
+        KernelOptions options;
+    };
+    std::map<std::string, Kernel> kernels; ///< by path, those whose configuration is in themselves; likewise
     std::optional<Kvm> kvm;
     std::optional<std::uint64_t> tsc_khz;
 };

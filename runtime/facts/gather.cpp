@@ -11,11 +11,12 @@
 #include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/image_header.h"
+#include "runtime/image_lock.h"
+#include "runtime/image_users.h"
+#include "runtime/kernel/config.h"
 #include "runtime/root/directory_source.h"
 #include "runtime/root/oci_image.h"
 #include "runtime/supervisor/cgroup.h"
-#include "runtime/image_lock.h"
-#include "runtime/image_users.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -37,6 +38,8 @@ namespace {
 constexpr const char* nodes[] = {"/dev/vhost-vsock"};
 
 /// The cache, and whether it learned anything.
+constexpr std::size_t most_of_config = std::size_t{4} << 20U;
+
 struct Memory {
     FactsCache cache;
     bool changed = false;
@@ -67,6 +70,19 @@ std::uint64_t find_tsc_khz(const KvmProbe& kvm, Memory& memory) {
         memory.changed = true;
     }
     return *memory.cache.tsc_khz;
+}
+
+// What lies beside the kernel is read each time; unpacking a kernel takes half a second.
+KernelOptions find_options(const KernelFacts& kernel, Memory& memory) {
+    if (const auto text = config_beside(kernel)) { return options_of(*text); }
+    const auto known = memory.cache.kernels.find(kernel.path);
+    if (known != memory.cache.kernels.end() && known->second.identity == kernel.identity) {
+        return known->second.options;
+    }
+    const KernelOptions options = options_of(config_inside(kernel).value_or(""));
+    memory.cache.kernels[kernel.path] = {.identity = kernel.identity, .options = options};
+    memory.changed = true;
+    return options;
 }
 
 void find_tools(const FactsRequest& request, HostFacts& facts, Memory& memory) {
@@ -189,7 +205,13 @@ HostFacts gather_facts(const FactsRequest& request) {
     for (const auto& [bus, path] : request.devices) {
         facts.host_devices[bus + ' ' + path] = host_device_facts(bus, path);
     }
-    for (const std::string& path : request.kernels) { facts.named_kernels[path] = kernel_facts(path); }
+    for (const std::string& path : request.kernels) {
+        KernelFacts& kernel = facts.named_kernels[path] = kernel_facts(path);
+        kernel.options = find_options(kernel, memory);
+    }
+    for (const std::string& path : request.kernel_configs) {
+        facts.kernel_configs[path] = options_of(read_file(path, most_of_config).value_or(""));
+    }
 
     if (memory.changed && !boot.empty()) { save_facts_cache(memory.cache, cache_file, boot); }
     return facts;

@@ -7,8 +7,8 @@
 
 namespace microvmc {
 
-/// A device of the host, as the user who asks can hand it to a guest: `bus` pci with a path like "0000:03:00.0", usb with
-/// "0bda:2838". `sys` and `dev`: where sysfs and the device nodes are. Anything else is not present.
+/// A device of the host, as the user who asks can hand it to a guest: `bus` pci with a path like "0000:03:00.0", usb
+/// with "0bda:2838". `sys` and `dev`: where sysfs and the device nodes are. Anything else is not present.
 HostDeviceFacts host_device_facts(const std::string& bus, const std::string& path, const std::string& sys = "/sys",
                                   const std::string& dev = "/dev");
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <filesystem>
 #include <fmt/format.h>
+#include <set>
 
 namespace microvmc {
 
@@ -48,6 +49,27 @@ constexpr std::array module_options{
     ModuleOption{"xfs", "XFS_FS"},
 };
 
+/// Those that hypervisors need beside drivers.
+constexpr std::array backend_options{
+    "ACPI"sv,
+    "HVC_DRIVER"sv,
+    "HW_RANDOM_VIRTIO"sv,
+    "INPUT_EVDEV"sv,
+    "KEYBOARD_ATKBD"sv,
+    "PCI"sv,
+    "PCI_MSI"sv,
+    "PVH"sv,
+    "SERIAL_8250"sv,
+    "SERIAL_8250_CONSOLE"sv,
+    "SERIO_I8042"sv,
+    "VIRTIO_CONSOLE"sv,
+    "VIRTIO_MMIO"sv,
+    "VIRTIO_MMIO_CMDLINE_DEVICES"sv,
+    "VIRTIO_PCI"sv,
+    "VSOCKETS"sv,
+    "X86_MPPARSE"sv,
+};
+
 /// A file's text; nothing when it isn't there or can't be read.
 std::optional<std::string> read_if_possible(const std::string& path, std::size_t limit) {
     try {
@@ -68,7 +90,7 @@ std::vector<std::string> places_of(const KernelFacts& kernel) {
 }
 
 /// What CONFIG_IKCONFIG put into an unpacked kernel.
-std::optional<std::string> config_inside(std::string_view vmlinux) {
+std::optional<std::string> embedded_config(std::string_view vmlinux) {
     constexpr std::string_view begin_mark = "IKCFG_ST";
     constexpr std::string_view end_mark = "IKCFG_ED";
     // The marks are also in the code that knows them; the text follows one at once.
@@ -79,19 +101,6 @@ std::optional<std::string> config_inside(std::string_view vmlinux) {
     const std::size_t end = vmlinux.find(end_mark, text);
     if (end == std::string_view::npos) { return std::nullopt; }
     return decompress(vmlinux.substr(text, end - text), Compression::gzip, config_limit, "the kernel's configuration");
-}
-
-std::optional<std::string> config_in_file(const KernelFacts& kernel) {
-    const auto image = read_if_possible(kernel.path, kernel_limit);
-    if (!image) { return std::nullopt; }
-    try {
-        switch (kernel.image) {
-        case KernelImage::elf: return config_inside(*image);
-        case KernelImage::bzimage: return config_inside(extract_vmlinux(*image, kernel.path));
-        case KernelImage::unknown: return std::nullopt;
-        }
-    } catch (const Error&) {} // a damaged one has none that can be read
-    return std::nullopt;
 }
 
 } // namespace
@@ -118,10 +127,52 @@ KernelConfig::Setting KernelConfig::of(std::string_view option) const {
 
 std::optional<std::string> find_kernel_config(const KernelFacts& kernel, const std::string& named) {
     if (!named.empty()) { return read_if_possible(named, config_limit); }
+    auto text = config_beside(kernel);
+    return text ? text : config_inside(kernel);
+}
+
+std::optional<std::string> config_beside(const KernelFacts& kernel) {
     for (const std::string& place : places_of(kernel)) {
         if (auto text = read_if_possible(place, config_limit)) { return text; }
     }
-    return config_in_file(kernel);
+    return std::nullopt;
+}
+
+std::optional<std::string> config_inside(const KernelFacts& kernel) {
+    const auto image = read_if_possible(kernel.path, kernel_limit);
+    if (!image) { return std::nullopt; }
+    try {
+        switch (kernel.image) {
+        case KernelImage::elf: return embedded_config(*image);
+        case KernelImage::bzimage: {
+            auto text = embedded_config(*image); // one that isn't compressed
+            return text ? text : embedded_config(extract_vmlinux(*image, kernel.path));
+        }
+        case KernelImage::unknown: return std::nullopt;
+        }
+    } catch (const Error&) {} // a damaged one has none that can be read
+    return std::nullopt;
+}
+
+bool is_known_option(std::string_view option) {
+    static const std::set<std::string_view> known = [] {
+        std::set<std::string_view> all(backend_options.begin(), backend_options.end());
+        for (const ModuleOption& driver : module_options) { all.insert(driver.option); }
+        for (const std::string_view of_init : init_options()) { all.insert(of_init); }
+        return all;
+    }();
+    return known.contains(option);
+}
+
+KernelOptions options_of(std::string_view text) {
+    KernelOptions kept;
+    const KernelConfig config = KernelConfig::parse(text);
+    for (const auto& [option, setting] : config.settings()) {
+        if (setting != KernelConfig::Setting::absent && is_known_option(option)) {
+            kept[option] = setting == KernelConfig::Setting::built_in;
+        }
+    }
+    return kept;
 }
 
 std::string_view option_of_module(std::string_view module) {

@@ -1,3 +1,4 @@
+#include "runtime/backend.h"
 #include "runtime/kernel/config.h"
 
 #include "runtime/error.h"
@@ -51,6 +52,25 @@ TEST(KernelConfig, NamesWhatIsMissing) {
     EXPECT_THAT(missing_options(config, {"EXT4_FS"}, false), ElementsAre("CONFIG_EXT4_FS"));
     EXPECT_EQ(option_of_module("virtio_blk"), "VIRTIO_BLK");
     EXPECT_EQ(option_of_module("no_such_module"), "");
+}
+
+TEST(KernelConfig, KeepsWhatAMachineMayNeed) {
+    const KernelOptions options = options_of("CONFIG_VIRTIO_BLK=m\nCONFIG_ACPI=y\nCONFIG_PCI=n\nCONFIG_HZ=50\n");
+    EXPECT_EQ(options, (KernelOptions{{"ACPI", true}, {"VIRTIO_BLK", false}}));
+}
+
+// An option that nobody keeps would never be found missing.
+TEST(KernelConfig, KnowsWhateverAHypervisorNeeds) {
+    for (const Backend* each : backends()) {
+        for (const KernelImage image : {KernelImage::elf, KernelImage::bzimage}) {
+            VmPlan vm;
+            vm.name = "a";
+            vm.kernel.image = image;
+            for (const std::string_view option : each->kernel_options(vm)) {
+                EXPECT_TRUE(is_known_option(option)) << each->traits.name << ": " << option;
+            }
+        }
+    }
 }
 
 TEST(KernelConfig, IsFoundBesideTheKernelOrInIt) {
