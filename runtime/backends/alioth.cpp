@@ -166,6 +166,9 @@ const Backend alioth{
                     lacking("balloon.free-page-reporting", "microvmc has no balloon that can't be changed"),
                     native("kernel.bzimage"),
                     native("kernel.elf"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
                     lacking("firmware", "microvmc doesn't look for what it boots"),
                     native("cloud-init"),
                     lacking("root.share", "a root over virtiofs is still to come", "use root.dir"),
@@ -245,6 +248,7 @@ const Backend alioth{
     .lower = lower,
     .attach = attach,
     .kernel_options = kernel_options,
+    .drivers = guest_modules,
 };
 
 } // namespace microvmc

@@ -358,6 +358,9 @@ const Backend crosvm{
                     native("balloon.free-page-reporting"),
                     native("kernel.bzimage"),
                     native("kernel.elf"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
                     lacking("firmware", "microvmc doesn't look for what it boots"),
                     native("cloud-init"),
                     lacking("root.share", "a root over virtiofs is still to come", "use root.dir"),
@@ -437,6 +440,7 @@ const Backend crosvm{
     .lower = lower,
     .attach = attach,
     .kernel_options = kernel_options,
+    .drivers = guest_modules,
 };
 
 } // namespace microvmc

@@ -237,10 +237,8 @@ std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout
     return std::make_unique<KvmtoolControl>(std::move(command));
 }
 
-std::vector<std::string_view> kernel_options(const VmPlan& vm) {
-    std::vector<std::string_view> options{"PCI", "VIRTIO_PCI", "SERIAL_8250_CONSOLE"};
-    if (!vm.shares.empty()) { options.insert(options.end(), {"NET_9P_VIRTIO", "9P_FS"}); }
-    return options;
+std::vector<std::string_view> kernel_options(const VmPlan& /*vm*/) {
+    return {"PCI", "X86_MPPARSE", "SERIAL_8250_CONSOLE"};
 }
 
 constexpr std::string_view no_driven_network = "its own network forwards no ports, and microvmc doesn't drive it";
@@ -268,6 +266,9 @@ const Backend kvmtool{
                     lacking("balloon.free-page-reporting", "its balloon has none"),
                     native("kernel.bzimage"),
                     lacking("kernel.elf", "it boots a bzImage only", "name the bzImage (vmlinuz) of that kernel"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
                     lacking("firmware", "it has none on x86_64"),
                     native("cloud-init"),
                     lacking("root.share", "its 9p can't be read-only beside what it writes itself",
@@ -347,6 +348,7 @@ const Backend kvmtool{
     .lower = lower,
     .attach = attach,
     .kernel_options = kernel_options,
+    .drivers = guest_modules,
 };
 
 } // namespace microvmc

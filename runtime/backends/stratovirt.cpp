@@ -379,6 +379,9 @@ const Backend stratovirt{
                     native("balloon.free-page-reporting"),
                     native("kernel.bzimage"),
                     lacking("kernel.elf", "it boots a bzImage only", "name the bzImage (vmlinuz) of that kernel"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
                     lacking("firmware", "its microvm has none"),
                     native("cloud-init"),
                     lacking("root.share", "it has no 9p, and a root over virtiofs is still to come"),
@@ -458,6 +461,7 @@ const Backend stratovirt{
     .lower = lower,
     .attach = attach,
     .kernel_options = kernel_options,
+    .drivers = guest_modules,
 };
 
 } // namespace microvmc
