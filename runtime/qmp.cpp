@@ -118,7 +118,7 @@ struct Qmp::Connection {
     // `fd`: goes with the command; -1: none.
     nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Clock::time_point deadline,
                            int fd = -1) {
-        nlohmann::json request{{"execute", command}, {"id", ++last_id}};
+        nlohmann::json request{{"execute", command}, {"id", std::to_string(++last_id)}}; // StratoVirt takes texts only
         if (!arguments.is_null()) { request["arguments"] = arguments; }
         const std::string line = request.dump() + '\n';
         std::optional<error_code> result;
