@@ -44,7 +44,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::string_view title = "crosvm";
-constexpr std::string_view agent_port = "microvmc.agent";
+constexpr const char* agent_port = "/dev/vport0p0"; // linux: drivers/char/virtio_console.c, by the device's number
 constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
 constexpr unsigned mib_shift = 20;
@@ -77,9 +77,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    if (vm.console != "off") {
-        choice.kernel_params.emplace_back(vm.console == "virtio" ? "console=hvc0" : "console=ttyS0");
-    }
+    if (vm.console != "off") { choice.kernel_params.emplace_back("console=ttyS0"); }
     for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
         choice.kernel_params.emplace_back(param);
     }
@@ -139,18 +137,14 @@ void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
     if (vm.console == "off") {
         console.add("type", "sink").add("hardware", "serial").add("num", "1");
     } else {
-        console.add("type", "stdout")
-            .add("hardware", vm.console == "virtio" ? "virtio-console" : "serial")
-            .add("num", "1")
-            .add("console", true)
-            .add("stdin", true);
+        console.add("type", "stdout").add("hardware", "serial").add("num", "1").add("console", true).add("stdin", true);
     }
     line.option("--serial", console);
     line.option("--serial", Options()
                                 .add("type", "unix-stream")
                                 .add("hardware", "virtio-console")
                                 .add("num", "2")
-                                .add("name", agent_port)
+                                .add("pci-address", "00:01.0")
                                 .add("path", lowered.agent.socket)
                                 .add("input-unix-stream", true));
 }
@@ -218,8 +212,8 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     Lowered lowered;
     lowered.control = OwnCommand{vm.program, socket}.text();
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = vm.runtime_dir + "/agent.sock"};
-    lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
-    lowered.console_device = vm.console == "off" ? "/dev/null" : vm.console == "virtio" ? "/dev/hvc0" : "/dev/ttyS0";
+    lowered.agent_device = fmt::format("tty:{}", agent_port);
+    lowered.console_device = vm.console == "off" ? "/dev/null" : "/dev/ttyS0";
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);
@@ -328,8 +322,8 @@ std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeo
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
-    std::vector<std::string_view> options{"ACPI", "PCI", "VIRTIO_PCI", "VIRTIO_CONSOLE"};
-    if (vm.console != "virtio") { options.emplace_back("SERIAL_8250_CONSOLE"); }
+    std::vector<std::string_view> options{"ACPI", "PCI"};
+    if (vm.console != "off") { options.emplace_back("SERIAL_8250_CONSOLE"); }
     return options;
 }
 
@@ -419,7 +413,7 @@ const Backend crosvm{
                     lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
                     native("vsock"),
                     native("console.serial"),
-                    native("console.virtio"),
+                    lacking("console.virtio", "it doesn't tell its guest that a virtio port is a console"),
                     native("console.off"),
                     lacking("graphics", "microvmc doesn't drive its displays", "use qemu"),
                     native("depends-on"),

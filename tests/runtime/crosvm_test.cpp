@@ -92,7 +92,7 @@ TEST(Crosvm, HasWhatThePlanSays) {
     EXPECT_THAT(argv, Not(Contains("--disable-sandbox")));
     EXPECT_THAT(values(argv, "--serial"),
                 ElementsAre("type=stdout,hardware=serial,num=1,console=true,stdin=true",
-                            "type=unix-stream,hardware=virtio-console,num=2,name=microvmc.agent,"
+                            "type=unix-stream,hardware=virtio-console,num=2,pci-address=00:01.0,"
                             "path=/run/microvmc/hello/web/agent.sock,input-unix-stream=true"));
     EXPECT_THAT(values(argv, "--block"),
                 ElementsAre("path=/var/lib/microvmc/projects/hello/web/volumes/data.img,ro=false,sparse=false,"
