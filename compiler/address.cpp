@@ -91,8 +91,10 @@ Subnet host_of(const Subnet& network, std::uint32_t number) {
 }
 
 std::string address_text(const Subnet& address) {
+    const auto& bytes = address.bytes;
+    if (!address.v6) { return fmt::format("{}.{}.{}.{}", bytes[0], bytes[1], bytes[2], bytes[3]); }
     std::array<char, INET6_ADDRSTRLEN> text{};
-    inet_ntop(address.v6 ? AF_INET6 : AF_INET, address.bytes.data(), text.data(), text.size());
+    inet_ntop(AF_INET6, bytes.data(), text.data(), text.size());
     return text.data();
 }
 
@@ -133,6 +135,17 @@ std::string normal_mac(std::string_view text) {
     return mac;
 }
 
+std::string mac_text(const std::array<std::uint8_t, 6>& bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string mac;
+    for (const std::uint8_t byte : bytes) {
+        if (!mac.empty()) { mac += ':'; }
+        mac += digits[byte >> 4];
+        mac += digits[byte & 15];
+    }
+    return mac;
+}
+
 std::string next_mac(std::string_view mac, std::uint64_t by) {
     std::array<std::uint8_t, 6> bytes{};
     constexpr std::string_view digits = "0123456789abcdef";
@@ -142,8 +155,7 @@ std::string next_mac(std::string_view mac, std::uint64_t by) {
         bytes[i] = static_cast<std::uint8_t>(digits.find(normal[i * 3]) << 4 | digits.find(normal[i * 3 + 1]));
     }
     if (!add(bytes, by)) { return {}; }
-    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-                       bytes[5]);
+    return mac_text(bytes);
 }
 
 } // namespace microvmc

@@ -46,6 +46,8 @@ std::string next_address(std::string_view text, std::uint64_t by);
 
 /// "02:5e:1c:90:a3:77" or with dashes -> lower case with colons; empty when it is no MAC.
 std::string normal_mac(std::string_view text);
+/// Lower case, with colons.
+std::string mac_text(const std::array<std::uint8_t, 6>& bytes);
 /// The MAC `by` further on.
 std::string next_mac(std::string_view mac, std::uint64_t by);
 

@@ -5,7 +5,7 @@
 
 namespace microvmc {
 
-/// An optional value that takes the room of a pointer when there is none: for big parts that few objects have.
+/// An optional value that takes the room of a pointer when there is none: for what few objects have.
 template <typename T> class Boxed {
 public:
     using value_type = T;
@@ -24,8 +24,15 @@ public:
         value_ = std::make_unique<T>(std::move(value));
         return *value_;
     }
-    explicit operator bool() const { return value_ != nullptr; }
+    Boxed& operator=(T value) {
+        emplace(std::move(value));
+        return *this;
+    }
+    [[nodiscard]] bool has_value() const { return value_ != nullptr; }
+    explicit operator bool() const { return has_value(); }
+    T& operator*() { return *value_; }
     const T& operator*() const { return *value_; }
+    T* operator->() { return value_.get(); }
     const T* operator->() const { return value_.get(); }
 
 private:

@@ -16,7 +16,7 @@
 
 namespace microvmc {
 
-template <typename T> using Opt = std::optional<Located<T>>;
+template <typename T> using Opt = Boxed<Located<T>>;
 using Strings = std::vector<Located<std::string>>;
 /// A table of strings, in the order of the text.
 using StringTable = std::vector<std::pair<Located<std::string>, Located<std::string>>>;

@@ -1,14 +1,11 @@
 #include "compiler/diff.h"
 
 #include "compiler/diagnostic_codes.h"
-#include "compiler/json_enum.h"
-#include "compiler/json_text.h"
 #include "compiler/plan_keys.h"
 #include "compiler/text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <unordered_map>
@@ -18,23 +15,13 @@ namespace microvmc {
 
 namespace {
 
-constexpr Words<ChangeKind, 8> kinds{{{ChangeKind::none, "none"},
-                                      {ChangeKind::create, "create"},
-                                      {ChangeKind::start, "start"},
-                                      {ChangeKind::in_place, "in-place"},
-                                      {ChangeKind::restart, "restart"},
-                                      {ChangeKind::stop, "stop"},
-                                      {ChangeKind::update, "update"},
-                                      {ChangeKind::destroy, "destroy"}}};
-
 // Where a key was written: itself, else the nearest thing above it.
-Origin origin_of(const VmPlan& vm, std::string key) {
+Origin origin_of(const VmPlan& vm, std::string_view key) {
     for (;;) {
-        const auto found = vm.origins.find(key);
-        if (found != vm.origins.end()) { return found->second; }
+        if (Origin origin = vm.origins.find(key); origin.line != 0) { return origin; }
         const std::size_t dot = key.rfind('.');
-        if (dot == std::string::npos) { return {}; }
-        key.resize(dot);
+        if (dot == std::string_view::npos) { return {}; }
+        key.remove_suffix(key.size() - dot);
     }
 }
 
@@ -310,65 +297,6 @@ void take_in_place(VmPlan& running, const VmPlan& recorded) {
             if (running.in_place.contains("volumes.size") && !volume.read_only) { volume.size_mib = other.size_mib; }
         }
     }
-}
-
-void to_json(nlohmann::json& json, const Changes& changes) {
-    json = nlohmann::json::parse(to_json_text(changes));
-}
-
-void json_text(JsonText& out, const KeyChange& key) {
-    out.begin('{');
-    out.key("key");
-    out.string(key.key);
-    out.key("before");
-    out.string(key.before);
-    out.key("after");
-    out.string(key.after);
-    out.key("restart");
-    out.boolean(key.needs_restart);
-    out.key("reason");
-    out.string(key.reason);
-    if (key.origin.line != 0) {
-        out.key("at");
-        out.string(fmt::format("{}:{}", key.origin.file, key.origin.line));
-    }
-    out.end('}');
-}
-
-void json_text(JsonText& out, const VmChange& change) {
-    out.begin('{');
-    out.key("vm");
-    out.string(change.vm);
-    out.key("kind");
-    out.string(word_of(change.kind, kinds));
-    out.key("summary");
-    out.string(change.summary);
-    out.key("keys");
-    json_text(out, change.keys);
-    out.end('}');
-}
-
-std::string to_json_text(const Changes& changes) {
-    JsonText out;
-    json_text(out, changes.vms);
-    return out.take() + "\n";
-}
-
-std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against) {
-    JsonText out;
-    out.begin('{');
-    out.key("version");
-    json_text(out, plan_version);
-    out.key("plan");
-    json_text(out, plan);
-    out.key("changes");
-    json_text(out, changes.vms);
-    if (!against.empty()) {
-        out.key("against");
-        out.string(against);
-    }
-    out.end('}');
-    return out.take() + "\n";
 }
 
 } // namespace microvmc

@@ -6,7 +6,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace microvmc {
@@ -31,6 +33,8 @@ struct KeyChange {
     bool needs_restart = false;
     std::string reason; ///< why a restart is needed, or how it is done in place
     Origin origin;
+
+    friend bool operator==(const KeyChange&, const KeyChange&) = default;
 };
 
 struct VmChange {
@@ -58,11 +62,14 @@ void restart_anyway(Changes& changes, const Observed& observed, const std::vecto
 /// in place.
 void take_in_place(VmPlan& running, const VmPlan& recorded);
 
+class JsonShapes;
+nlohmann::ordered_json json_shape(JsonShapes& shapes, const VmChange* type);
 void to_json(nlohmann::json& json, const Changes& changes);
 /// The same as text, indented by two, with a newline at its end.
 std::string to_json_text(const Changes& changes);
 /// What `plan --json` prints: {"version", "plan", "changes"} as text, and "against" (what was compared with) when it
-/// isn't empty.
-std::string to_json_text(const Plan& plan, const Changes& changes, const std::string& against);
+/// isn't empty. `sink` gets it piece by piece.
+void write_json(const Plan& plan, const Changes& changes, const std::string& against,
+                const std::function<void(std::string_view)>& sink);
 
 } // namespace microvmc

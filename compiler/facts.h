@@ -3,9 +3,11 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace microvmc {
@@ -150,14 +152,14 @@ struct HostFacts {
     std::uint64_t tsc_khz = 0;
     KvmFacts kvm;
     /// By the name that was looked for: "qemu-system-x86_64", "mke2fs", "busybox". A tool that is missing has no entry.
-    std::map<std::string, ToolFacts> tools;
+    std::map<std::string, ToolFacts, std::less<>> tools;
     std::vector<KernelFacts> kernels; ///< the host's, newest first
     std::vector<KernelFacts> pinned;  ///< kernels pinned in the state directory
     /// Where the project's own guest init lies (installed beside the program).
     ToolFacts guest_init;
     /// Paths that the sources name (kernels, sources of shares, images), and nodes that hypervisors use
     /// (/dev/vhost-vsock), looked at before resolving.
-    std::map<std::string, PathFacts> paths;
+    std::unordered_map<std::string, PathFacts> paths;
     /// Kernels that the sources name by path.
     std::map<std::string, KernelFacts> named_kernels;
     /// Kernel configurations that the sources name.

@@ -1,5 +1,6 @@
 #include "compiler/identity.h"
 
+#include "compiler/address.h"
 #include "compiler/digest.h"
 
 #include <algorithm>
@@ -24,8 +25,8 @@ std::string joined(std::string_view kind, std::initializer_list<std::string_view
 std::string derived_mac(std::string_view project, std::string_view vm, std::string_view interface) {
     const auto hash = sha256(joined("mac", {project, vm, interface}));
     // IEEE 802: bit 0 of the first byte is multicast, bit 1 locally administered.
-    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", (hash[0] & 0xFC) | 0x02, hash[1], hash[2], hash[3],
-                       hash[4], hash[5]);
+    const auto first = static_cast<std::uint8_t>((hash[0] & 0xFC) | 0x02);
+    return mac_text({first, hash[1], hash[2], hash[3], hash[4], hash[5]});
 }
 
 std::string derived_uuid(std::string_view project, std::string_view vm, std::string_view volume) {
@@ -36,8 +37,8 @@ std::string uuid_of_digest(std::string_view digest) {
     std::string hex(digest.substr(0, 32));
     hex[12] = '8'; // RFC 9562: version 8, made by a rule of one's own
     hex[16] = "89ab"[static_cast<unsigned char>(hex[16]) & 3];
-    return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
-                       hex.substr(20));
+    for (const std::size_t hyphen : {8, 13, 18, 23}) { hex.insert(hyphen, 1, '-'); }
+    return hex;
 }
 
 std::string fat_volume_id(std::string_view uuid) {

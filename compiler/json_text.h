@@ -3,12 +3,15 @@
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
 
+#include <array>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 // Structs straight to JSON text, by the same lists of members as json_fields.h: a document of nlohmann's between, of a
@@ -16,36 +19,70 @@
 
 namespace microvmc {
 
-/// Appends JSON, indented by two.
+/// Takes a text that is too big to be kept whole, piece by piece.
+using TextSink = std::function<void(std::string_view)>;
+
+/// Writes JSON, indented by two.
 class JsonText {
 public:
-    void string(std::string_view text);
+    explicit JsonText(TextSink sink) : sink_(std::move(sink)) {}
+
+    void string(std::string_view text) {
+        quote();
+        part(text);
+        quote();
+    }
+    /// A string of parts: `quote`, then `part` and `number`, then `quote`.
+    void quote() { put('"'); }
+    void part(std::string_view text);
     void number(std::int64_t value) { digits(value); }
     void number(std::uint64_t value) { digits(value); }
     void number(double value);
-    void boolean(bool value) { out_ += value ? "true" : "false"; }
+    void boolean(bool value);
     /// Between begin and end: `key` before each member, or `element` before each element.
     void begin(char bracket);
     void key(std::string_view name);
-    /// A key that needs no escapes.
+    /// A key that needs no escapes, of at most 64 bytes.
     void plain_key(std::string_view name);
-    void reserve(std::size_t bytes) { out_.reserve(bytes); }
     void element();
     void end(char bracket);
-    [[nodiscard]] std::string take() { return std::move(out_); }
+    /// Ends the text with a newline; until then the sink doesn't have all of it.
+    void finish();
 
 private:
     template <typename Number> void digits(Number value) {
-        char text[24];
-        const auto result = std::to_chars(text, text + sizeof text, value);
-        out_.append(text, result.ptr);
+        constexpr std::size_t most = 32;
+        char* const at = room(most);
+        advance(std::to_chars(at, at + most, value).ptr);
     }
+    /// That many bytes to write to, less than `buffer_` has; `advance` says where they end.
+    char* room(std::size_t bytes) {
+        if (buffer_.size() - used_ < bytes) { flush(); }
+        return buffer_.data() + used_;
+    }
+    void advance(const char* end) { used_ = static_cast<std::size_t>(end - buffer_.data()); }
+    void put(char c) {
+        *room(1) = c;
+        ++used_;
+    }
+    void flush();
     void next();
 
-    std::string out_;
+    TextSink sink_;
+    std::array<char, 32768> buffer_; ///< what the sink hasn't got yet
+    std::size_t used_ = 0;
     std::size_t depth_ = 0;
     bool first_ = true;
 };
+
+/// What `write` writes, with a newline at its end.
+template <typename Write> std::string json_written(const Write& write) {
+    std::string text;
+    JsonText out([&text](std::string_view piece) { text += piece; });
+    write(out);
+    out.finish();
+    return text;
+}
 
 inline void json_text(JsonText& out, const std::string& text) {
     out.string(text);

@@ -1,5 +1,6 @@
 #include "compiler/plan.h"
 
+#include <algorithm>
 #include <tuple>
 
 namespace microvmc {
@@ -33,6 +34,41 @@ bool operator==(const VmPlan& a, const VmPlan& b) {
                         vm.runtime_dir);
     };
     return kernel(a) == kernel(b) && machine(a) == machine(b) && rest(a) == rest(b);
+}
+
+std::vector<Origins::Entry>::const_iterator Origins::place(std::string_view key) const {
+    // Most come in order.
+    if (entries_.empty() || entries_.back().key < key) { return entries_.end(); }
+    return std::ranges::lower_bound(entries_, key, {}, &Entry::key);
+}
+
+void Origins::add(std::string key, std::string_view file, std::uint32_t line, std::uint32_t column) {
+    constexpr std::size_t usual = 16;
+    const auto at = place(key);
+    if (at != entries_.end() && at->key == key) { return; }
+    if (files_.empty() || files_.back() != file) { files_.emplace_back(file); }
+    const auto index = at - entries_.begin();
+    if (entries_.empty()) { entries_.reserve(usual); }
+    entries_.insert(entries_.begin() + index,
+                    {std::move(key), static_cast<std::uint32_t>(files_.size() - 1), line, column});
+}
+
+bool operator==(const Origins& a, const Origins& b) {
+    return std::ranges::equal(a.entries_, b.entries_, [&](const Origins::Entry& one, const Origins::Entry& other) {
+        return one.key == other.key && one.line == other.line && one.column == other.column &&
+               a.file(one) == b.file(other);
+    });
+}
+
+Origin Origins::find(std::string_view key) const {
+    const auto at = place(key);
+    if (at == entries_.end() || at->key != key) { return {}; }
+    return {files_[at->file], at->line, at->column};
+}
+
+bool Origins::contains(std::string_view key) const {
+    const auto at = place(key);
+    return at != entries_.end() && at->key == key;
 }
 
 std::vector<Device> VmPlan::devices() const {

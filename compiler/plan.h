@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -18,13 +19,40 @@ namespace microvmc {
 
 inline constexpr int plan_version = 1;
 
-/// Where a value of the plan was written: "microvm.toml" and a line, for people who review it. Not compared by diff.
+/// Where a value of the plan was written: "microvm.toml" and a line, for people who review it.
 struct Origin {
     std::string file;
     std::uint32_t line = 0; ///< 0: nowhere, a default or derived
     std::uint32_t column = 0;
 
     friend bool operator==(const Origin&, const Origin&) = default;
+};
+
+/// Where the keys of a machine were written, by key path as diff names it ("mem", "volumes.data.size").
+class Origins {
+public:
+    struct Entry {
+        std::string key;
+        std::uint32_t file = 0; ///< index into the names
+        std::uint32_t line = 0;
+        std::uint32_t column = 0;
+    };
+
+    /// The first one of a key stays.
+    void add(std::string key, std::string_view file, std::uint32_t line, std::uint32_t column);
+    /// Line 0: nowhere.
+    [[nodiscard]] Origin find(std::string_view key) const;
+    [[nodiscard]] bool contains(std::string_view key) const;
+    /// In the order of their keys.
+    [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
+    [[nodiscard]] const std::string& file(const Entry& entry) const { return files_[entry.file]; }
+    friend bool operator==(const Origins& a, const Origins& b);
+
+private:
+    [[nodiscard]] std::vector<Entry>::const_iterator place(std::string_view key) const;
+
+    std::vector<Entry> entries_;     ///< sorted
+    std::vector<std::string> files_; ///< one for all that came of it in a row
 };
 
 struct KernelPlan {
@@ -296,8 +324,7 @@ struct VmPlan {
     std::string state_dir;   ///< this machine's: <state>/projects/PROJECT/VM
     std::string runtime_dir; ///< this machine's: <run>/PROJECT/VM, holds the sockets
 
-    /// By key path as diff names it ("mem", "volumes.data.size"): where it was written. Left out of comparison.
-    std::map<std::string, Origin> origins;
+    Origins origins; ///< left out of comparison
 
     [[nodiscard]] std::vector<Device> devices() const; ///< volumes, shares, interfaces, the host's, in this order
 };
@@ -353,6 +380,8 @@ struct Plan {
     friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+void to_json(nlohmann::json& json, const Origins& origins);
+void from_json(const nlohmann::json& json, Origins& origins);
 void to_json(nlohmann::json& json, const Plan& plan);
 /// Throws nlohmann::json::exception; unknown keys and another version are errors.
 void from_json(const nlohmann::json& json, Plan& plan);

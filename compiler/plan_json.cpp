@@ -1,16 +1,16 @@
 #include "compiler/plan.h"
 
+#include "compiler/diff.h"
 #include "compiler/facts_json.h"
 #include "compiler/json_enum.h"
 #include "compiler/json_fields.h"
 #include "compiler/json_shape.h"
 #include "compiler/json_text.h"
+#include "compiler/plan_schema.h"
 #include "compiler/text.h"
 
-#include <array>
-#include <charconv>
+#include <fmt/format.h>
 
-#include "compiler/plan_schema.h"
 #include <limits>
 
 namespace microvmc {
@@ -33,16 +33,6 @@ constexpr Words<RootPlan::Kind, 7> root_kinds{{{RootPlan::Kind::initramfs, "init
                                                {RootPlan::Kind::store, "store"}}};
 constexpr Words<BalloonPlan::Mode, 3> balloon_modes{
     {{BalloonPlan::Mode::off, "off"}, {BalloonPlan::Mode::on, "on"}, {BalloonPlan::Mode::automatic, "auto"}}};
-
-std::string origin_text(const Origin& origin) {
-    std::string text = origin.file; // by hand: there are a dozen for each machine
-    for (const std::uint32_t number : {origin.line, origin.column}) {
-        std::array<char, 16> digits{};
-        text += ':';
-        text.append(digits.data(), std::to_chars(digits.begin(), digits.end(), number).ptr);
-    }
-    return text;
-}
 
 const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
                                       field("release", &KernelPlan::release),
@@ -239,22 +229,29 @@ void to_json(nlohmann::json& json, const RootPlan::Kind& kind) {
 void from_json(const nlohmann::json& json, RootPlan::Kind& kind) {
     kind = from_word(json, root_kinds);
 }
-void to_json(nlohmann::json& json, const Origin& origin) {
-    json = origin_text(origin);
+void to_json(nlohmann::json& json, const Origins& origins) {
+    json = nlohmann::json::object();
+    for (const auto& each : origins.entries()) {
+        json[each.key] = fmt::format("{}:{}:{}", origins.file(each), each.line, each.column);
+    }
 }
-void from_json(const nlohmann::json& json, Origin& origin) {
-    const auto& text = json.get_ref<const std::string&>();
-    const auto column = text.rfind(':');
-    const auto line = column == std::string::npos || column == 0 ? column : text.rfind(':', column - 1);
-    const auto number = [&](std::size_t from, std::size_t to) {
-        const auto value = parse_number(std::string_view(text).substr(from, to - from));
-        if (!value || *value > std::numeric_limits<std::uint32_t>::max()) {
-            throw nlohmann::json::other_error::create(505, "no FILE:LINE:COLUMN: " + text, &json);
-        }
-        return static_cast<std::uint32_t>(*value);
-    };
-    if (line == std::string::npos || column == 0) { static_cast<void>(number(0, 0)); }
-    origin = {text.substr(0, line), number(line + 1, column), number(column + 1, text.size())};
+void from_json(const nlohmann::json& json, Origins& origins) {
+    origins = {};
+    for (const auto& member : json.get_ref<const nlohmann::json::object_t&>()) {
+        const auto& text = member.second.get_ref<const std::string&>();
+        const auto column = text.rfind(':');
+        const auto line = column == std::string::npos || column == 0 ? std::string::npos : text.rfind(':', column - 1);
+        const auto number = [&](std::size_t from, std::size_t to) {
+            const auto said =
+                line == std::string::npos ? std::nullopt : parse_number(std::string_view(text).substr(from, to - from));
+            if (!said || *said > std::numeric_limits<std::uint32_t>::max()) {
+                throw nlohmann::json::other_error::create(505, "no FILE:LINE:COLUMN: " + text, &member.second);
+            }
+            return static_cast<std::uint32_t>(*said);
+        };
+        const std::uint32_t at_line = number(line + 1, column);
+        origins.add(member.first, std::string_view(text).substr(0, line), at_line, number(column + 1, text.size()));
+    }
 }
 void to_json(nlohmann::json& json, const KernelPlan& kernel) {
     write_fields(json, kernel, kernel_fields);
@@ -391,8 +388,19 @@ void json_text(JsonText& out, const ReadyPlan::Kind& kind) {
 void json_text(JsonText& out, const RootPlan::Kind& kind) {
     out.string(word_of(kind, root_kinds));
 }
-void json_text(JsonText& out, const Origin& object) {
-    out.string(origin_text(object));
+void json_text(JsonText& out, const Origins& origins) {
+    out.begin('{');
+    for (const auto& each : origins.entries()) {
+        out.key(each.key);
+        out.quote();
+        out.part(origins.file(each));
+        out.part(":");
+        out.number(std::uint64_t{each.line});
+        out.part(":");
+        out.number(std::uint64_t{each.column});
+        out.quote();
+    }
+    out.end('}');
 }
 void json_text(JsonText& out, const KernelPlan& object) {
     text_fields(out, object, kernel_fields);
@@ -456,10 +464,7 @@ void json_text(JsonText& out, const Plan& object) {
 }
 
 std::string to_json_text(const Plan& plan) {
-    JsonText out;
-    out.reserve(plan.vms.size() * 5000 + 4096); // of a usual machine; growing by copies takes longer than the writing
-    json_text(out, plan);
-    return out.take() + "\n";
+    return json_written([&](JsonText& out) { json_text(out, plan); });
 }
 
 // For the JSON Schema: a new struct of the plan needs its line here.
@@ -474,8 +479,10 @@ Shape json_shape(JsonShapes& /*shapes*/, const RootPlan::Kind* /*type*/) {
 Shape json_shape(JsonShapes& /*shapes*/, const BalloonPlan::Mode* /*type*/) {
     return JsonShapes::words(balloon_modes);
 }
-Shape json_shape(JsonShapes& /*shapes*/, const Origin* /*type*/) {
-    return {{"type", "string"}, {"pattern", ":[0-9]+:[0-9]+$"}, {"description", "FILE:LINE:COLUMN"}};
+Shape json_shape(JsonShapes& /*shapes*/, const Origins* /*type*/) {
+    return {{"type", "object"},
+            {"additionalProperties",
+             {{"type", "string"}, {"pattern", ":[0-9]+:[0-9]+$"}, {"description", "FILE:LINE:COLUMN"}}}};
 }
 Shape json_shape(JsonShapes& shapes, const KernelPlan* /*type*/) {
     return shapes.object<KernelPlan>("kernel", kernel_fields);
@@ -535,22 +542,17 @@ Shape json_shape(JsonShapes& shapes, const VmPlan* /*type*/) {
 std::string plan_json_schema() {
     JsonShapes shapes;
     const Shape reference = shapes.object<Plan>("plan", plan_fields);
+    const Shape changes = json_shape(shapes, static_cast<const std::vector<VmChange>*>(nullptr));
     Shape definitions = shapes.definitions();
     definitions["plan"]["properties"]["version"] = {{"enum", Shape::array({plan_version})}};
-    const Shape changes{{"type", "array"},
-                        {"items",
-                         {{"type", "object"},
-                          {"required", {"vm", "kind", "summary", "keys"}},
-                          {"properties",
-                           {{"vm", {{"type", "string"}}},
-                            {"kind", {{"type", "string"}}},
-                            {"summary", {{"type", "string"}}},
-                            {"keys", {{"type", "array"}, {"items", {{"type", "object"}}}}}}}}}};
     const Shape printed{
         {"type", "object"},
         {"required", {"version", "plan", "changes"}},
         {"properties",
-         {{"version", {{"enum", Shape::array({plan_version})}}}, {"plan", reference}, {"changes", changes}}},
+         {{"version", {{"enum", Shape::array({plan_version})}}},
+          {"plan", reference},
+          {"changes", changes},
+          {"against", {{"type", "string"}, {"description", "What was compared with; absent: what runs"}}}}},
         {"additionalProperties", false}};
     const Shape schema{{"$schema", "http://json-schema.org/draft-07/schema#"},
                        {"title", "microvmc plan"},

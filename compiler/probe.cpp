@@ -4,29 +4,40 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
 
 namespace microvmc {
 
 std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project) {
-    std::set<std::string> paths;
+    std::vector<std::string> paths;
+    std::unordered_set<std::string_view> named; // of the text
+    const auto add = [&](const std::string& path) {
+        if (named.insert(path).second) { paths.push_back(path); }
+    };
     for (const VmConfig& vm : config.vms) {
         for (const VolumeConfig& volume : vm.volumes) {
-            paths.insert(volume.image ? volume.image->value
-                                      : fmt::format("{}/projects/{}/{}/volumes/{}.img", state_dir, project,
-                                                    vm.name.value, volume.name.value));
+            if (volume.image) {
+                add(volume.image->value);
+            } else {
+                paths.push_back(fmt::format("{}/projects/{}/{}/volumes/{}.img", state_dir, project, vm.name.value,
+                                            volume.name.value));
+            }
         }
         for (const ShareConfig& share : vm.shares) {
-            if (share.source) { paths.insert(share.source->value); }
+            if (share.source) { add(share.source->value); }
         }
         for (const HypervisorConfig& hypervisor : vm.hypervisors) {
-            if (hypervisor.program) { paths.insert(hypervisor.program->value); }
+            if (hypervisor.program) { add(hypervisor.program->value); }
         }
-        if (vm.kernel.value.starts_with('/')) { paths.insert(vm.kernel.value); }
-        for (const NamedPath& named : named_paths(vm)) { paths.insert(named.path->value); }
+        if (vm.kernel.value.starts_with('/')) { add(vm.kernel.value); }
+        for (const NamedPath& each : named_paths(vm)) { add(each.path->value); }
     }
-    return {paths.begin(), paths.end()};
+    return paths;
 }
 
 std::vector<std::string> kernels_to_probe(const Config& config) {
@@ -95,9 +106,14 @@ PlanDigests digests(const Sources& sources, const HostFacts& facts, const Observ
     for (const auto& [path, kernel] : facts.named_kernels) {
         text += fmt::format("{} {}\n", path, identity(kernel.identity));
     }
-    for (const auto& [path, what] : facts.paths) {
-        text +=
-            fmt::format("{} {} {} {}\n", path, what.kind == PathFacts::Kind::directory, what.readable, what.identity);
+    std::vector<const std::pair<const std::string, PathFacts>*> paths;
+    paths.reserve(facts.paths.size());
+    for (const auto& each : facts.paths) { paths.push_back(&each); }
+    std::ranges::sort(paths, {}, [](const auto* each) -> const std::string& { return each->first; });
+    for (const auto* each : paths) {
+        const auto& [path, what] = *each;
+        fmt::format_to(std::back_inserter(text), "{} {} {} {}\n", path, what.kind == PathFacts::Kind::directory,
+                       what.readable, what.identity);
     }
     made.facts = sha256_hex(text);
 

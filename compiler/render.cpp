@@ -50,16 +50,10 @@ std::string origin_text(const Origin& origin) {
     return origin.line == 0 ? std::string() : fmt::format("{}:{}", printable(origin.file), origin.line);
 }
 
-const Origin& origin_at(const VmPlan& vm, const std::string& key) {
-    static const Origin nowhere;
-    const auto found = vm.origins.find(key);
-    return found == vm.origins.end() ? nowhere : found->second;
-}
-
 // What a new machine will be: every thing that was decided, one line a thing.
 std::vector<Row> description(const VmPlan& vm) {
     std::vector<Row> rows;
-    const auto at = [&vm](const std::string& key) { return origin_text(origin_at(vm, key)); };
+    const auto at = [&vm](const std::string& key) { return origin_text(vm.origins.find(key)); };
     rows.push_back({"hypervisor",
                     vm.hypervisor + (vm.program_version.empty() ? ", version unknown" : " " + vm.program_version),
                     at("hypervisor"), vm.hypervisor_reason});
@@ -189,7 +183,7 @@ bool same_change(const VmChange& a, const VmChange& b) {
 std::string render_vm(const VmChange& change, const std::vector<std::string_view>& names, const VmPlan* vm, bool colour,
                       unsigned width) {
     const Look look = look_of(change.kind);
-    const std::string origin = vm == nullptr ? std::string() : origin_text(origin_at(*vm, ""));
+    const std::string origin = vm == nullptr ? std::string() : origin_text(vm->origins.find(""));
     std::string head = fmt::format("{} {}  {}", look.symbol, fmt::join(names, " "), change.summary);
     if (change.kind == ChangeKind::restart && names.size() > 1) { head += ", one by one, each awaited ready"; }
     if (!origin.empty()) { head += "  " + origin; }
@@ -209,8 +203,7 @@ std::string host_text(const Plan& plan, const Changes& changes) {
     }
     for (const VmPlan& vm : plan.vms) {
         if (!concerned.contains(vm.name)) { continue; }
-        const auto program = vm.origins.find("program");
-        if (program != vm.origins.end()) { rows.push_back({vm.name, "program", printable(vm.program)}); }
+        if (vm.origins.contains("program")) { rows.push_back({vm.name, "program", printable(vm.program)}); }
         const auto add = [&](std::string what, const std::vector<std::string>& argv) {
             if (!argv.empty()) { rows.push_back({vm.name, std::move(what), shell_quoted(argv)}); }
         };

@@ -18,14 +18,12 @@ namespace resolving {
 
 void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span) {
     if (!span.known()) { return; }
-    plan.origins.emplace(std::move(key),
-                         Origin{in.sources.files.at(span.file).path, span.begin.line, span.begin.column});
+    plan.origins.add(std::move(key), in.sources.files.at(span.file).path, span.begin.line, span.begin.column);
 }
 
 Span written_at(const Inputs& in, const Draft& draft, const std::string& key) {
-    const auto found = draft.plan.origins.find(key);
-    for (std::uint32_t i = 0; !key.empty() && found != draft.plan.origins.end() && i < in.sources.files.size(); ++i) {
-        const Origin& origin = found->second;
+    const Origin origin = key.empty() ? Origin{} : draft.plan.origins.find(key);
+    for (std::uint32_t i = 0; origin.line != 0 && i < in.sources.files.size(); ++i) {
         if (in.sources.files[i].path != origin.file) { continue; }
         return {i, {origin.line, origin.column}, {origin.line, origin.column + 1}};
     }
@@ -311,7 +309,7 @@ void origins(const Inputs& in, Draft& draft) {
             if (!said.empty() && !said.front().empty()) { origin(in, draft.plan, key, said.front().front().span); }
         }
     };
-    draft.plan.origins.emplace("", Origin{in.sources.files.at(config.span.file).path, config.span.begin.line});
+    draft.plan.origins.add("", in.sources.files.at(config.span.file).path, config.span.begin.line, 0);
     at("enabled", config.enabled);
     at("vcpu", config.vcpu);
     at("mem", config.mem);

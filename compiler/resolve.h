@@ -48,7 +48,7 @@ std::vector<HypervisorChoice> hypervisor_choices(const VmConfig& vm, const Confi
 /// The project's name: the option, the file's `name`, the directory's name made fit.
 std::string project_name(const Config& config, const Sources& sources, const ResolveOptions& options);
 
-/// Paths whose PathFacts resolving needs; absolute, each once. An image that is left to the default lies in the state
+/// Paths whose PathFacts resolving needs; absolute. An image that is left to the default lies in the state
 /// directory of `project`.
 std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project);
 /// Devices of the host whose HostDeviceFacts resolving needs: bus and path, each once.

@@ -57,66 +57,90 @@ std::optional<Subnet> open_address(const Subnet& subnet, const std::string& mac,
     return std::nullopt;
 }
 
+/// A network whose subnets are read.
+struct Read {
+    const NetworkPlan* plan;
+    std::vector<Subnet> subnets;
+    std::string own; ///< its address in the first of them: of the gateway and the name server
+    Taken taken;
+};
+
 struct Open {
     Draft* draft;
     InterfacePlan* interface;
-    const NetworkPlan* network;
+    Read* network;
 };
+
+std::vector<Read> read(const std::vector<NetworkPlan>& networks) {
+    std::vector<Read> all;
+    for (const NetworkPlan& network : networks) {
+        Read& each = all.emplace_back(Read{.plan = &network, .subnets = {}, .own = {}, .taken = {}});
+        for (const std::string& text : network.subnets) {
+            each.subnets.push_back(parse_subnet(text).value_or(Subnet{}));
+        }
+        if (!each.subnets.empty()) { each.own = address_text(host_of(each.subnets.front(), 1)); }
+    }
+    return all;
+}
 
 } // namespace
 
 void addresses(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) {
     if (plan.networks.empty()) { return; }
-    std::unordered_map<std::string_view, Taken> taken;
+    std::vector<Read> networks = read(plan.networks);
     std::vector<Open> open;
     for (Draft& draft : drafts) {
         for (InterfacePlan& interface : draft.plan.interfaces) {
-            const auto network = std::ranges::find(plan.networks, interface.network, &NetworkPlan::name);
-            if (network == plan.networks.end()) { continue; }
-            if (interface.addresses == std::vector<std::string>{"dhcp"}) {
-                if (network->managed) { open.push_back({&draft, &interface, &*network}); }
+            const auto network =
+                std::ranges::find_if(networks, [&](const Read& each) { return each.plan->name == interface.network; });
+            if (network == networks.end()) { continue; }
+            if (interface.addresses.size() == 1 && interface.addresses.front() == "dhcp") {
+                if (network->plan->managed) { open.push_back({&draft, &interface, &*network}); }
                 continue;
             }
             for (const std::string& said : interface.addresses) {
-                taken[network->name].insert(said.substr(0, said.find('/')));
+                network->taken.insert(said.substr(0, said.find('/')));
             }
         }
     }
     // What a machine has had it keeps, before any other is given one.
-    std::unordered_map<const InterfacePlan*, std::vector<std::optional<Subnet>>> kept;
+    std::unordered_map<const InterfacePlan*, std::vector<Subnet>> kept;
     for (const Open& each : open) {
-        for (const std::string& text : each.network->subnets) {
-            auto earlier = earlier_address(*each.draft, *each.interface, *parse_subnet(text));
-            if (earlier && !taken[each.network->name].insert(address_text(*earlier)).second) { earlier.reset(); }
-            if (earlier) { kept[each.interface].push_back(earlier); }
+        for (const Subnet& subnet : each.network->subnets) {
+            const auto earlier = earlier_address(*each.draft, *each.interface, subnet);
+            if (earlier && each.network->taken.insert(address_text(*earlier)).second) {
+                kept[each.interface].push_back(*earlier);
+            }
         }
     }
     for (const Open& each : open) {
+        const NetworkPlan& network = *each.network->plan;
+        const auto had = kept.find(each.interface);
         std::vector<std::string> found;
-        for (const std::string& text : each.network->subnets) {
-            const Subnet subnet = *parse_subnet(text);
+        for (std::size_t i = 0; i < network.subnets.size(); ++i) {
+            const Subnet& subnet = each.network->subnets[i];
             std::optional<Subnet> address;
-            for (const auto& earlier : kept[each.interface]) {
-                if (earlier && contains(subnet, *earlier)) { address = earlier; }
+            if (had != kept.end()) {
+                for (const Subnet& earlier : had->second) {
+                    if (contains(subnet, earlier)) { address = earlier; }
+                }
             }
-            if (!address) { address = open_address(subnet, each.interface->mac, taken[each.network->name]); }
+            if (!address) { address = open_address(subnet, each.interface->mac, each.network->taken); }
             if (!address) {
                 in.diagnostics
                     .error(codes::address_outside, each.draft->config->name.span,
-                           fmt::format("no address of {} is left for `{}`", text, each.draft->plan.name))
-                    .help = fmt::format("give the network `{}` a larger subnet", each.network->name);
+                           fmt::format("no address of {} is left for `{}`", network.subnets[i], each.draft->plan.name))
+                    .help = fmt::format("give the network `{}` a larger subnet", network.name);
                 break;
             }
             found.push_back(fmt::format("{}/{}", address_text(*address), subnet.prefix));
         }
         if (found.empty()) { continue; }
         each.interface->addresses = std::move(found);
-        if (each.interface->gateway.empty() && each.network->mode != "isolated") {
-            each.interface->gateway = address_text(host_of(*parse_subnet(each.network->subnets.front()), 1));
+        if (each.interface->gateway.empty() && network.mode != "isolated") {
+            each.interface->gateway = each.network->own;
         }
-        if (each.interface->dns.empty() && each.network->dns) {
-            each.interface->dns = {address_text(host_of(*parse_subnet(each.network->subnets.front()), 1))};
-        }
+        if (each.interface->dns.empty() && network.dns) { each.interface->dns = {each.network->own}; }
     }
 }
 

@@ -18,12 +18,24 @@ const typename Configs::value_type* written(const Plans& plans, const Configs& c
     return plans.size() == configs.size() ? &configs[index] : nullptr;
 }
 
-void within_one(const Inputs& in, const Draft& draft) {
+/// What must differ within a machine; made once for all of them.
+struct Own {
+    explicit Own(Diagnostics& diagnostics)
+        : mount_points(diagnostics, codes::duplicate_mount_point), tags(diagnostics, codes::duplicate_tag),
+          serials(diagnostics, codes::duplicate_serial) {}
+
+    Unique<std::string_view> mount_points;
+    Unique<std::string_view> tags;
+    Unique<std::string_view> serials;
+};
+
+void within_one(const Inputs& in, const Draft& draft, Own& own) {
     const VmConfig& config = *draft.config;
     const VmPlan& plan = draft.plan;
-    Unique mount_points(in.diagnostics, codes::duplicate_mount_point);
-    Unique tags(in.diagnostics, codes::duplicate_tag);
-    Unique serials(in.diagnostics, codes::duplicate_serial);
+    auto& [mount_points, tags, serials] = own;
+    mount_points.clear();
+    tags.clear();
+    serials.clear();
     if (plan.root.kind == RootPlan::Kind::image || !plan.root.image.empty()) {
         serials.add(root_serial, config.root->span, [] { return ""; });
     }
@@ -158,8 +170,9 @@ void firmware_keys(const Inputs& in, const Draft& draft) {
 
 void socket_length(const Inputs& in, const Draft& draft) {
     constexpr std::size_t most = 107; // sun_path of unix(7), less its NUL
-    const std::string longest = draft.plan.runtime_dir + "/control.sock";
-    if (longest.size() <= most) { return; }
+    constexpr std::string_view name = "/control.sock";
+    if (draft.plan.runtime_dir.size() + name.size() <= most) { return; }
+    const std::string longest = fmt::format("{}{}", draft.plan.runtime_dir, name);
     in.diagnostics
         .error(codes::socket_too_long, draft.config->name.span,
                fmt::format("the socket's path would have {} bytes: {}", longest.size(), longest))
@@ -197,6 +210,9 @@ private:
 
 /// A share that its guest can write and that holds an image which another machine runs on.
 void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
+    const auto is_written = [](const SharePlan& share) { return !share.read_only && !share.source.empty(); };
+    const auto writes = [&](const Draft& draft) { return std::ranges::any_of(draft.plan.shares, is_written); };
+    if (std::ranges::none_of(drafts, writes)) { return; }
     std::map<std::string_view, const Draft*> images;
     for (const Draft& draft : drafts) {
         for (const VolumePlan& volume : draft.plan.volumes) { images.emplace(volume.image, &draft); }
@@ -204,7 +220,7 @@ void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
     for (const Draft& draft : drafts) {
         for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) {
             const SharePlan& share = draft.plan.shares[i];
-            if (share.read_only || share.source.empty()) { continue; }
+            if (!is_written(share)) { continue; }
             const std::string below = share.source == "/" ? share.source : share.source + "/";
             const auto image = images.lower_bound(below);
             if (image == images.end() || !image->first.starts_with(below)) { continue; }
@@ -220,11 +236,12 @@ void shares_with_images(const Inputs& in, const std::vector<Draft>& drafts) {
 } // namespace
 
 void check(const Inputs& in, const std::vector<Draft>& drafts) {
-    Unique macs(in.diagnostics, codes::duplicate_mac);
+    Unique<std::string_view> macs(in.diagnostics, codes::duplicate_mac);
+    Own own(in.diagnostics);
     HostPorts ports(in.diagnostics);
     for (const Draft& draft : drafts) {
         const VmConfig& config = *draft.config;
-        within_one(in, draft);
+        within_one(in, draft, own);
         root_keys(in, draft);
         firmware_keys(in, draft);
         socket_length(in, draft);

@@ -196,7 +196,7 @@ void finish_devices(const Inputs& in, Draft& draft) {
     for (InterfacePlan& interface : draft.plan.interfaces) {
         if (interface.type != "user" || !traits.user_network) { continue; }
         const auto& network = *traits.user_network;
-        if (interface.addresses.empty() || interface.addresses == std::vector<std::string>{"dhcp"}) {
+        if (interface.addresses.empty() || (interface.addresses.size() == 1 && interface.addresses.front() == "dhcp")) {
             interface.addresses = {std::string(network.address)};
         }
         if (interface.gateway.empty()) { interface.gateway = network.gateway; }

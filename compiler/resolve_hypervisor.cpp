@@ -20,9 +20,9 @@ struct Obstacle {
 
 struct Candidate {
     const Traits* traits = nullptr;
-    std::string program;
-    std::string version;
-    std::string accel;
+    std::string_view program; ///< of the facts or the text
+    std::string_view version;
+    std::string_view accel;
     std::string accel_reason;
     bool on_incomplete_kvm = false; ///< where nobody but who named the kernel knows whether it runs
     MachineChoice choice;
@@ -58,7 +58,7 @@ void find_program(const Inputs& in, const Draft& draft, const Span& said, Candid
                                        {}});
         return;
     }
-    const auto tool = in.facts.tools.find(std::string(program->name));
+    const auto tool = in.facts.tools.find(program->name);
     if (tool == in.facts.tools.end()) {
         candidate.obstacles.push_back(
             {codes::no_hypervisor, said, fmt::format("{} is not installed", traits.title),
@@ -90,9 +90,11 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
     };
     const bool native = draft.plan.arch == in.facts.arch;
     const bool kvm = has("kvm") && native && in.facts.kvm.state == KvmState::works;
-    const std::string why_not = !native       ? fmt::format("the host is {}", in.facts.arch)
-                                : !has("kvm") ? fmt::format("{} has no KVM", traits.title)
-                                              : in.facts.kvm.reason;
+    const auto why_not = [&] {
+        return !native       ? fmt::format("the host is {}", in.facts.arch)
+               : !has("kvm") ? fmt::format("{} has no KVM", traits.title)
+                             : in.facts.kvm.reason;
+    };
     const bool may_run = has("kvm") && native && may_run_incomplete(in, draft);
     if (wanted.value == "kvm") {
         if (kvm || may_run) {
@@ -101,7 +103,8 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
             candidate.on_incomplete_kvm = !kvm;
             return;
         }
-        candidate.obstacles.push_back({codes::no_accel, wanted.span, fmt::format("KVM doesn't work here: {}", why_not),
+        candidate.obstacles.push_back({codes::no_accel, wanted.span,
+                                       fmt::format("KVM doesn't work here: {}", why_not()),
                                        has("tcg") ? "accel = \"auto\" emulates the machine instead" : ""});
         return;
     }
@@ -111,7 +114,7 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
     }
     if (has("tcg")) {
         candidate.accel = "tcg";
-        candidate.accel_reason = wanted.value == "tcg" ? "named" : why_not;
+        candidate.accel_reason = wanted.value == "tcg" ? "named" : why_not();
         return;
     }
     if (wanted.value == "auto" && may_run && is_named(draft, traits)) {
@@ -123,7 +126,7 @@ void find_accel(const Inputs& in, const Draft& draft, Candidate& candidate) {
     candidate.obstacles.push_back(
         {codes::no_accel, wanted.span.known() ? wanted.span : draft.config->name.span,
          wanted.value == "tcg" ? fmt::format("{} can't emulate", traits.title)
-                               : fmt::format("{} needs KVM, which doesn't work here: {}", traits.title, why_not),
+                               : fmt::format("{} needs KVM, which doesn't work here: {}", traits.title, why_not()),
          wanted.value == "auto" && has("kvm") && native && in.facts.kvm.state == KvmState::incomplete
              ? "name a kernel that was made for it (`kernel`), or take a hypervisor that emulates"
              : ""});
@@ -321,7 +324,7 @@ bool hypervisor(const Inputs& in, Draft& draft) {
         plan.program = candidate.program;
         plan.program_version = candidate.version;
         plan.accel = candidate.accel;
-        plan.accel_reason = candidate.accel_reason;
+        plan.accel_reason = std::move(candidate.accel_reason);
         if (candidate.on_incomplete_kvm) { warn_of_kvm(in, draft); }
         plan.hypervisor_reason = allowed.size() == 1 && !automatic ? "named" : "the first that can do it all";
         for (const Candidate& other : refused) {

@@ -64,8 +64,8 @@ std::string open_subnet(const Inputs& in, const Located<std::string>& network, c
 }
 
 /// Names of things on the host, said or derived; a derived one gives way.
-std::string open_name(const std::unordered_set<std::string>& taken, const std::string& project, std::string_view vm,
-                      const InterfaceConfig& said, const InterfacePlan& plan) {
+std::string open_name(const std::unordered_set<std::string_view>& taken, const std::string& project,
+                      std::string_view vm, const InterfaceConfig& said, const InterfacePlan& plan) {
     const std::string mac = said.mac ? derived_mac(project, vm, plan.name) : plan.mac;
     std::string name = derived_tap(mac);
     for (int i = 2; taken.contains(name); ++i) {
@@ -130,7 +130,7 @@ void addresses_in(const Inputs& in, const NetworkPlan& network, const Written& i
                                 network.subnets.empty() ? "its subnet" : network.subnets.front()));
         }
     }
-    if (plan.addresses == std::vector<std::string>{"dhcp"}) {
+    if (plan.addresses.size() == 1 && plan.addresses.front() == "dhcp") {
         if (!network.dhcp && !interface.said.address.empty()) {
             in.diagnostics
                 .error(codes::conflicting_keys, interface.said.address.front().span,
@@ -163,7 +163,7 @@ void addresses_elsewhere(const Inputs& in, const Written& interface) {
 }
 
 /// Addresses that were given, by what the interfaces share.
-void add_addresses(Unique& taken, const Written& interface) {
+void add_addresses(Unique<std::string>& taken, const Written& interface) {
     const InterfacePlan& plan = interface.plan;
     const std::string& where = !plan.network.empty() ? plan.network : !plan.bridge.empty() ? plan.bridge : plan.link;
     if (where.empty()) { return; }
@@ -205,7 +205,7 @@ void check_host(const Inputs& in, const Plan& plan, const Written& interface) {
 
 void networks(const Inputs& in, Plan& plan) {
     std::vector<TakenSubnet> taken;
-    Unique bridges(in.diagnostics, codes::duplicate_interface_id);
+    Unique<std::string> bridges(in.diagnostics, codes::duplicate_interface_id);
     for (const NetworkConfig& config : in.config.networks) {
         for (const auto& said : config.subnet) {
             const auto subnet = said_subnet(in, said);
@@ -241,14 +241,14 @@ void networks(const Inputs& in, Plan& plan) {
 }
 
 void host_names(const Inputs& in, const Plan& plan, std::vector<Draft>& drafts) {
-    std::unordered_set<std::string> names;
+    std::unordered_set<std::string_view> names; // of the plans
     for (const NetworkPlan& network : plan.networks) { names.insert(network.bridge); }
     for (const Draft& draft : drafts) {
         for (const InterfacePlan& interface : draft.plan.interfaces) {
             if (!interface.id.empty()) { names.insert(interface.id); }
         }
     }
-    Unique addresses(in.diagnostics, codes::duplicate_address);
+    Unique<std::string> addresses(in.diagnostics, codes::duplicate_address);
     for (Draft& draft : drafts) {
         for (InterfacePlan& interface : draft.plan.interfaces) {
             if (interface.type == "user") { continue; }

@@ -27,7 +27,6 @@ public:
 
     void check() {
         const auto& vms = in_.config.vms;
-        if (std::ranges::all_of(vms, [](const VmConfig& vm) { return vm.depends_on.empty(); })) { return; }
         for (std::size_t i = 0; i < vms.size(); ++i) {
             for (const auto& name : vms[i].depends_on) {
                 const auto found = by_name_.find(name.value);
@@ -186,9 +185,10 @@ void check_interface(const Inputs& in, const InterfaceConfig& interface) {
         }
     }
     if (!interface.network) { return; }
+    const auto is_meant = [&](const NetworkConfig& network) { return network.name.value == interface.network->value; };
+    if (std::ranges::any_of(in.config.networks, is_meant)) { return; }
     std::vector<std::string_view> names;
     for (const NetworkConfig& network : in.config.networks) { names.push_back(network.name.value); }
-    if (std::ranges::find(names, interface.network->value) != names.end()) { return; }
     auto& diagnostic = in.diagnostics.error(codes::unknown_network, interface.network->span,
                                             fmt::format("there is no network `{}`", interface.network->value));
     const std::string_view meant = nearest(interface.network->value, names);
@@ -213,9 +213,9 @@ void check_overlay(const Inputs& in, const VmConfig& vm) {
 } // namespace
 
 void check_text(const Inputs& in) {
-    Unique ids(in.diagnostics, codes::duplicate_interface_id);
-    Unique cids(in.diagnostics, codes::duplicate_cid);
-    const auto add = [](Unique& taken, const Located<std::string>& key, std::string_view what) {
+    Unique<std::string_view> ids(in.diagnostics, codes::duplicate_interface_id);
+    Unique<std::string_view> cids(in.diagnostics, codes::duplicate_cid);
+    const auto add = [](Unique<std::string_view>& taken, const Located<std::string>& key, std::string_view what) {
         taken.add(key.value, key.span,
                   [&] { return fmt::format("{} `{}` is taken twice", what, printable(key.value)); });
     };
@@ -228,7 +228,8 @@ void check_text(const Inputs& in) {
         }
         if (vm.vsock && vm.vsock->cid && vm.vsock->cid->value != "auto") { add(cids, *vm.vsock->cid, "the CID"); }
     }
-    Dependencies(in).check();
+    const auto awaits = [](const VmConfig& vm) { return !vm.depends_on.empty(); };
+    if (std::ranges::any_of(in.config.vms, awaits)) { Dependencies(in).check(); }
 }
 
 } // namespace microvmc::resolving

@@ -150,7 +150,7 @@ template <typename Class, typename Type> struct MemberOf<Type Class::*> {
 
 template <typename T> struct ScalarOf { using type = void; };
 template <typename T> struct ScalarOf<Located<T>> { using type = T; };
-template <typename T> struct ScalarOf<std::optional<Located<T>>> { using type = T; };
+template <typename T> struct ScalarOf<Boxed<Located<T>>> { using type = T; };
 
 template <typename T, std::size_t I = 0> constexpr std::size_t index_in_value() {
     if constexpr (std::is_same_v<std::variant_alternative_t<I, decltype(Value::data)>, T>) {

@@ -304,6 +304,7 @@ std::string list_or(std::span<const std::string_view> words) {
 
 std::string absolute_path(std::string_view base, std::string_view path) {
     std::string out;
+    out.reserve(base.size() + path.size() + 2);
     const auto append = [&out](std::string_view from) {
         while (!from.empty()) {
             const std::size_t slash = from.find('/');
@@ -321,7 +322,8 @@ std::string absolute_path(std::string_view base, std::string_view path) {
     };
     if (!path.starts_with('/')) { append(base); }
     append(path);
-    return out.empty() ? "/" : out;
+    if (out.empty()) { out = '/'; }
+    return out;
 }
 
 std::string shell_quoted(std::string_view argument) {

@@ -396,6 +396,7 @@ std::optional<std::string> Values::word(const KeySchema& key, const Node& node, 
 }
 
 std::optional<std::string> Values::substituted(const Node& node, const std::string& text) {
+    if (text.find('$') == std::string::npos) { return text; }
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
         const std::string_view rest = std::string_view(text).substr(i);

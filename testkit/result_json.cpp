@@ -130,9 +130,7 @@ void json_text(JsonText& out, const CoverageCell& cell) {
 }
 
 std::string to_json_text(const RunReport& report) {
-    JsonText out;
-    text_fields(out, report, report_fields);
-    return out.take() + "\n";
+    return json_written([&](JsonText& out) { text_fields(out, report, report_fields); });
 }
 
 // For the JSON Schema: a new struct of the report needs its line here.

@@ -5,6 +5,7 @@
 #include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
+#include "runtime/heap.h"
 #include "runtime/observe.h"
 
 #include <fmt/format.h>
@@ -124,6 +125,10 @@ void select(const Selection& selection, PipelineOptions& options) {
 }
 
 Pipeline load_sources(Sources sources, Merged* merged) {
+    constexpr std::size_t needed = 64; // bytes of the heap for each of a text without comments
+    std::size_t bytes = 0;
+    for (const SourceFile& file : sources.files) { bytes += file.text.size(); }
+    prepare_heap(bytes * needed);
     Pipeline pipeline;
     pipeline.sources = std::move(sources);
     pipeline.config = load(pipeline.sources, all_traits(), pipeline.diagnostics, read_included, merged);

@@ -78,7 +78,8 @@ void add_plan(CLI::App& app, Session& session) {
         options.upgrade = flags->upgrade;
         options.only = vm_names(session);
         select(flags->selection, options);
-        Pipeline pipeline = load_sources(session);
+        // Stays: taking a big project apart takes as long as writing it, and the process ends anyway.
+        static Pipeline& pipeline = *new Pipeline(load_sources(session));
         if (!take_against(session, *flags, pipeline, options)) {
             session.status = exit_failure;
             return;
@@ -92,7 +93,7 @@ void add_plan(CLI::App& app, Session& session) {
         if (flags->commands) {
             print(commands_text(pipeline));
         } else if (session.json) {
-            print(to_json_text(*pipeline.plan, *pipeline.changes, flags->against));
+            write_json(*pipeline.plan, *pipeline.changes, flags->against, print);
         } else {
             print(plan_text(session, pipeline, flags->against));
         }

@@ -21,14 +21,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
-#include <filesystem>
 #include <linux/fs.h>
+#include <optional>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <thread>
 #include <unistd.h>
+#include <unordered_map>
 
 namespace microvmc {
 
@@ -108,19 +110,36 @@ std::uint64_t memory_mib() {
     return pages <= 0 ? 0 : static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) >> 20U;
 }
 
-/// Of the nearest that exists: where a file of that name would be made.
-void find_room(const std::string& path, PathFacts& facts) {
+/// A file system, and how much more it takes.
+struct Room {
+    std::uint64_t device = 0;
+    std::uint64_t bytes = 0;
+};
+
+std::optional<Room> room_at(const std::string& path) {
     struct statvfs file_system {};
     struct stat status {};
-    for (std::filesystem::path at(path); !at.empty(); at = at.parent_path()) {
-        if (::stat(at.c_str(), &status) == 0 && ::statvfs(at.c_str(), &file_system) == 0) {
-            facts.device = status.st_dev;
-            facts.room = static_cast<std::uint64_t>(file_system.f_bavail) * file_system.f_frsize;
-            return;
-        }
-        if (at == at.parent_path()) { return; }
-    }
+    if (::stat(path.c_str(), &status) != 0 || ::statvfs(path.c_str(), &file_system) != 0) { return std::nullopt; }
+    return Room{status.st_dev, static_cast<std::uint64_t>(file_system.f_bavail) * file_system.f_frsize};
 }
+
+/// Where files that aren't there would be made: in the nearest directory that is. Each is looked at once, since most
+/// images lie side by side.
+class Rooms {
+public:
+    Room above(std::string_view path) {
+        const std::size_t slash = path.rfind('/');
+        const std::string directory(slash == std::string_view::npos ? "." : path.substr(0, slash == 0 ? 1 : slash));
+        const auto known = known_.find(directory);
+        if (known != known_.end()) { return known->second; }
+        std::optional<Room> room = room_at(directory);
+        if (!room) { room = directory == "/" || directory == "." ? Room{} : above(directory); }
+        return known_.emplace(directory, *room).first->second;
+    }
+
+private:
+    std::unordered_map<std::string, Room> known_;
+};
 
 /// What a file says of itself, and who has it.
 void look_into(const std::string& path, PathFacts& facts) {
@@ -132,13 +151,17 @@ void look_into(const std::string& path, PathFacts& facts) {
     facts.is_written = use.written;
 }
 
-} // namespace
-
-PathFacts path_facts(const std::string& path) {
+/// What one path is, for the user who asks.
+PathFacts path_facts(const std::string& path, Rooms& rooms) {
     PathFacts facts;
-    find_room(path, facts);
     struct stat status {};
-    if (::stat(path.c_str(), &status) != 0) { return facts; }
+    if (::stat(path.c_str(), &status) != 0) {
+        const Room room = rooms.above(path);
+        facts.device = room.device;
+        facts.room = room.bytes;
+        return facts;
+    }
+    facts.room = room_at(path).value_or(Room{}).bytes;
     facts.device = status.st_dev;
     facts.inode = status.st_ino;
     facts.readable = ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
@@ -160,6 +183,8 @@ PathFacts path_facts(const std::string& path) {
     }
     return facts;
 }
+
+} // namespace
 
 HostFacts gather_facts(const FactsRequest& request) {
     const std::string boot = boot_id();
@@ -189,8 +214,10 @@ HostFacts gather_facts(const FactsRequest& request) {
     if (const auto identity = file_identity(request.guest_init); identity) {
         facts.guest_init = {.path = request.guest_init, .version = "", .identity = *identity};
     }
+    facts.paths.reserve(request.paths.size() + std::size(nodes));
+    Rooms rooms;
     for (const std::string& path : request.paths) {
-        PathFacts& found = facts.paths[path] = path_facts(path);
+        PathFacts& found = facts.paths[path] = path_facts(path, rooms);
         if (found.used_by.empty()) { continue; }
         if (std::string user = image_user(request.runtime_dir, path); !user.empty()) {
             found.used_by = std::move(user);
@@ -198,7 +225,7 @@ HostFacts gather_facts(const FactsRequest& request) {
     }
     for (const std::string& path : request.oci_images) { facts.oci_images[path] = oci_facts(path, facts.arch); }
     for (const std::string& path : request.root_sources) { facts.paths[path].identity = source_identity(path); }
-    for (const char* node : nodes) { facts.paths[node] = path_facts(node); }
+    for (const char* node : nodes) { facts.paths[node] = path_facts(node, rooms); }
     facts.huge_pages = huge_page_facts();
     facts.default_huge_page = default_huge_page(read_file("/proc/meminfo").value_or(""));
     facts.cgroup_controllers = supervisor::usable_controllers();

@@ -32,7 +32,4 @@ struct FactsRequest {
 /// processes or memory left.
 HostFacts gather_facts(const FactsRequest& request);
 
-/// What one path is, for the user who asks.
-PathFacts path_facts(const std::string& path);
-
 } // namespace microvmc

@@ -1,6 +1,7 @@
 #include "runtime/kernel/modules.h"
 
 #include "runtime/error.h"
+#include "runtime/kernel/kmod.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +9,6 @@
 #include <cstdarg>
 #include <cstring>
 #include <filesystem>
-#include <libkmod.h>
 #include <memory>
 #include <set>
 #include <unistd.h>
@@ -23,28 +23,24 @@ using Module = std::unique_ptr<kmod_module, kmod_module* (*)(kmod_module*)>;
 
 void keep_quiet(void*, int, const char*, int, const char*, const char*, va_list) {}
 
-List own(kmod_list* list) {
-    return {list, kmod_module_unref_list};
-}
-
 class Resolver {
 public:
     explicit Resolver(const std::string& directory)
-        : directory_(directory), softdeps_(directory + "/modules.softdep"), context_(nullptr, kmod_unref) {
+        : directory_(directory), softdeps_(directory + "/modules.softdep"), context_(nullptr, kmod_.unref) {
         if (::access((directory + "/modules.dep.bin").c_str(), R_OK) != 0) {
             throw Error(
                 fmt::format("{} has no index of its modules (modules.dep.bin): {}", directory, std::strerror(errno)),
                 "make it with depmod");
         }
         const std::array<const char*, 2> configuration{softdeps_.c_str(), nullptr};
-        context_.reset(kmod_new(directory.c_str(), configuration.data()));
+        context_.reset(kmod_.create(directory.c_str(), configuration.data()));
         if (!context_) { throw Error(fmt::format("can't read the modules of {}", directory)); }
-        kmod_set_log_fn(context_.get(), keep_quiet, nullptr);
+        kmod_.set_log_fn(context_.get(), keep_quiet, nullptr);
     }
 
     void want(const std::string& name) {
         kmod_list* raw = nullptr;
-        const int error = kmod_module_new_from_lookup(context_.get(), name.c_str(), &raw);
+        const int error = kmod_.look_up(context_.get(), name.c_str(), &raw);
         const List found = own(raw);
         if (error < 0) {
             throw Error(fmt::format("can't look up the module {} in {}: {}", name, directory_, std::strerror(-error)));
@@ -56,23 +52,24 @@ public:
     ResolvedModules take() { return std::move(resolved_); }
 
 private:
+    [[nodiscard]] List own(kmod_list* list) const { return {list, kmod_.unref_list}; }
+
     void visit_all(kmod_list* list) {
-        kmod_list* entry = nullptr;
-        kmod_list_foreach(entry, list) {
-            const Module module(kmod_module_get_module(entry), kmod_module_unref);
+        for (kmod_list* entry = list; entry != nullptr; entry = kmod_.list_next(list, entry)) {
+            const Module module(kmod_.module_of(entry), kmod_.unref_module);
             visit(module.get());
         }
     }
 
     void visit(kmod_module* module) {
-        const char* const path = kmod_module_get_path(module);
+        const char* const path = kmod_.path(module);
         if (path == nullptr) { return; } // built in
-        std::string name = kmod_module_get_name(module);
+        std::string name = kmod_.name(module);
         if (!visited_.insert(name).second) { return; }
-        visit_all(own(kmod_module_get_dependencies(module)).get());
+        visit_all(own(kmod_.dependencies(module)).get());
         kmod_list* before = nullptr;
         kmod_list* after = nullptr;
-        kmod_module_get_softdeps(module, &before, &after);
+        kmod_.softdeps(module, &before, &after);
         const List owned_before = own(before);
         const List owned_after = own(after);
         visit_all(before);
@@ -80,6 +77,7 @@ private:
             {std::move(name), std::filesystem::path(path).lexically_relative(directory_).string()});
     }
 
+    const Kmod& kmod_ = load_kmod();
     std::string directory_;
     std::string softdeps_;
     Context context_;

@@ -234,10 +234,11 @@ NameTree::Layout NameTree::layout() const {
     std::vector<Node> directory_nodes{root};
     layout.directories.push_back({.attributes = &attributes_[names_[root].number]});
     for (std::uint32_t i = 0; i < layout.directories.size(); ++i) {
-        const auto below =
-            std::ranges::equal_range(nodes, directory_nodes[i], {}, [this](Node node) { return names_[node].parent; });
+        const auto parent = [this](Node node) { return names_[node].parent; };
+        const auto last = std::ranges::upper_bound(nodes, directory_nodes[i], {}, parent);
         layout.directories[i].first = static_cast<std::uint32_t>(layout.entries.size());
-        for (const Node node : below) {
+        for (auto each = std::ranges::lower_bound(nodes, directory_nodes[i], {}, parent); each != last; ++each) {
+            const Node node = *each;
             const Name& name = names_[node];
             if (name.what == What::directory) {
                 ++layout.directories[i].subdirectories;

@@ -1,3 +1,4 @@
+#include "compiler/json_text.h"
 #include "tests/compiler/golden.h"
 
 #include <gtest/gtest.h>
@@ -61,6 +62,55 @@ TEST(JsonText, IsJsonWhateverTheText) {
     const nlohmann::json json = nlohmann::json::parse(to_json_text(plan));
     EXPECT_EQ(json["vms"][0]["command"], nlohmann::json({"\"\\\n\x01\x7f", "h\xc3\xa4t", "\xef\xbf\xbd broken", ""}));
     EXPECT_FALSE(json["vms"][0].contains("volumes")) << "what a machine has none of is left out";
+}
+
+std::string as_json(std::string_view text) {
+    std::string json;
+    JsonText out([&json](std::string_view piece) { json += piece; });
+    out.string(text);
+    out.finish();
+    return json;
+}
+
+TEST(JsonText, EscapesStandAnywhere) {
+    const std::vector<std::string> special{
+        "\"", "\\", "\n", "\x1f", "\x7f", std::string(1, '\0'), "\xc3\xa4", "\xf0\x9f\x98\x80"};
+    for (const std::string& each : special) {
+        for (std::size_t before = 0; before < 20; ++before) {
+            for (std::size_t after = 0; after < 10; ++after) {
+                const std::string text = std::string(before, 'a') + each + std::string(after, '~');
+                EXPECT_EQ(nlohmann::json::parse(as_json(text)), text);
+            }
+        }
+    }
+    EXPECT_EQ(as_json("\"\x1f\xff "), "\"\\\"\\u001f\xef\xbf\xbd \"\n");
+}
+
+TEST(JsonText, LongTextsGoWhole) {
+    std::string text;
+    for (int i = 0; text.size() < 200'000; ++i) { text += i % 7 == 0 ? "\"" : i % 5 == 0 ? "\xc3\xa4" : "plain text"; }
+    EXPECT_EQ(nlohmann::json::parse(as_json(text)), text);
+}
+
+TEST(Origins, TheFirstOfAKeyStays) {
+    Origins origins;
+    origins.add("mem", "a.toml", 3, 1);
+    origins.add("vcpu", "b.toml", 2, 7);
+    origins.add("", "a.toml", 1, 1);
+    origins.add("mem", "c.toml", 9, 9);
+    EXPECT_EQ(origins.find("mem"), (Origin{"a.toml", 3, 1}));
+    EXPECT_EQ(origins.find("vcpu"), (Origin{"b.toml", 2, 7}));
+    EXPECT_EQ(origins.find(""), (Origin{"a.toml", 1, 1}));
+    EXPECT_EQ(origins.find("console"), Origin{});
+    EXPECT_FALSE(origins.contains("console"));
+    ASSERT_EQ(origins.entries().size(), 3U);
+    EXPECT_EQ(origins.entries()[0].key, "") << "in order";
+    EXPECT_EQ(nlohmann::json(origins),
+              nlohmann::json({{"", "a.toml:1:1"}, {"mem", "a.toml:3:1"}, {"vcpu", "b.toml:2:7"}}));
+    EXPECT_EQ(nlohmann::json(origins).get<Origins>(), origins);
+    Origins other = origins;
+    other.add("cpu", "a.toml", 4, 1);
+    EXPECT_NE(other, origins);
 }
 
 TEST(PlanJson, NumbersThatDontFitAreRefused) {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 namespace microvmc {
 namespace {
@@ -77,16 +77,16 @@ TEST(Prescan, RefusesWhatIsNotUtf8) {
 
 /// Runs to the end of all phases within a second, whatever is wrong with the text.
 void expect_quick(const std::string& text, const std::string& code) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock(); // of this process alone: others don't count
     golden::Case given;
     given.text = text;
     const golden::Outcome outcome = golden::run(given);
-    const auto taken = std::chrono::steady_clock::now() - start;
+    const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     ASSERT_FALSE(outcome.diagnostics.all().empty());
     EXPECT_EQ(outcome.diagnostics.all().front().code, code) << outcome.errors().substr(0, 400);
     EXPECT_LT(outcome.errors().size(), 200'000U);
-    // A build without optimisation or with sanitizers, on a busy machine, is given more.
-    EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(taken).count(), 20'000) << code;
+    // A build without optimisation or with sanitizers is given more.
+    EXPECT_LT(seconds, 20) << code;
 }
 
 std::string repeated(const std::string& text, int times) {

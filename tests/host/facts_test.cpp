@@ -2,9 +2,11 @@
 
 #include "runtime/facts/cache.h"
 #include "runtime/facts/kvm_probe.h"
+#include "runtime/facts/namespaces.h"
 #include "runtime/facts/tools.h"
 #include "runtime/facts/tsc.h"
 #include "runtime/files.h"
+#include "runtime/process.h"
 #include "tests/host/temporary.h"
 
 #include <gmock/gmock.h>
@@ -156,6 +158,33 @@ TEST(Facts, OfThisHost) {
     EXPECT_EQ(again, facts);
     std::printf("warm: %.2f ms\n",
                 std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+}
+
+TEST(Facts, WhatIsMissingHasTheRoomOfTheNearestDirectory) {
+    const TemporaryDirectory directory;
+    FactsRequest request = request_for(directory);
+    request.paths = {directory / "a", directory / "none/b", directory / "none/none/c",
+                     "/proc/none",    "/none-at-all/d",     "relative"};
+    HostFacts facts = gather_facts(request);
+    const auto expect_of = [&](const std::string& path, const char* nearest) {
+        struct stat status {};
+        ASSERT_EQ(::stat(nearest, &status), 0);
+        EXPECT_EQ(facts.paths.at(path).device, status.st_dev) << path;
+        EXPECT_EQ(facts.paths.at(path).room == 0, std::string_view(nearest) == "/proc") << path;
+        EXPECT_EQ(facts.paths.at(path).kind, PathFacts::Kind::missing) << path;
+    };
+    for (const std::size_t i : {0, 1, 2}) { expect_of(request.paths[i], directory.path().c_str()); }
+    expect_of("/proc/none", "/proc");
+    expect_of("/none-at-all/d", "/");
+    expect_of("relative", ".");
+}
+
+TEST(Facts, NamespacesAreTriedOut) {
+    std::vector<std::string> argv{"unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "true"};
+    if (::geteuid() != 0) { argv.insert(argv.begin() + 1, {"--user", "--map-root-user"}); }
+    const std::string mounts = read_file("/proc/self/mountinfo").value();
+    EXPECT_EQ(can_make_namespaces(), run_program(argv).status == 0);
+    EXPECT_EQ(read_file("/proc/self/mountinfo"), mounts) << "this process has its own still";
 }
 
 TEST(Facts, AsksAToolOnceUntilItChanges) {

@@ -82,7 +82,39 @@ def golden_plans():
             problem = why_not(plan, json.loads(text))
             if problem:
                 fail(f"{what}: {problem}")
+        printed_changes(home, environment)
     return len(paths)
+
+
+def printed_changes(home, environment):
+    """`plan --json` of a machine that differs from what it is compared with, whole and each way spoilt."""
+    for name, mem in (("before", 256), ("after", 512)):
+        with open(f"{home}/{name}.toml", "w") as file:
+            file.write(f'name = "changes"\n[vm.web]\nmem = {mem}\n')
+    command = [microvmc, "plan", "--json", "--against", home + "/before.toml", home + "/after.toml"]
+    document = json.loads(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
+    problem = why_not(plan, document)
+    if problem:
+        fail(f"plan --json --against: {problem}")
+    (change,) = document["changes"]
+    (key,) = change["keys"]
+    if (change["kind"], key["key"]) != ("restart", "mem") or not key["at"].endswith("after.toml:3"):
+        fail(f"plan --json --against: not the change that was made: {change}")
+    for place, member, value in (
+        (change, "kind", "whatever"),
+        (change, "keys", [{}]),
+        (change, "colour", "red"),
+        (key, "restart", "yes"),
+        (key, "at", "line 3"),
+        (key, "colour", "red"),
+        (document, "against", 1),
+    ):
+        kept = dict(place)
+        place[member] = value
+        if plan.is_valid(document):
+            fail(f"the plan's schema takes {member} = {value} in a change")
+        place.clear()
+        place.update(kept)
 
 
 def golden_errors():
