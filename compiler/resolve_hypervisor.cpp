@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <initializer_list>
 
 namespace microvmc::resolving {
 
@@ -277,7 +278,7 @@ Candidate examine(const Inputs& in, Draft& draft, const Traits& traits, const Sp
     Candidate candidate;
     candidate.traits = &traits;
     find_program(in, draft, said, candidate);
-    find_accel(in, draft, candidate);
+    if (candidate.obstacles.empty()) { find_accel(in, draft, candidate); }
     check_needs(in, draft, candidate);
     choose_machine(in, draft, candidate);
     return candidate;
@@ -298,6 +299,26 @@ std::vector<std::pair<const Traits*, Span>> allowed_by(const Inputs& in, const V
 }
 
 } // namespace
+
+static bool has_obstacle(const Candidate& candidate, std::initializer_list<std::string_view> which) {
+    return std::ranges::any_of(candidate.obstacles, [&](const Obstacle& obstacle) {
+        return std::ranges::find(which, std::string_view(obstacle.code)) != which.end();
+    });
+}
+
+/// The only one that there was, else the only one that the host could run guests by, else the only one that it has:
+/// what keeps it from running the machine is what its user wants to know. Null: there are several, or none.
+static Candidate* only_one_at_hand(std::vector<Candidate>& refused) {
+    if (refused.size() == 1) { return &refused.front(); }
+    for (const bool runs : {true, false}) {
+        const auto is_at_hand = [runs](const Candidate& candidate) {
+            return !has_obstacle(candidate, {codes::no_hypervisor, codes::foreign_arch}) &&
+                   !(runs && has_obstacle(candidate, {codes::no_accel}));
+        };
+        if (std::ranges::count_if(refused, is_at_hand) == 1) { return &*std::ranges::find_if(refused, is_at_hand); }
+    }
+    return nullptr;
+}
 
 static void warn_of_kvm(const Inputs& in, const Draft& draft) {
     in.diagnostics
@@ -332,8 +353,8 @@ bool hypervisor(const Inputs& in, Draft& draft) {
         }
         return true;
     }
-    if (refused.size() == 1) {
-        for (Obstacle& obstacle : refused.front().obstacles) {
+    if (Candidate* only = only_one_at_hand(refused); only != nullptr) {
+        for (Obstacle& obstacle : only->obstacles) {
             in.diagnostics.error(obstacle.code, obstacle.span, std::move(obstacle.message)).help =
                 std::move(obstacle.help);
         }
@@ -342,6 +363,7 @@ bool hypervisor(const Inputs& in, Draft& draft) {
     const Span span = allowed.empty() ? draft.config->name.span : allowed.front().second;
     auto& diagnostic =
         in.diagnostics.error(codes::no_hypervisor, span, fmt::format("no hypervisor can run `{}`", draft.plan.name));
+    if (!refused.empty()) { diagnostic.help = refused.front().obstacles.front().help; }
     for (const Candidate& candidate : refused) {
         for (const Obstacle& obstacle : candidate.obstacles) {
             diagnostic.notes.push_back({obstacle.span == span ? Span{} : obstacle.span, obstacle.message});

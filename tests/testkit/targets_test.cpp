@@ -1,5 +1,6 @@
 #include "testkit/targets.h"
 
+#include "runtime/backend.h"
 #include "runtime/error.h"
 
 #include <gmock/gmock.h>
@@ -48,6 +49,7 @@ TEST(Targets, ANameIsItsBestAcceleratorThatWorks) {
 }
 
 TEST(Targets, AllAreEachWithEachAccelerator) {
+    const StandInBackends qemu_alone({&backend("qemu")});
     const TargetRequest all{.hypervisors = {}, .all = true, .kernels = {}};
     EXPECT_THAT(names(all, host(KvmState::works)), ElementsAre("qemu:kvm", "qemu:tcg"));
     const std::vector<Target> targets = find_targets(all, host(KvmState::incomplete));
@@ -56,6 +58,7 @@ TEST(Targets, AllAreEachWithEachAccelerator) {
 }
 
 TEST(Targets, WhatIsNotInstalledSaysSo) {
+    const StandInBackends qemu_alone({&backend("qemu")});
     HostFacts facts = host(KvmState::works);
     facts.tools.clear();
     const std::vector<Target> targets = find_targets(asking({"qemu:tcg"}), facts);
