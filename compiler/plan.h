@@ -100,8 +100,8 @@ struct SharePlan {
     std::string name;
     std::string source; ///< absolute path on the host
     std::string mount_point;
-    std::string tag; ///< at most 31 bytes (9p), 36 (virtiofs)
-    std::string proto = "9p";
+    std::string tag;            ///< at most 31 bytes (9p), 36 (virtiofs)
+    std::string proto = "9p";   ///< 9p, virtiofs; image: a disk with what was in it when the machine started
     std::string proto_reason;   ///< why that one; empty: it was named
     std::string security_model; ///< 9p: "none", "mapped-xattr", "passthrough"
     /// virtiofs: absolute path of its server, the kind of that ("rust", "qemu": the one that came with QEMU up to 7.2)
@@ -285,7 +285,7 @@ struct VmPlan {
     std::uint64_t mem_mib = 512;
     std::uint64_t mem_max_mib = 0;  ///< what `mem` may become while it runs; 0: fixed
     std::uint64_t mem_boot_mib = 0; ///< with mem_max_mib: what of `mem` it boots with, which can't be taken from it
-    std::string hugepages;         ///< "2MiB", "1GiB", "true" (the host's default); empty: none
+    std::string hugepages;          ///< "2MiB", "1GiB", "true" (the host's default); empty: none
     BalloonPlan balloon;
 
     KernelPlan kernel;

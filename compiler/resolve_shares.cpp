@@ -149,6 +149,17 @@ std::string no_9p(const Inputs& in, const Draft& draft, const Traits& traits, co
     return {};
 }
 
+std::string no_image(const Traits& traits, const SharePlan& share) {
+    const Capability& capability = traits.capability("share.image");
+    if (capability.support == Support::unsupported) { return "it takes no image of one"; }
+    if (!share.read_only) { return "the guest can't write an image"; }
+    if (!share.cache.empty() || share.posix_acl || share.xattr || !share.socket.empty() || !share.extra_args.empty() ||
+        !share.uid_map.empty() || !share.gid_map.empty() || !share.security_model.empty()) {
+        return "an image has no server to be told about";
+    }
+    return {};
+}
+
 void by_server(const Inputs& in, const std::optional<Server>& server, ShareWay& way) {
     way.proto = "virtiofs";
     if (!server) { return; }
@@ -193,11 +204,22 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
         } else if (against_virtiofs.empty()) {
             by_server(in, server, way);
             way.reason = server_text(in.facts, way);
+        } else if (traits.capability("share.image").support != Support::unsupported) {
+            way.proto = "image";
+            way.reason = fmt::format("{} has no shares: what is in it when the machine starts", traits.title);
+            way.problem = no_image(traits, share);
+            if (!share.read_only) {
+                way.help = "set read-only = true: the guest sees it as it was when the machine started";
+            }
         } else {
             way.problem = fmt::format("not over virtiofs ({}), nor over 9p ({})", against_virtiofs, against_9p);
         }
     }
     if (way.problem.empty()) { return way; }
+    if (way.proto == "image") {
+        way.problem = fmt::format("share `{}` can't be had but as an image: {}", share.name, way.problem);
+        return way;
+    }
     way.problem = said == "auto" ? fmt::format("share `{}` can't be had: {}", share.name, way.problem)
                                  : fmt::format("share `{}` can't be had over {}: {}", share.name, said, way.problem);
     std::string why;

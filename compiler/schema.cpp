@@ -948,6 +948,13 @@ const KeySchema* TableSchema::find(std::string_view key) const {
     return found == keys.end() ? nullptr : &*found;
 }
 
+void for_each_text(const TableSchema& schema, void* object, const std::function<void(std::string& text)>& take) {
+    for (const KeySchema& key : schema.keys) {
+        if (key.slot.visit == nullptr) { continue; }
+        key.slot.visit(object, {take, [&](void* table) { for_each_text(*key.table, table, take); }});
+    }
+}
+
 template <> const TableSchema& schema_of<Config>() {
     return config_table;
 }

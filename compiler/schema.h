@@ -3,6 +3,7 @@
 #include "compiler/config.h"
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -60,6 +61,12 @@ struct Value {
 
 struct TableSchema;
 
+/// Who looks at the members of a struct.
+struct Visitor {
+    std::function<void(std::string& text)> text;
+    std::function<void(void* table)> table;
+};
+
 /// How a decoded value gets into its struct; made by `slot<&VmConfig::mem>`.
 struct Slot {
     void (*store)(void* object, Value&& value) = nullptr;
@@ -67,6 +74,8 @@ struct Slot {
     void* (*child)(void* object, Located<std::string>&& name, Span span) = nullptr;
     /// Collections: `more` elements are about to be added.
     void (*reserve)(void* object, std::size_t more) = nullptr;
+    /// Gives each text that the member has, and each table in it.
+    void (*visit)(void* object, const Visitor& visitor) = nullptr;
     /// Index into Value::data that `store` takes; for the test that holds tables and structs together.
     std::size_t kind = 0;
 };
@@ -130,6 +139,10 @@ template <> const TableSchema& schema_of<HypervisorConfig>();
 /// Puts each key's default into `object`, which is of the struct that `schema` describes.
 void apply_defaults(const TableSchema& schema, void* object);
 
+/// Gives each text in `object`, which is of the struct that `schema` describes, and in the tables below: strings,
+/// words, paths, the arguments of commands; names of elements and keys of tables of strings are none.
+void for_each_text(const TableSchema& schema, void* object, const std::function<void(std::string& text)>& take);
+
 /// A value of T with the schema's defaults.
 template <typename T> const T& prototype() {
     static const T made = [] {
@@ -164,6 +177,31 @@ template <typename T>
 constexpr bool is_value =
     std::is_same_v<T, Strings> || std::is_same_v<T, std::vector<Strings>> || std::is_same_v<T, StringTable>;
 
+template <typename T> void visit_texts(T& member, const Visitor& visitor) {
+    if constexpr (std::is_same_v<T, std::string>) {
+        visitor.text(member);
+    } else if constexpr (std::is_same_v<T, Located<std::string>>) {
+        visitor.text(member.value);
+    } else if constexpr (std::is_same_v<T, Opt<std::string>>) {
+        if (member) { visitor.text(member->value); }
+    } else if constexpr (std::is_same_v<T, Strings>) {
+        for (auto& each : member) { visitor.text(each.value); }
+    } else if constexpr (std::is_same_v<T, std::vector<Strings>>) {
+        for (auto& each : member) { visit_texts(each, visitor); }
+    } else if constexpr (std::is_same_v<T, StringTable>) {
+        for (auto& [key, value] : member) { visitor.text(value.value); }
+    }
+}
+
+/// The tables that a member holds: one that may be absent, or any number.
+template <typename T> void visit_tables(T& member, const Visitor& visitor) {
+    if constexpr (requires { member.emplace_back(prototype<typename T::value_type>()); }) {
+        for (auto& element : member) { visitor.table(&element); }
+    } else {
+        if (member) { visitor.table(&*member); }
+    }
+}
+
 } // namespace detail
 
 /// The way into one member, by its type.
@@ -172,18 +210,24 @@ template <auto Member> constexpr Slot slot() {
     using Type = typename detail::MemberOf<decltype(Member)>::type;
     using Scalar = typename detail::ScalarOf<Type>::type;
     if constexpr (!std::is_void_v<Scalar>) {
-        return {.store =
-                    [](void* object, Value&& value) {
-                        static_cast<Class*>(object)->*Member =
-                            Located<Scalar>{std::get<Scalar>(std::move(value.data)), value.span};
-                    },
-                .kind = detail::index_in_value<Scalar>()};
+        return {
+            .store =
+                [](void* object, Value&& value) {
+                    static_cast<Class*>(object)->*Member =
+                        Located<Scalar>{std::get<Scalar>(std::move(value.data)), value.span};
+                },
+            .visit = [](void* object,
+                        const Visitor& visitor) { detail::visit_texts(static_cast<Class*>(object)->*Member, visitor); },
+            .kind = detail::index_in_value<Scalar>()};
     } else if constexpr (detail::is_value<Type>) {
-        return {.store =
-                    [](void* object, Value&& value) {
-                        static_cast<Class*>(object)->*Member = std::get<Type>(std::move(value.data));
-                    },
-                .kind = detail::index_in_value<Type>()};
+        return {
+            .store =
+                [](void* object, Value&& value) {
+                    static_cast<Class*>(object)->*Member = std::get<Type>(std::move(value.data));
+                },
+            .visit = [](void* object,
+                        const Visitor& visitor) { detail::visit_texts(static_cast<Class*>(object)->*Member, visitor); },
+            .kind = detail::index_in_value<Type>()};
     } else {
         void (*reserve)(void*, std::size_t) = nullptr;
         if constexpr (requires(Type & member) { member.reserve(1); }) {
@@ -207,7 +251,11 @@ template <auto Member> constexpr Slot slot() {
                     element.span = span;
                     return &element;
                 },
-                .reserve = reserve};
+                .reserve = reserve,
+                .visit =
+                    [](void* object, const Visitor& visitor) {
+                        detail::visit_tables(static_cast<Class*>(object)->*Member, visitor);
+                    }};
     }
 }
 

@@ -57,6 +57,7 @@ constexpr CapabilityName names[] = {
     {"volume.grow", "volumes that grow while the guest runs", "restart the machine"},
     {"share.9p", "shares over 9p"},
     {"share.virtiofs", "shares over virtiofs", "use proto 9p"},
+    {"share.image", "shares as they were when the machine started", "use proto virtiofs or 9p"},
     {"share.read-only", "shares that the guest can't write, enforced by the host"},
     {"share.cache", "choosing a share's cache mode"},
     {"share.posix-acl", "POSIX ACLs on shares"},
@@ -99,6 +100,7 @@ constexpr CapabilityName names[] = {
     {"shutdown", "asking the guest to power off"},
     {"pause", "pausing and resuming"},
     {"snapshot", "saving and restoring a running machine"},
+    {"snapshot.elsewhere", "a saved machine that goes on under other paths"},
 };
 
 constexpr Capability undeclared = {

@@ -55,6 +55,9 @@ struct Line {
     std::string operator()(const BuildCloudInit& action) const {
         return fmt::format("make the disk for cloud-init {}", action.output);
     }
+    std::string operator()(const BuildShareImage& action) const {
+        return fmt::format("make an image of {} as it is now", printable(action.source));
+    }
     std::string operator()(const CreateVolume& action) const {
         const VolumePlan& volume = action.volume;
         return fmt::format("create volume {} ({}MiB {}{}), unless it is there", volume.image, volume.size_mib,
@@ -153,6 +156,9 @@ struct Value {
     json operator()(const BuildRoot& action) const {
         return {{"action", "build-root"}, {"source", action.source}, {"fs-type", action.fs_type},
                 {"arch", action.arch},    {"uuid", action.uuid},     {"output", action.output}};
+    }
+    json operator()(const BuildShareImage& action) const {
+        return {{"action", "build-share-image"}, {"source", action.source}, {"output", action.output}};
     }
     json operator()(const BuildCloudInit& action) const {
         return {{"action", "build-cloud-init"},

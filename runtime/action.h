@@ -71,6 +71,13 @@ struct BuildCloudInit {
     std::string output;
     friend bool operator==(const BuildCloudInit&, const BuildCloudInit&) = default;
 };
+/// The read-only image of a share's directory, for a hypervisor without shares; made anew each time, for the directory
+/// may have changed. Who reads the one before goes on with that.
+struct BuildShareImage {
+    std::string source;
+    std::string output;
+    friend bool operator==(const BuildShareImage&, const BuildShareImage&) = default;
+};
 /// Made whole (unnamed file, mkfs, fsync, link) or not at all; never replaces a file.
 struct CreateVolume {
     VolumePlan volume;
@@ -185,11 +192,10 @@ struct RemoveDirectory {
     friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;
 };
 
-using Action =
-    std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot, BuildCloudInit,
-                 CreateVolume, GrowVolume, GrowRunningVolume, DeleteVolume, EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles,
-                 ResizeMemory, AmendMachine, StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile,
-                 RemoveDirectory>;
+using Action = std::variant<MakeDirectory, WriteFile, PinKernel, BuildInitramfs, ReadCredentials, BuildRoot,
+                            BuildCloudInit, BuildShareImage, CreateVolume, GrowVolume, GrowRunningVolume, DeleteVolume,
+                            EnsureNetwork, MakeTap, ReleaseNetwork, CopyFile, SwapFiles, ResizeMemory, AmendMachine,
+                            StartMachine, AwaitReady, StopMachine, RemoveTree, RemoveFile, RemoveDirectory>;
 
 /// What is done for one machine, in this order; several groups at once.
 struct ActionGroup {

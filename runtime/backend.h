@@ -21,7 +21,7 @@ struct Lowered {
     std::string control;              ///< its control socket
     std::string console_device;       ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
     std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "tty:DEVICE"
-    bool serials = true;              ///< the guest's disks tell the serial numbers that the plan gives them
+    bool serials = true;              ///< its disks tell the plan's serial numbers; else the order of disks_of counts
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name
     /// File systems of which the guest finds out which one it needs: their modules are loaded then.

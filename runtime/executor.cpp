@@ -102,6 +102,13 @@ struct Performer {
         return {"made", remove_again(action.output)};
     }
 
+    Done operator()(const BuildShareImage& action) const {
+        const bool was_there = run.host.exists(action.output);
+        run.host.build_share_image(action);
+        if (was_there) { return {"made", std::nullopt}; } // the old one is of no more use
+        return {"made", remove_again(action.output)};
+    }
+
     Done operator()(const CreateVolume& action) const {
         const std::string& image = action.volume.image;
         if (!run.host.create_volume(action)) { return {"was there", std::nullopt}; }

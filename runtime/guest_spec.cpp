@@ -58,10 +58,10 @@ std::string grows(const VolumePlan& volume) {
     return file_system != nullptr && file_system->grows && !volume.read_only && volume.auto_create ? "1" : "0";
 }
 
-void append_volume(std::string& spec, const VolumePlan& volume, const std::string& serial, std::size_t position) {
+void append_volume(std::string& spec, const VolumePlan& volume, bool serials, std::size_t position) {
     append_record(spec, "volume",
-                  {serial, volume.uuid, std::to_string(position), volume.fs_type, volume.mount_point,
-                   with_read_only(mount_options(volume), volume.read_only), grows(volume)});
+                  {serials ? volume.serial : "", serials ? volume.uuid : "", std::to_string(position), volume.fs_type,
+                   volume.mount_point, with_read_only(mount_options(volume), volume.read_only), grows(volume)});
 }
 
 bool is_made(const RootPlan& root) {
@@ -89,8 +89,8 @@ void append_root(std::string& spec, const VmPlan& vm, bool serials) {
     case RootPlan::Kind::oci: {
         const bool written = root.kind == RootPlan::Kind::image && !root.read_only;
         append_record(spec, "root",
-                      {"disk", overlay, serials ? root_serial : "", root.uuid, "0", std::to_string(root.partition),
-                       root.fs_type, written ? "rw" : "ro"});
+                      {"disk", overlay, serials ? root_serial : "", serials ? root.uuid : "", "0",
+                       std::to_string(root.partition), root.fs_type, written ? "rw" : "ro"});
         break;
     }
     case RootPlan::Kind::store:
@@ -101,8 +101,9 @@ void append_root(std::string& spec, const VmPlan& vm, bool serials) {
         const VolumePlan& volume = vm.volumes[i];
         if (volume.name != root.overlay) { continue; }
         append_record(spec, "overlay",
-                      {serials ? volume.serial : "", volume.uuid, std::to_string(i + (is_disk(root) ? 1 : 0)),
-                       volume.fs_type, with_read_only(mount_options(volume), false), grows(volume)});
+                      {serials ? volume.serial : "", serials ? volume.uuid : "",
+                       std::to_string(i + (is_disk(root) ? 1 : 0)), volume.fs_type,
+                       with_read_only(mount_options(volume), false), grows(volume)});
     }
 }
 
@@ -175,9 +176,14 @@ std::string guest_spec(const VmPlan& vm, const Lowered& lowered) {
     append_root(spec, vm, lowered.serials);
     const std::size_t first = is_disk(vm.root) ? 1 : 0;
     for (std::size_t i = 0; i < vm.volumes.size(); ++i) {
-        append_volume(spec, vm.volumes[i], lowered.serials ? vm.volumes[i].serial : "", first + i);
+        append_volume(spec, vm.volumes[i], lowered.serials, first + i);
     }
+    std::size_t image = first + vm.volumes.size(); // as disks_of has them
     for (const SharePlan& share : vm.shares) {
+        if (share.proto == "image") {
+            append_record(spec, "volume", {"", "", std::to_string(image++), "erofs", share.mount_point, "ro", "0"});
+            continue;
+        }
         append_record(spec, "share", {share.proto, share.tag, share.mount_point, share_options(share)});
     }
     for (const InterfacePlan& interface : vm.interfaces) { append_interface(spec, interface); }

@@ -46,6 +46,7 @@ public:
     virtual void read_credentials(const ReadCredentials& request) = 0;
     virtual bool build_root(const BuildRoot& request, const RootProgress& progress) = 0;
     virtual void build_cloud_init(const BuildCloudInit& request) = 0;
+    virtual void build_share_image(const BuildShareImage& request) = 0;
     virtual bool create_volume(const CreateVolume& request) = 0;
     virtual void grow_volume(const GrowVolume& request) = 0;
     virtual void grow_running_volume(const GrowRunningVolume& request) = 0;

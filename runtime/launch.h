@@ -15,7 +15,8 @@
 
 namespace microvmc {
 
-/// One step of what is said to a child at its start: when a line that has `expect` in it has come, `send` goes out.
+/// One step of what is said to a child at its start: when a line that has `expect` in it has come, `send` goes out. The
+/// first ones may have no `expect`: they go out at once.
 struct ChatStep {
     std::string expect;
     std::string send;

@@ -3,8 +3,8 @@
 #include "compiler/plan_keys.h"
 #include "runtime/backend.h"
 #include "runtime/cloud_init.h"
-#include "runtime/credentials.h"
 #include "runtime/copy_file.h"
+#include "runtime/credentials.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
 #include "runtime/initramfs.h"
@@ -13,6 +13,7 @@
 #include "runtime/machine_control.h"
 #include "runtime/network/links.h"
 #include "runtime/root/root_image.h"
+#include "runtime/share_image.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -130,6 +131,10 @@ void LinuxHost::build_cloud_init(const BuildCloudInit& request) {
     microvmc::build_cloud_init(request);
 }
 
+void LinuxHost::build_share_image(const BuildShareImage& request) {
+    microvmc::build_share_image(request);
+}
+
 bool LinuxHost::create_volume(const CreateVolume& request) {
     return microvmc::create_volume(request);
 }
@@ -211,10 +216,10 @@ void LinuxHost::resize_memory(const std::string& runtime_dir, std::uint64_t mib)
     // Linux takes pieces of 4 MiB (drivers/virtio/virtio_mem.c), and none in part.
     for (std::uint64_t now = 0; (now = control->memory_mib()) > mib || now + plugged_piece_mib <= mib;) {
         if (std::chrono::steady_clock::now() >= deadline) {
-            throw TimeoutError(fmt::format("{} has {} MiB after {}s, not {}", status->vm, now,
-                                           resize_timeout.count() / 1000, mib),
-                               now > mib ? "its guest uses what it should give back; end something in it, or restart it"
-                                         : "its guest's kernel plugs no more in (its log says why)");
+            throw TimeoutError(
+                fmt::format("{} has {} MiB after {}s, not {}", status->vm, now, resize_timeout.count() / 1000, mib),
+                now > mib ? "its guest uses what it should give back; end something in it, or restart it"
+                          : "its guest's kernel plugs no more in (its log says why)");
         }
         std::this_thread::sleep_for(milliseconds(20));
     }

@@ -7,6 +7,7 @@
 #include "runtime/guest_spec.h"
 #include "runtime/initramfs.h"
 #include "runtime/lower_network.h"
+#include "runtime/share_image.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -141,6 +142,11 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
             launch.images.push_back({.path = volume.backing, .read_only = true});
         }
     }
+    for (const SharePlan& share : vm.shares) {
+        if (share.proto == "image") {
+            launch.images.push_back({.path = share_image_path(vm, share), .read_only = true});
+        }
+    }
     launch.plan = vm;
     return launch;
 }
@@ -212,6 +218,12 @@ void make_place(std::vector<Action>& actions, const VmPlan& vm, const Prepared& 
     if (!vm.cloud_init.instance_id.empty()) {
         actions.emplace_back(
             BuildCloudInit{.source = vm.cloud_init, .hostname = vm.hostname, .output = cloud_init_path(vm)});
+    }
+    for (const SharePlan& share : vm.shares) {
+        if (share.proto != "image") { continue; }
+        const std::string image = share_image_path(vm, share);
+        make_directories(actions, facts.state_dir, parent_of(image));
+        actions.emplace_back(BuildShareImage{.source = share.source, .output = image});
     }
 }
 
@@ -455,6 +467,7 @@ struct Makes {
     std::string operator()(const ReadCredentials& /*action*/) const { return {}; }
     std::string operator()(const BuildRoot& action) const { return "root " + action.output; }
     std::string operator()(const BuildCloudInit& /*action*/) const { return {}; }
+    std::string operator()(const BuildShareImage& /*action*/) const { return {}; }
     std::string operator()(const CreateVolume& action) const { return "volume " + action.volume.image; }
     std::string operator()(const GrowVolume& action) const { return "grown " + action.image; }
     std::string operator()(const GrowRunningVolume& /*action*/) const { return {}; }
@@ -676,6 +689,10 @@ std::vector<Action> lower_destroy(const ObservedVm& observed, const MachinePlace
     for (const char* name : {"console.log", "console.log.times", "console.log.1", "console.log.1.times",
                              "cloud-init.iso", "vmm.log", "vmm.log.1", "events.log", "events.log.1", "end.json"}) {
         actions.emplace_back(RemoveFile{place.state_dir + '/' + name});
+    }
+    const auto is_image = [](const SharePlan& share) { return share.proto == "image"; };
+    if (observed.plan && std::ranges::any_of(observed.plan->shares, is_image)) {
+        actions.emplace_back(RemoveTree{share_images_dir(place.state_dir)});
     }
     if (with_volumes) { actions.emplace_back(RemoveTree{snapshots_dir(place.state_dir)}); }
     if (with_volumes && observed.plan) {

@@ -186,8 +186,9 @@ std::vector<Argv> volume_commands(const CreateVolume& request, const std::string
     }
     if (is_raw) { return commands; }
     Argv convert{request.qemu_img, "convert", "-q", "-f", "raw", "-O", image_driver(volume.format)};
-    // Without it, a VHD has the size of a geometry (qemu: block/vpc.c).
-    if (volume.format == "vhd") { convert.insert(convert.end(), {"-o", "force_size=on"}); }
+    // A VHD of the fixed kind, which all hypervisors read that read any, and which is sparse as a file. Without
+    // force_size, it has the size of a geometry (qemu: block/vpc.c).
+    if (volume.format == "vhd") { convert.insert(convert.end(), {"-o", "subformat=fixed,force_size=on"}); }
     convert.insert(convert.end(), {raw, image});
     commands.push_back(std::move(convert));
     return commands;

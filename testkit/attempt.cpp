@@ -6,6 +6,7 @@
 #include "runtime/machine.h"
 #include "runtime/process.h"
 #include "testkit/net.h"
+#include "testkit/substitution.h"
 #include "testkit/typing.h"
 
 #include <algorithm>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::size_t answer_limit = std::size_t{256} << 20U; ///< bytes
 constexpr std::size_t described_limit = 100;
+constexpr milliseconds host_command_time{120'000};
 
 std::string shortened(std::string text) {
     text = printable(text);
@@ -42,11 +44,18 @@ Attempt too_late(Clock::time_point begin) {
 
 /// Environment of commands: axes and captures, then what the step says.
 std::map<std::string, std::string> environment(const Step& step, const Scene& scene) {
-    std::map<std::string, std::string> env;
-    for (const auto& [name, value] : scene.variables) { env[variable_of(name)] = value; }
+    std::map<std::string, std::string> env = environment_of(scene.variables);
     const Lookup lookup = lookup_in(scene.variables, scene.machines.plan());
     for (const auto& [name, text] : step.env) { env[name] = filled(text, lookup); }
     return env;
+}
+
+/// A shell puts in by itself what there is.
+std::vector<std::string> all_filled(const std::vector<Text>& words, const Lookup& lookup) {
+    const bool by_shell = is_shell(words.front().value);
+    std::vector<std::string> argv;
+    for (const Text& word : words) { argv.push_back(by_shell ? word.value : filled(word, lookup)); }
+    return argv;
 }
 
 Attempt answered(const Ran& ran, Clock::time_point begin) {
@@ -104,7 +113,16 @@ std::string_view name_of(VmStep::Verb verb) {
     case VmStep::Verb::resume: return "resume";
     case VmStep::Verb::snapshot: return "snapshot";
     case VmStep::Verb::restore: return "restore";
+    case VmStep::Verb::autostart: return "autostart";
     case VmStep::Verb::balloon: return "balloon";
+    }
+    return {};
+}
+
+std::string_view name_of(StatsStep::What what) {
+    switch (what) {
+    case StatsStep::What::resident: return "resident";
+    case StatsStep::What::balloon: return "balloon";
     }
     return {};
 }
@@ -152,6 +170,7 @@ Attempt act(const VmStep& vm, const std::string& name, const Scene& scene, Clock
     case VmStep::Verb::resume: return done(machines.resume(name));
     case VmStep::Verb::snapshot: return done(machines.snapshot(name));
     case VmStep::Verb::restore: return done(machines.restore(name, scene.timeline, deadline));
+    case VmStep::Verb::autostart: return done(machines.autostart(name, scene.timeline, deadline));
     case VmStep::Verb::balloon: {
         const Lookup lookup = lookup_in(scene.variables, machines.plan());
         const std::string size = vm.balloon ? filled(*vm.balloon, lookup) : std::string();
@@ -163,6 +182,31 @@ Attempt act(const VmStep& vm, const std::string& name, const Scene& scene, Clock
     }
     }
     return {};
+}
+
+std::string_view name_of(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::none: return "none";
+    case ChangeKind::create: return "create";
+    case ChangeKind::start: return "start";
+    case ChangeKind::in_place: return "in-place";
+    case ChangeKind::restart: return "restart";
+    case ChangeKind::stop: return "stop";
+    case ChangeKind::update: return "update";
+    case ChangeKind::destroy: return "destroy";
+    }
+    return {};
+}
+
+Attempt change(const Config& config, const Scene& scene, Clock::time_point deadline) {
+    Changes changes;
+    const Verdict verdict = scene.machines.apply(
+        [&](const Observed& observed, HostFacts& facts) { return scene.replan(config, observed, facts); }, changes,
+        scene.timeline, deadline);
+    if (verdict.outcome != Outcome::passed) { return {.answer = {}, .verdict = verdict, .again = false}; }
+    Answer answer;
+    for (const VmChange& each : changes.vms) { answer.bytes += fmt::format("{} {}\n", each.vm, name_of(each.kind)); }
+    return {.answer = std::move(answer), .verdict = {}};
 }
 
 template <typename... F> struct Overloaded : F... { using F::operator()...; };
@@ -178,8 +222,35 @@ Lookup lookup_in(const Variables& variables, const Plan& plan) {
     };
 }
 
+std::map<std::string, std::string> environment_of(const Variables& variables) {
+    std::map<std::string, std::string> env;
+    for (const auto& [name, value] : variables) { env[variable_of(name)] = value; }
+    return env;
+}
+
+Verdict run_on_host(const std::vector<HostStep>& commands, const Variables& variables, const std::string& directory) {
+    const Lookup lookup = lookup_in(variables, {});
+    for (const HostStep& command : commands) {
+        try {
+            const std::vector<std::string> argv = all_filled(command.argv, lookup);
+            const Ran ran = run_program(argv, {.input = {},
+                                               .cwd = directory,
+                                               .timeout = host_command_time,
+                                               .inherit = {},
+                                               .env = environment_of(variables)});
+            if (ran.status == 0 && !ran.timed_out) { continue; }
+            const std::string how =
+                ran.timed_out ? fmt::format("didn't end within {}", format_duration(host_command_time.count()))
+                              : fmt::format("ended with status {}: {}", ran.status, last_words(ran));
+            return {Outcome::error, fmt::format("{} {}", shortened(shell_quoted(argv)), printable(how))};
+        } catch (const Error& error) { return {Outcome::error, printable(error.what())}; }
+    }
+    return {};
+}
+
 Attempt attempt(const Step& step, const Scene& scene, Clock::time_point deadline, bool first) {
     const Lookup lookup = lookup_in(scene.variables, scene.machines.plan());
+    std::uint64_t number = 0;
     return std::visit(
         Overloaded{
             [&](const GuestStep& guest) {
@@ -191,16 +262,14 @@ Attempt attempt(const Step& step, const Scene& scene, Clock::time_point deadline
                                     scene, deadline);
             },
             [&](const HostStep& host) {
-                std::vector<std::string> argv;
-                for (const Text& word : host.argv) { argv.push_back(filled(word, lookup)); }
                 const auto begin = Clock::now();
                 try {
-                    return answered(run_program(argv, {.input = {},
-                                                       .cwd = scene.directory,
-                                                       .timeout = left_until(deadline),
-                                                       .inherit = {},
-                                                       .output_limit = answer_limit,
-                                                       .env = environment(step, scene)}),
+                    return answered(run_program(all_filled(host.argv, lookup), {.input = {},
+                                                                                .cwd = scene.directory,
+                                                                                .timeout = left_until(deadline),
+                                                                                .inherit = {},
+                                                                                .output_limit = answer_limit,
+                                                                                .env = environment(step, scene)}),
                                     begin);
                 } catch (const Error& error) { return failed(Outcome::error, printable(error.what()), false); }
             },
@@ -209,12 +278,17 @@ Attempt attempt(const Step& step, const Scene& scene, Clock::time_point deadline
                 return from_net(http_get(url, left_until(deadline), answer_limit), 200);
             },
             [&](const TcpStep& tcp) {
-                NetAnswer net = tcp_read(filled(tcp.address, lookup), left_until(deadline), answer_limit);
+                NetAnswer net =
+                    tcp_read(filled(tcp.address, lookup), filled(tcp.send, lookup), left_until(deadline), answer_limit);
                 if (net.status || net.timed_out) { return from_net(std::move(net), 0); }
                 Answer refused;
                 refused.status = 1;
                 refused.said = net.problem;
                 return Attempt{.answer = std::move(refused), .verdict = {}};
+            },
+            [&](const UdpStep& udp) {
+                return from_net(udp_ask(filled(udp.address, lookup), filled(udp.send, lookup), left_until(deadline)),
+                                0);
             },
             [&](const PingStep& ping) {
                 // It gives up by itself: that is an answer, too.
@@ -233,6 +307,14 @@ Attempt attempt(const Step& step, const Scene& scene, Clock::time_point deadline
             },
             [&](const VmStep& vm) { return act(vm, step.on, scene, deadline); },
             [&](const VolumeStep&) { return failed(Outcome::error, "volumes are read elsewhere", false); },
+            [&](const StatsStep& stats) {
+                const Verdict verdict = scene.machines.stats(step.on, stats.what, number);
+                if (verdict.outcome != Outcome::passed) { return Attempt{.answer = {}, .verdict = verdict}; }
+                Answer answer;
+                answer.bytes = std::to_string(number);
+                return Attempt{.answer = std::move(answer), .verdict = {}};
+            },
+            [&](const ApplyStep& apply) { return change(*apply.config, scene, deadline); },
         },
         step.what);
 }
@@ -241,26 +323,29 @@ std::string describe(const Step& step) {
     const auto with = [](std::string_view kind, const std::string& text) {
         return fmt::format("{} {}", kind, shortened(text));
     };
-    return std::visit(Overloaded{
-                          [&](const GuestStep& guest) { return with("guest", guest.command.value); },
-                          [&](const HostStep& host) {
-                              std::vector<std::string> words;
-                              for (const Text& word : host.argv) { words.push_back(word.value); }
-                              return with("host", shell_quoted(words));
-                          },
-                          [&](const HttpStep& http) { return with("http", http.url.value); },
-                          [&](const TcpStep& tcp) { return with("tcp", tcp.address.value); },
-                          [&](const PingStep& ping) { return with("ping", ping.address.value); },
-                          [&](const ConsoleStep& console) {
-                              return console.type.value.empty() ? std::string("console")
-                                                                : with("console", console.type.value);
-                          },
-                          [&](const VmStep& vm) { return fmt::format("{} {}", name_of(vm.verb), step.on); },
-                          [&](const VolumeStep& volume) {
-                              return with("volume", fmt::format("{} {}", volume.volume.value, volume.path.value));
-                          },
-                      },
-                      step.what);
+    return std::visit(
+        Overloaded{
+            [&](const GuestStep& guest) { return with("guest", guest.command.value); },
+            [&](const HostStep& host) {
+                std::vector<std::string> words;
+                for (const Text& word : host.argv) { words.push_back(word.value); }
+                return with("host", shell_quoted(words));
+            },
+            [&](const HttpStep& http) { return with("http", http.url.value); },
+            [&](const TcpStep& tcp) { return with("tcp", tcp.address.value); },
+            [&](const UdpStep& udp) { return with("udp", udp.address.value); },
+            [&](const PingStep& ping) { return with("ping", ping.address.value); },
+            [&](const ConsoleStep& console) {
+                return console.type.value.empty() ? std::string("console") : with("console", console.type.value);
+            },
+            [&](const VmStep& vm) { return fmt::format("{} {}", name_of(vm.verb), step.on); },
+            [&](const VolumeStep& volume) {
+                return with("volume", fmt::format("{} {}", volume.volume.value, volume.path.value));
+            },
+            [&](const StatsStep& stats) { return fmt::format("stats {} of {}", name_of(stats.what), step.on); },
+            [&](const ApplyStep&) { return std::string("apply"); },
+        },
+        step.what);
 }
 
 } // namespace microvmc::testkit

@@ -23,9 +23,27 @@ std::string_view verb_name(VmStep::Verb verb) {
     case VmStep::Verb::resume: return "resume";
     case VmStep::Verb::snapshot: return "snapshot";
     case VmStep::Verb::restore: return "restore";
+    case VmStep::Verb::autostart: return "autostart";
     case VmStep::Verb::balloon: return "balloon";
     }
     return {};
+}
+
+std::string_view stats_name(StatsStep::What what) {
+    switch (what) {
+    case StatsStep::What::resident: return "resident";
+    case StatsStep::What::balloon: return "balloon";
+    }
+    return {};
+}
+
+Json commands_json(const std::vector<HostStep>& commands) {
+    Json json = Json::array();
+    for (const HostStep& command : commands) {
+        Json& argv = json.emplace_back(Json::array());
+        for (const Text& word : command.argv) { argv.push_back(word.value); }
+    }
+    return json;
 }
 
 void add_what(Json& json, const Step& step) {
@@ -36,7 +54,8 @@ void add_what(Json& json, const Step& step) {
             for (const Text& argument : step.argv) { json["host"].push_back(argument.value); }
         }
         void operator()(const HttpStep& step) const { json["http"] = step.url.value; }
-        void operator()(const TcpStep& step) const { json["tcp"] = step.address.value; }
+        void operator()(const TcpStep& step) const { socket("tcp", step.address, step.send); }
+        void operator()(const UdpStep& step) const { socket("udp", step.address, step.send); }
         void operator()(const PingStep& step) const { json["ping"] = step.address.value; }
         void operator()(const ConsoleStep& step) const {
             json["console"] = {{"type", step.type.value}, {"times", step.times}};
@@ -50,6 +69,14 @@ void add_what(Json& json, const Step& step) {
         }
         void operator()(const VolumeStep& step) const {
             json["volume"] = {{"name", step.volume.value}, {"path", step.path.value}};
+        }
+        void operator()(const StatsStep& step) const { json["stats"] = stats_name(step.what); }
+        void operator()(const ApplyStep& step) const {
+            for (const VmConfig& vm : step.config->vms) { json["apply"].push_back(vm.name.value); }
+        }
+        void socket(const char* kind, const Text& address, const Text& send) const {
+            json[kind] = address.value;
+            if (!send.value.empty()) { json[kind] = {{"address", address.value}, {"send", send.value}}; }
         }
     };
     std::visit(Visit{json}, step.what);
@@ -108,6 +135,9 @@ Json case_json(const Case& which, const Sources& sources) {
     for (const Need& need : needs(which)) { json["needs"].push_back(need.capability); }
     json["timeout-ms"] = which.timeout_ms;
     if (which.isolated) { json["isolated"] = true; }
+    if (which.apart) { json["apart"] = true; }
+    if (!which.prepare.empty()) { json["prepare"] = commands_json(which.prepare); }
+    if (!which.cleanup.empty()) { json["cleanup"] = commands_json(which.cleanup); }
     for (const Exclusion& each : which.not_on) { json["not-on"].push_back(exclusion_json(each)); }
     json["machines"] = Json::array();
     for (const VmConfig& vm : which.config.vms) { json["machines"].push_back(vm.name.value); }

@@ -2,6 +2,7 @@
 
 #include "compiler/text.h"
 #include "runtime/error.h"
+#include "testkit/scratch.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -49,7 +50,8 @@ Tried try_once(const Step& step, const Scene& scene, Variables& variables, Clock
     if (verdict.outcome == Outcome::passed && std::holds_alternative<ConsoleStep>(step.what)) {
         scene.machines.heard(step.on) = tried.heard_until;
     }
-    return {std::move(verdict), !std::holds_alternative<VmStep>(step.what)}; // that was done, and is not done twice
+    const bool is_deed = std::holds_alternative<VmStep>(step.what) || std::holds_alternative<ApplyStep>(step.what);
+    return {std::move(verdict), !is_deed}; // that was done, and is not done twice
 }
 
 /// Tries a step until it holds, its time is over, or no more tries can help.
@@ -71,8 +73,9 @@ Verdict perform(const Step& step, const Scene& scene, Variables& variables, Cloc
 
 } // namespace
 
-CaseState beginning(const Case& which) {
+CaseState beginning(const Case& which, const std::string& scratch) {
     CaseState state;
+    if (!scratch.empty()) { state.variables[std::string(scratch_name)] = scratch; }
     for (const auto& [name, value] : which.axes) { state.variables[name] = value; }
     return state;
 }
@@ -92,7 +95,7 @@ Verdict judge(const Step& step, const Answer& answer, Variables& variables, cons
 }
 
 Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeline& timeline,
-                 const std::string& directory, std::int64_t timeout_ms) {
+                 const std::string& directory, const Replan& replan, std::int64_t timeout_ms) {
     const auto deadline = Clock::now() + milliseconds(timeout_ms - timeline.elapsed_ms());
     const auto finished = [&](Verdict verdict, const Span& span) {
         timeline.add(verdict.outcome == Outcome::passed ? "passed" : verdict.message);
@@ -105,8 +108,10 @@ Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeli
         timeline.add(prefix + describe(step));
         Verdict verdict;
         try {
-            verdict = perform(step, {machines, state.variables, timeline, directory}, state.variables, deadline);
+            verdict =
+                perform(step, {machines, state.variables, timeline, directory, replan}, state.variables, deadline);
         } catch (const Error& error) { verdict = {Outcome::error, printable(error.what())}; }
+        if (std::holds_alternative<ApplyStep>(step.what)) { state.plan = machines.plan(); }
         if (verdict.outcome == Outcome::passed) { continue; }
         if (Clock::now() >= deadline) {
             verdict.message += fmt::format(" (the case's {} are over)", format_duration(timeout_ms));
@@ -126,6 +131,7 @@ void to_json(nlohmann::json& json, const CaseState& state) {
     for (const TimelineEntry& entry : state.timeline) { timeline.push_back({entry.at_ms, entry.text}); }
     json = {{"next", state.next},       {"variables", std::move(variables)}, {"elapsed-ms", state.elapsed_ms},
             {"boot-ms", state.boot_ms}, {"timeline", std::move(timeline)},   {"up", state.up}};
+    if (state.plan) { json["plan"] = *state.plan; }
 }
 
 void from_json(const nlohmann::json& json, CaseState& state) {
@@ -133,6 +139,8 @@ void from_json(const nlohmann::json& json, CaseState& state) {
     json.at("elapsed-ms").get_to(state.elapsed_ms);
     json.at("boot-ms").get_to(state.boot_ms);
     json.at("up").get_to(state.up);
+    state.plan.reset();
+    if (json.contains("plan")) { state.plan = json["plan"].get<Plan>(); }
     state.variables.clear();
     for (const auto& [name, value] : json.at("variables").items()) {
         state.variables[name] = from_hex(value.get<std::string>());

@@ -24,11 +24,12 @@ struct CaseState {
     std::int64_t boot_ms = 0;
     std::vector<TimelineEntry> timeline;
     std::set<std::string> up; ///< machines that ought to run
+    std::optional<Plan> plan; ///< of the machines, when an `apply` changed them
 
     friend bool operator==(const CaseState&, const CaseState&) = default;
 };
-/// Of a case that was not begun.
-CaseState beginning(const Case& which);
+/// Of a case that was not begun. `scratch`: its directory; empty: it has none.
+CaseState beginning(const Case& which, const std::string& scratch);
 void to_json(nlohmann::json& json, const CaseState& state);
 /// Throws nlohmann::json::exception.
 void from_json(const nlohmann::json& json, CaseState& state);
@@ -42,7 +43,7 @@ struct Carried {
 
 /// Goes on with a case until it is finished or comes to a step that reads a volume. `state` says how far it came.
 Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeline& timeline,
-                 const std::string& directory, std::int64_t timeout_ms);
+                 const std::string& directory, const Replan& replan, std::int64_t timeout_ms);
 
 /// Judges what a step gave: passed, with what it captures in `variables`; or how it differs.
 Verdict judge(const Step& step, const Answer& answer, Variables& variables, const Plan& plan);

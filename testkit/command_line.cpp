@@ -26,15 +26,13 @@ void read_shard(const std::string& text, Selection& selection) {
 }
 
 /// "90" (seconds) or "1m30s"
-std::int64_t read_duration(const std::string& text) {
+std::int64_t read_duration(const std::string& option, const std::string& text) {
     std::string problem;
     auto ms = parse_duration(text, problem);
     if (const auto seconds = parse_number(text); seconds && *seconds <= std::int64_t{365} * 24 * 3600) {
         ms = *seconds * 1000;
     }
-    if (!ms || *ms == 0) {
-        throw CLI::ValidationError("--timeout", problem.empty() ? "a timeout is more than 0" : problem);
-    }
+    if (!ms || *ms == 0) { throw CLI::ValidationError(option, problem.empty() ? "a timeout is more than 0" : problem); }
     return *ms;
 }
 
@@ -96,8 +94,14 @@ void add_running(CLI::App& app, CommandLine& line) {
         ->group(running);
     app.add_flag("--fail-fast", line.run.fail_fast, "Begin nothing new after a failure")->group(running);
     app.add_option_function<std::string>(
-           "--timeout", [&line](const std::string& text) { line.run.timeout_ms = read_duration(text); },
+           "--timeout", [&line](const std::string& text) { line.run.timeout_ms = read_duration("--timeout", text); },
            "How long a case may take, whatever its spec says: 90, 1m30s")
+        ->type_name("DURATION")
+        ->group(running);
+    app.add_option_function<std::string>(
+           "--run-timeout",
+           [&line](const std::string& text) { line.run.run_timeout_ms = read_duration("--run-timeout", text); },
+           "How long all of it may take; what runs then has hung, what waits is skipped")
         ->type_name("DURATION")
         ->group(running);
     app.add_flag("--keep", line.run.keep, "Leave the machines and files of a case that failed")->group(running);

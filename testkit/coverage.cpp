@@ -4,27 +4,88 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
+#include <fmt/format.h>
 #include <string_view>
 
 namespace microvmc::testkit {
 
 namespace {
 
-using Applies = bool (*)(const HostFacts& facts);
+/// Why a host can't prove something, whatever a hypervisor can do; empty: it can.
+using Reason = std::string (*)(const HostFacts& facts);
 
-bool kvm_fails(const HostFacts& facts) {
-    return facts.kvm.state != KvmState::works;
+std::string no_kvm(const HostFacts& facts) {
+    if (facts.kvm.state == KvmState::works) { return {}; }
+    return facts.kvm.reason.empty() ? "KVM doesn't work on this host"
+                                    : fmt::format("KVM doesn't work on this host: {}", facts.kvm.reason);
 }
 
-/// What a host may be unable to prove, whatever a hypervisor can do.
+std::string emulated_kernels_are_elf(const HostFacts& facts) {
+    return facts.kvm.state == KvmState::works ? "" : "without KVM the host's kernels are booted in the form of ELF";
+}
+
+std::string no_vhost_vsock(const HostFacts& facts) {
+    const auto node = facts.paths.find("/dev/vhost-vsock");
+    const bool usable = node != facts.paths.end() && node->second.readable && node->second.writable;
+    return usable ? "" : "/dev/vhost-vsock can't be used on this host";
+}
+
+std::string no_device_to_give(const HostFacts& facts) {
+    const bool any = std::ranges::any_of(facts.host_devices, [](const auto& each) { return each.second.present; });
+    return any ? "" : "no spec knows a device of this host that it may take away";
+}
+
+std::string no_huge_pages(const HostFacts& facts) {
+    const bool any = std::ranges::any_of(facts.huge_pages, [](const auto& each) { return each.second.free != 0; });
+    return any ? "" : "this host has set no huge pages aside";
+}
+
+std::string no_cgroup(const HostFacts& facts) {
+    return facts.cgroup_controllers.empty() ? "this host's cgroup v2 has no controllers that this user may use" : "";
+}
+
+std::string not_root(const HostFacts& facts) {
+    return facts.uid == 0 ? "" : "only root makes interfaces on the host";
+}
+
+std::string no_virtiofsd(const HostFacts& facts) {
+    const bool any =
+        std::ranges::any_of(facts.tools, [](const auto& tool) { return tool.first.ends_with("virtiofsd"); });
+    return any ? "" : "no virtiofsd is installed on this host";
+}
+
+std::string no_virtiofsd_that_maps(const HostFacts& facts) {
+    const bool any = std::ranges::any_of(facts.tools, [](const auto& tool) {
+        return tool.first.ends_with("virtiofsd") && tool.second.version.starts_with("1.");
+    });
+    return any ? "" : "no Rust's virtiofsd is installed on this host, which alone maps ids";
+}
+
 struct Excuse {
     std::string_view capability;
-    Applies applies;
-    std::string_view why;
+    Reason reason;
 };
 constexpr std::array excuses{
-    Excuse{"accel.kvm", kvm_fails, "KVM doesn't work on this host"},
+    Excuse{"accel.kvm", no_kvm},
+    Excuse{"kernel.bzimage", emulated_kernels_are_elf},
+    Excuse{"memory.hugepages", no_huge_pages},
+    Excuse{"share.virtiofs", no_virtiofsd},
+    Excuse{"share.id-map", no_virtiofsd_that_maps},
+    Excuse{"share.on-death", no_virtiofsd},
+    Excuse{"share.socket", no_virtiofsd},
+    Excuse{"share.extra-args", no_virtiofsd},
+    Excuse{"interface.tap", not_root},
+    Excuse{"interface.macvtap", not_root},
+    Excuse{"interface.bridge", not_root},
+    Excuse{"interface.address", not_root},
+    Excuse{"interface.mtu", not_root},
+    Excuse{"interface.rate", not_root},
+    Excuse{"interface.unmanaged", not_root},
+    Excuse{"interface.allow-spoofing", not_root},
+    Excuse{"device.pci", no_device_to_give},
+    Excuse{"device.usb", no_device_to_give},
+    Excuse{"vsock", no_vhost_vsock},
+    Excuse{"limits", no_cgroup},
 };
 
 /// Why nothing can run on the hypervisor at all; empty: something can.
@@ -39,10 +100,8 @@ std::string unusable(std::string_view hypervisor, const std::vector<Target>& tar
 }
 
 std::string excuse_for(std::string_view capability, const HostFacts& facts) {
-    for (const Excuse& excuse : excuses) {
-        if (excuse.capability == capability && excuse.applies(facts)) { return std::string(excuse.why); }
-    }
-    return {};
+    const auto* found = std::ranges::find(excuses, capability, &Excuse::capability);
+    return found == excuses.end() ? std::string() : found->reason(facts);
 }
 
 std::string_view name_of(Support support) {

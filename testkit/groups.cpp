@@ -32,7 +32,11 @@ void add_exclusive(const Config& config, std::set<std::string>& exclusive) {
         }
         for (const InterfaceConfig& interface : vm.interfaces) {
             if (interface.id) { exclusive.insert("interface " + interface.id->value); }
+            if (interface.bridge) { exclusive.insert("bridge " + interface.bridge->value); }
             if (interface.mac) { exclusive.insert("mac " + interface.mac->value); }
+        }
+        if (vm.graphics && vm.graphics->port) {
+            exclusive.insert(fmt::format("port {}/tcp", vm.graphics->port->value));
         }
         if (vm.vsock && vm.vsock->cid && vm.vsock->cid->value != "auto") {
             exclusive.insert("cid " + vm.vsock->cid->value);
@@ -69,8 +73,7 @@ public:
         slot.changed = slot.changed || changes_machines(*each.which);
     }
 
-    std::vector<Group> take() {
-        std::vector<Group> groups;
+    std::vector<Group> take(std::vector<Group> groups) {
         for (Slot& slot : slots_) { groups.push_back(std::move(slot.group)); }
         std::ranges::stable_sort(groups, std::ranges::greater{}, &Group::cost);
         return groups;
@@ -117,12 +120,13 @@ bool shares_snapshots(const Plan& plan) {
     if (plan.vms.size() != 1) { return false; }
     const VmPlan& vm = plan.vms.front();
     // A share that the guest has mounted can't be saved; a tap, a bridge and a CID are had once.
-    return refusal(backend(vm.hypervisor).traits, "snapshot", vm.program_version).empty() && vm.shares.empty() &&
-           vm.root.kind == RootPlan::Kind::initramfs && vm.host_devices.empty() && vm.vsock_cid == 0 &&
+    return refusal(backend(vm.hypervisor).traits, "snapshot.elsewhere", vm.program_version).empty() &&
+           vm.shares.empty() && vm.root.kind == RootPlan::Kind::initramfs && vm.host_devices.empty() &&
+           vm.vsock_cid == 0 &&
            std::ranges::all_of(vm.interfaces, [](const InterfacePlan& each) { return each.type == "user"; });
 }
 
-std::vector<Group> make_groups(const std::vector<Groupable>& all) {
+std::vector<Group> make_groups(const std::vector<Groupable>& all, std::vector<Group> others) {
     Grouping grouping;
     // Those that leave the machines as they are first: each of the others then ends one's group, or has its own.
     for (const bool changing : {false, true}) {
@@ -130,7 +134,7 @@ std::vector<Group> make_groups(const std::vector<Groupable>& all) {
             if (changes_machines(*each.which) == changing) { grouping.add(each); }
         }
     }
-    return grouping.take();
+    return grouping.take(std::move(others));
 }
 
 } // namespace microvmc::testkit

@@ -48,8 +48,8 @@ Group lone_group(const Run& run, const Case& which);
 
 /// Pure. Cases share a boot when their plans are the same in everything but where things lie and why; one that changes
 /// its machines comes last, and only one of those in a group. Isolated ones share with none but their like, and only a
-/// snapshot. What takes longest comes first.
-std::vector<Group> make_groups(const std::vector<Groupable>& all);
+/// snapshot. `others` are as they are. What takes longest comes first.
+std::vector<Group> make_groups(const std::vector<Groupable>& all, std::vector<Group> others = {});
 
 /// Whether machines of such a plan can go on side by side from one snapshot: their hypervisor saves them as they are,
 /// and their guests know nothing that only one of them may have on the host.

@@ -7,6 +7,7 @@
 #include "testkit/planning.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct Job {
     Group group;
     Plan plan;                        ///< of the machines, for this project
     HostFacts facts;                  ///< that it was made with
+    std::vector<std::uint16_t> ports; ///< that forwards got
+    std::string scratch;              ///< the directory of the group's only case; empty: it has none
     std::vector<ImageCopy> copies;    ///< before they start
     std::string new_snapshot;         ///< where one goes that others may start from
     std::optional<CaseState> resumed; ///< how far the group's only case is

@@ -51,4 +51,15 @@ const std::optional<KernelConfig>& KernelConfigs::config_of(const VmPlan& vm, co
     return known_.emplace(key, text ? std::optional(KernelConfig::parse(*text)) : std::nullopt).first->second;
 }
 
+void check_kernels(Planning& planning, KernelConfigs& kernels, const HostFacts& facts) {
+    if (!planning.plan) { return; }
+    for (const VmPlan& vm : planning.plan->vms) {
+        std::string why = kernels.against(vm, facts);
+        if (why.empty()) { continue; }
+        planning.plan.reset();
+        planning.verdict = {Outcome::skipped, std::move(why)};
+        return;
+    }
+}
+
 } // namespace microvmc::testkit

@@ -3,6 +3,7 @@
 #include "compiler/facts.h"
 #include "compiler/plan.h"
 #include "runtime/kernel/config.h"
+#include "testkit/planning.h"
 
 #include <map>
 #include <optional>
@@ -22,6 +23,9 @@ private:
 
     std::map<std::string, std::optional<KernelConfig>> known_; ///< by the kernel's and the named configuration's path
 };
+
+/// Takes the plan away from one whose kernel can't run it, and says why.
+void check_kernels(Planning& planning, KernelConfigs& kernels, const HostFacts& facts);
 
 /// Pure. The same for a configuration that is known.
 std::string missing_for(const VmPlan& vm, const KernelConfig& config);

@@ -7,6 +7,7 @@
 #include "compiler/text.h"
 #include "compiler/values.h"
 #include "testkit/matrix.h"
+#include "testkit/scratch.h"
 #include "testkit/spec_schema.h"
 #include "testkit/steps.h"
 #include "testkit/substitution.h"
@@ -110,12 +111,14 @@ private:
         keep(machines, true);
         if (!afford(all.size(), count_values(own) + count_values(machines), *matrix, document)) { return; }
         Collected collected(diagnostics_);
+        const bool apart = mentions_scratch(document.root);
         for (const Point& point : all) {
             if (diagnostics_.left_out() != 0) { return; }
             Diagnostics here;
             Substitution substitution(*matrix, point, here);
             Case made = one(*matrix, point, own, machines, document.file, substitution, here);
             made.spec = name;
+            made.apart = apart || !made.prepare.empty() || !made.cleanup.empty();
             collected.add(std::move(here), substitution);
             made_bytes_ += substitution.made();
             if (made_bytes_ > Substitution::most_made) {
@@ -172,18 +175,60 @@ private:
             substitution.machines(fragment);
             layers.push_back({file, std::move(fragment)});
         }
-        const Merged merged = merge(std::move(layers), here);
+        const Merged merged = merge(layers, here);
         made.config = decode(merged, specs_.sources, traits_, here);
         if (merged_ != nullptr) { merged_->push_back(merged.root); }
 
         substitution.spec(own);
         SpecConfig spec = prototype<SpecConfig>();
         decode(own, schema_of<SpecConfig>(), &spec, specs_.sources, traits_, here);
+        changes(own, std::move(layers), file, substitution, spec, here);
         for (const auto& capability : spec.proves) { prove(capability, made, here); }
         made.timeout_ms = spec.timeout.value;
         made.isolated = spec.isolated.value;
-        made.steps = make_steps(spec, made.config, axes, here);
+        MadeSteps steps = make_steps(spec, made.config, axes, here);
+        made.steps = std::move(steps.steps);
+        made.prepare = std::move(steps.prepare);
+        made.cleanup = std::move(steps.cleanup);
         return made;
+    }
+
+    /// The machines after each `apply`, which goes over those before it.
+    void changes(const Node& own, std::vector<Document> layers, std::uint32_t file, Substitution& substitution,
+                 SpecConfig& spec, Diagnostics& here) {
+        const Member* member = own.table()->find("step");
+        const Array* steps = member == nullptr ? nullptr : member->value.array();
+        if (steps == nullptr || steps->items.size() != spec.steps.size()) { return; }
+        for (std::size_t i = 0; i < spec.steps.size(); ++i) {
+            const Table* step = steps->items[i].table();
+            const Member* said = step == nullptr ? nullptr : step->find("apply");
+            if (said == nullptr) { continue; }
+            if (!is_fragment(said->value, here)) { return; }
+            Node fragment = said->value;
+            substitution.machines(fragment);
+            layers.push_back({file, std::move(fragment)});
+            if (here.has_errors()) { return; } // it would say them again
+            spec.steps[i].apply =
+                std::make_shared<const Config>(decode(merge(layers, here), specs_.sources, traits_, here));
+        }
+    }
+
+    static bool is_fragment(const Node& node, Diagnostics& here) {
+        const Table* table = node.table();
+        if (table == nullptr || table->members.empty()) {
+            here.error(codes::wrong_type, node.span, "`apply` is a table of machines' keys").help =
+                "it is written apply.vm.NAME.mem = \"1GiB\"";
+            return false;
+        }
+        bool good = true;
+        for (const Member& member : table->members) {
+            if (is_machine_key(member.key)) { continue; }
+            here.error(codes::unknown_key, member.key_span,
+                       fmt::format("`{}` is no key of machines", printable(member.key)))
+                .help = "there is defaults, template, network or vm";
+            good = false;
+        }
+        return good;
     }
 
     static void prove(const Located<std::string>& capability, Case& made, Diagnostics& here) {

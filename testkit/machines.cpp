@@ -14,6 +14,7 @@
 #include "runtime/paths.h"
 #include "runtime/process.h"
 #include "runtime/snapshot.h"
+#include "runtime/stats.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -212,6 +213,16 @@ Verdict Machines::start(const std::string& name, Timeline& timeline, Clock::time
     } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
 }
 
+Verdict Machines::autostart(const std::string& name, Timeline& timeline, Clock::time_point deadline) {
+    for (const auto& machines : autostarted_machines({.state = facts_.state_dir, .runtime = facts_.runtime_dir})) {
+        const bool is_one = std::ranges::any_of(machines, [&](const KnownMachine& machine) {
+            return machine.project == plan_.project && machine.name == name;
+        });
+        if (is_one) { return start(name, timeline, deadline); }
+    }
+    return {Outcome::wrong, fmt::format("{} isn't started with the host", name)};
+}
+
 Verdict Machines::stop(const std::string& name, Timeline& timeline, Clock::time_point deadline) {
     const VmPlan& plan = vm(name);
     const milliseconds time = std::min(milliseconds(plan.shutdown_timeout_ms), left_until(deadline));
@@ -310,10 +321,56 @@ Verdict Machines::resume(const std::string& name) {
 }
 
 Verdict Machines::balloon(const std::string& name, std::uint64_t mib, Clock::time_point deadline) {
+    const std::uint64_t all = vm(name).mem_mib;
+    if (mib > all) { return {Outcome::error, fmt::format("{} has only {}", name, format_size(all))}; }
     return control(name, [&](Control& its) {
-        set_balloon(its, mib, left_until(deadline));
+        set_balloon(its, all - mib, left_until(deadline));
         return Verdict{};
     });
+}
+
+Verdict Machines::stats(const std::string& name, StatsStep::What what, std::uint64_t& number) {
+    try {
+        const std::optional<MachineStatus> status = machine_status(vm(name).runtime_dir);
+        if (!status) { return ended(name).value_or(Verdict{Outcome::wrong, fmt::format("{} doesn't run", name)}); }
+        const MachineStats found = machine_stats(*status);
+        switch (what) {
+        case StatsStep::What::resident:
+            if (!found.vmm) { break; }
+            number = found.vmm->resident_bytes >> 20U;
+            return {};
+        case StatsStep::What::balloon:
+            if (!found.control.balloon_mib) { break; }
+            number = *found.control.balloon_mib;
+            return {};
+        }
+        return {Outcome::wrong, fmt::format("nothing is known of {}", name)};
+    } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
+}
+
+Verdict Machines::apply(const std::function<Planning(const Observed&, HostFacts&)>& plan, Changes& changes,
+                        Timeline& timeline, Clock::time_point deadline) {
+    try {
+        const Observed observed = observe(facts_.state_dir, facts_.runtime_dir, plan_.project);
+        HostFacts facts = facts_;
+        Planning planning = plan(observed, facts);
+        if (!planning.plan) { return planning.verdict; }
+        Diagnostics diagnostics;
+        changes = diff(*planning.plan, observed, {}, diagnostics);
+        for (const Diagnostic& diagnostic : diagnostics.all()) {
+            if (diagnostic.severity == Severity::error) { return {Outcome::wrong, printable(diagnostic.message)}; }
+        }
+        plan_ = std::move(*planning.plan);
+        facts_ = std::move(facts);
+        for (const VmPlan& vm : plan_.vms) {
+            if (vm.enabled) {
+                up_.insert(vm.name);
+            } else {
+                up_.erase(vm.name);
+            }
+        }
+        return perform(lower(plan_, changes, observed, facts_), timeline, deadline);
+    } catch (const Error& error) { return {Outcome::error, first_line(error.what())}; }
 }
 
 Verdict Machines::snapshot(const std::string& name) {

@@ -1,16 +1,19 @@
 #pragma once
 
+#include "compiler/diff.h"
 #include "compiler/facts.h"
 #include "compiler/plan.h"
 #include "runtime/action.h"
 #include "runtime/linux_host.h"
 #include "runtime/machine.h"
 #include "testkit/planning.h"
+#include "testkit/spec.h"
 #include "testkit/timeline.h"
 #include "testkit/verdict.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -54,12 +57,20 @@ public:
 
     // Of one machine; passed, or why not.
     Verdict start(const std::string& name, Timeline& timeline, Clock::time_point deadline);
+    /// The same, as those are started that start with the host; wrong: it isn't one of them.
+    Verdict autostart(const std::string& name, Timeline& timeline, Clock::time_point deadline);
     Verdict stop(const std::string& name, Timeline& timeline, Clock::time_point deadline);
     Verdict kill(const std::string& name);
     Verdict reboot(const std::string& name, Clock::time_point deadline);
     Verdict pause(const std::string& name);
     Verdict resume(const std::string& name);
-    /// Until it has that size.
+    /// A number of MiB.
+    Verdict stats(const std::string& name, StatsStep::What what, std::uint64_t& number);
+    /// All of them become what `plan` makes of them, as they are now; `changes` is what that was. One plan follows the
+    /// other.
+    Verdict apply(const std::function<Planning(const Observed&, HostFacts&)>& plan, Changes& changes,
+                  Timeline& timeline, Clock::time_point deadline);
+    /// Until the guest is left with that much memory.
     Verdict balloon(const std::string& name, std::uint64_t mib, Clock::time_point deadline);
     /// In place of the one before.
     Verdict snapshot(const std::string& name);

@@ -22,7 +22,8 @@ constexpr std::size_t most_listed = 100;
 // What `exclude` knows of a target. An axis can't be called so.
 constexpr std::array target_keys = {"hypervisor"sv, "accel"sv, "interpreted"sv};
 // These mean something else already.
-constexpr std::array taken_names = {"name"sv, "index"sv, "vm"sv, "hypervisor"sv, "accel"sv, "interpreted"sv};
+constexpr std::array taken_names = {"name"sv,       "index"sv, "vm"sv,         "scratch"sv,
+                                    "hypervisor"sv, "accel"sv, "interpreted"sv};
 
 /// A scalar as text; nothing for tables, arrays and dates.
 std::optional<std::string> scalar_text(const Node& node) {

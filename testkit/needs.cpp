@@ -19,6 +19,7 @@ std::string_view capability_of(VmStep::Verb verb) {
     case VmStep::Verb::snapshot:
     case VmStep::Verb::restore: return "snapshot";
     case VmStep::Verb::balloon: return "balloon";
+    case VmStep::Verb::autostart: return "autostart";
     case VmStep::Verb::start:
     case VmStep::Verb::kill:
     case VmStep::Verb::reboot:
@@ -27,21 +28,33 @@ std::string_view capability_of(VmStep::Verb verb) {
     return {};
 }
 
+void add(std::vector<Need>& all, std::string_view capability, const Span& span) {
+    if (std::ranges::find(all, capability, &Need::capability) == all.end()) { all.push_back({capability, span}); }
+}
+
 } // namespace
+
+std::vector<Need> step_needs(const Case& which) {
+    std::vector<Need> all;
+    for (const Step& step : which.steps) {
+        if (const auto* apply = std::get_if<ApplyStep>(&step.what)) {
+            for (const VmConfig& changed : apply->config->vms) {
+                for (const Need& need : changed.needs) { add(all, need.capability, need.span); }
+            }
+        }
+        const auto* vm = std::get_if<VmStep>(&step.what);
+        const std::string_view capability = vm == nullptr ? std::string_view{} : capability_of(vm->verb);
+        if (!capability.empty()) { add(all, find_capability(capability), step.span); }
+    }
+    return all;
+}
 
 std::vector<Need> needs(const Case& which) {
     std::vector<Need> all;
-    const auto add = [&all](std::string_view capability, const Span& span) {
-        if (std::ranges::find(all, capability, &Need::capability) == all.end()) { all.push_back({capability, span}); }
-    };
     for (const VmConfig& vm : which.config.vms) {
-        for (const Need& need : vm.needs) { add(need.capability, need.span); }
+        for (const Need& need : vm.needs) { add(all, need.capability, need.span); }
     }
-    for (const Step& step : which.steps) {
-        const auto* vm = std::get_if<VmStep>(&step.what);
-        const std::string_view capability = vm == nullptr ? std::string_view{} : capability_of(vm->verb);
-        if (!capability.empty()) { add(find_capability(capability), step.span); }
-    }
+    for (const Need& need : step_needs(which)) { add(all, need.capability, need.span); }
     return all;
 }
 

@@ -6,7 +6,9 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
@@ -21,11 +23,17 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
+using asio::ip::udp;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
-/// "HOST", "HOST:PORT", "[V6]:PORT"; the port is empty when there is none.
-std::optional<std::pair<std::string, std::string>> split_authority(std::string_view text) {
+struct Authority {
+    std::string host; ///< without brackets
+    std::string port; ///< empty: there is none
+};
+
+/// "HOST", "HOST:PORT", "[V6]:PORT"
+std::optional<Authority> split_authority(std::string_view text) {
     std::string_view host = text;
     std::string_view rest;
     if (text.starts_with('[')) {
@@ -43,15 +51,23 @@ std::optional<std::pair<std::string, std::string>> split_authority(std::string_v
         const auto port = parse_number(rest);
         if (!port || *port < 1 || *port > 65535) { return std::nullopt; }
     }
-    return std::pair(std::string(host), std::string(rest));
+    return Authority{std::string(host), std::string(rest)};
+}
+
+Authority address_and_port(std::string_view address) {
+    auto where = split_authority(address);
+    if (!where || where->port.empty()) {
+        throw Error(fmt::format("{} is no ADDRESS:PORT", printable(address)), "for example 127.0.0.1:8080");
+    }
+    return std::move(*where);
 }
 
 /// One connection, whose operations all end by the deadline.
-class Connection {
+template <typename Protocol> class Connection {
 public:
     explicit Connection(Clock::time_point deadline) : deadline_(deadline), socket_(io_) {}
 
-    tcp::socket& socket() { return socket_; }
+    typename Protocol::socket& socket() { return socket_; }
 
     /// Runs one asynchronous operation to its end.
     template <typename Start> error_code run(Start start) {
@@ -70,7 +86,7 @@ public:
     /// Names are looked up without a deadline of ours: resolv.conf(5) has one.
     error_code connect(const std::string& host, const std::string& port) {
         error_code error;
-        tcp::resolver resolver(io_);
+        typename Protocol::resolver resolver(io_);
         const auto endpoints = resolver.resolve(host, port, error);
         if (error) { return error; }
         return run([&](auto handler) { asio::async_connect(socket_, endpoints, handler); });
@@ -79,7 +95,7 @@ public:
 private:
     Clock::time_point deadline_;
     asio::io_context io_;
-    tcp::socket socket_;
+    typename Protocol::socket socket_;
 };
 
 NetAnswer no_answer(const error_code& error) {
@@ -110,11 +126,11 @@ Url parse_url(std::string_view text) {
     if (!target.starts_with('/')) { target.insert(0, "/"); }
     const bool clean = std::ranges::all_of(target, [](char c) { return c > ' ' && c != 127; });
     if (!clean) { throw Error(fmt::format("{} is no HTTP URL", printable(text)), "write what is special as %XX"); }
-    return {authority->first, authority->second.empty() ? "80" : authority->second, target};
+    return {authority->host, authority->port.empty() ? "80" : authority->port, target};
 }
 
 NetAnswer http_get(const Url& url, std::chrono::milliseconds timeout, std::size_t limit) {
-    Connection connection(Clock::now() + timeout);
+    Connection<tcp> connection(Clock::now() + timeout);
     if (const error_code error = connection.connect(url.host, url.port); error) { return no_answer(error); }
     http::request<http::empty_body> request{http::verb::get, url.target, 11};
     const bool v6 = url.host.find(':') != std::string::npos;
@@ -135,19 +151,46 @@ NetAnswer http_get(const Url& url, std::chrono::milliseconds timeout, std::size_
     return answer;
 }
 
-NetAnswer tcp_read(std::string_view address, std::chrono::milliseconds timeout, std::size_t limit) {
-    const auto where = split_authority(address);
-    if (!where || where->second.empty()) {
-        throw Error(fmt::format("{} is no ADDRESS:PORT", printable(address)), "for example 127.0.0.1:8080");
+NetAnswer tcp_read(std::string_view address, std::string_view text, std::chrono::milliseconds timeout,
+                   std::size_t limit) {
+    const Authority where = address_and_port(address);
+    Connection<tcp> connection(Clock::now() + timeout);
+    if (const error_code error = connection.connect(where.host, where.port); error) { return no_answer(error); }
+    if (!text.empty()) {
+        const error_code sent =
+            connection.run([&](auto handler) { asio::async_write(connection.socket(), asio::buffer(text), handler); });
+        if (sent) { return no_answer(sent); }
     }
-    Connection connection(Clock::now() + timeout);
-    if (const error_code error = connection.connect(where->first, where->second); error) { return no_answer(error); }
     NetAnswer answer;
     const error_code error = connection.run([&](auto handler) {
         asio::async_read(connection.socket(), asio::dynamic_buffer(answer.bytes, limit), handler);
     });
     if (!error) { return {.status = {}, .bytes = {}, .problem = fmt::format("it said more than {} bytes", limit)}; }
     answer.status = 0;
+    return answer;
+}
+
+NetAnswer udp_ask(std::string_view address, std::string_view text, std::chrono::milliseconds timeout) {
+    constexpr std::size_t longest_datagram = 65536;
+    const Authority where = address_and_port(address);
+    Connection<udp> connection(Clock::now() + timeout);
+    if (const error_code error = connection.connect(where.host, where.port); error) { return no_answer(error); }
+    const error_code sent =
+        connection.run([&](auto handler) { connection.socket().async_send(asio::buffer(text), handler); });
+    if (sent) { return no_answer(sent); }
+    NetAnswer answer;
+    std::string bytes(longest_datagram, '\0');
+    std::size_t size = 0;
+    const error_code error = connection.run([&](auto handler) {
+        connection.socket().async_receive(asio::buffer(bytes), [&size, handler](error_code what, std::size_t count) {
+            size = count;
+            handler(what);
+        });
+    });
+    if (error) { return no_answer(error); }
+    bytes.resize(size);
+    answer.status = 0;
+    answer.bytes = std::move(bytes);
     return answer;
 }
 

@@ -28,8 +28,12 @@ Url parse_url(std::string_view text);
 /// GET. A redirection is an answer like any other. More than `limit` bytes are a problem.
 NetAnswer http_get(const Url& url, std::chrono::milliseconds timeout, std::size_t limit);
 
-/// Connects to "ADDRESS:PORT" ("[V6]:PORT") and reads until the other side closes, or `timeout`: what came until then
-/// is the answer of one that doesn't close. Throws Error when the address is none.
-NetAnswer tcp_read(std::string_view address, std::chrono::milliseconds timeout, std::size_t limit);
+/// Connects to "ADDRESS:PORT" ("[V6]:PORT"), sends `text` and reads until the other side closes, or `timeout`: what
+/// came until then is the answer of one that doesn't close. Throws Error when the address is none.
+NetAnswer tcp_read(std::string_view address, std::string_view text, std::chrono::milliseconds timeout,
+                   std::size_t limit);
+
+/// Sends `text` there in a datagram, and waits for one that comes back. Throws Error when the address is none.
+NetAnswer udp_ask(std::string_view address, std::string_view text, std::chrono::milliseconds timeout);
 
 } // namespace microvmc::testkit

@@ -5,7 +5,10 @@
 #include "compiler/text.h"
 #include "runtime/backend.h"
 #include "runtime/commands/pipeline.h"
+#include "runtime/image_users.h"
 #include "runtime/observe.h"
+#include "testkit/exclusion.h"
+#include "testkit/needs.h"
 
 #include <algorithm>
 #include <array>
@@ -19,49 +22,21 @@ namespace microvmc::testkit {
 namespace {
 
 // What a hypervisor, or this host's part of one, can't do: no mistake of the spec's.
-constexpr std::array<std::string_view, 7> lacks = {codes::kernel_lacks,    codes::unsupported,  codes::no_hypervisor,
-                                                   codes::no_accel,        codes::foreign_arch, codes::too_many_vcpus,
-                                                   codes::too_many_devices};
+constexpr std::array lacks = {codes::kernel_lacks, codes::unsupported,    codes::no_hypervisor,    codes::no_accel,
+                              codes::foreign_arch, codes::too_many_vcpus, codes::too_many_devices, codes::no_tool,
+                              codes::needs_root,   codes::host_lacks,     codes::no_huge_pages};
 
 bool is_lack(const Diagnostic& diagnostic) {
     return std::ranges::find(lacks, diagnostic.code) != lacks.end();
-}
-
-/// What a step asks of the hypervisor; empty: nothing.
-std::string_view needed_by(const Step& step) {
-    const auto* vm = std::get_if<VmStep>(&step.what);
-    if (vm == nullptr) { return {}; }
-    switch (vm->verb) {
-    case VmStep::Verb::start:
-    case VmStep::Verb::kill:
-    case VmStep::Verb::reboot:
-    case VmStep::Verb::wait: return {};
-    case VmStep::Verb::stop:
-    case VmStep::Verb::restart: return "shutdown";
-    case VmStep::Verb::pause:
-    case VmStep::Verb::resume: return "pause";
-    case VmStep::Verb::snapshot:
-    case VmStep::Verb::restore: return "snapshot";
-    case VmStep::Verb::balloon: return "balloon";
-    }
-    return {};
 }
 
 Planning skipped(std::string why, std::string where = {}) {
     return {.plan = {}, .verdict = {Outcome::skipped, std::move(why)}, .where = std::move(where), .details = {}};
 }
 
-bool excludes(const Exclusion& exclusion, const Target& target) {
-    return (!exclusion.hypervisor || *exclusion.hypervisor == target.hypervisor) &&
-           (!exclusion.accel || *exclusion.accel == target.accel) &&
-           (!exclusion.interpreted || *exclusion.interpreted == target.interpreted);
-}
-
 /// Why the case's own text leaves this target out; empty: it doesn't.
 std::string left_out_by_text(const Case& which, const Target& target) {
-    if (std::ranges::any_of(which.not_on, [&](const Exclusion& each) { return excludes(each, target); })) {
-        return "its `exclude` leaves it out";
-    }
+    if (is_excluded(which, target)) { return "its `exclude` leaves it out"; }
     for (const VmConfig& vm : which.config.vms) {
         const bool allowed = std::ranges::any_of(vm.hypervisor, [&](const Located<std::string>& name) {
             return name.value == "auto" || name.value == target.hypervisor;
@@ -105,15 +80,21 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
 
 } // namespace
 
-Config config_for(const Case& which, const Target& target, const std::vector<std::uint16_t>& ports) {
-    Config config = which.config;
+// The host's own model asks a KVM that interprets for registers that it lacks (QEMU: target/i386/kvm/kvm.c).
+constexpr const char* cpu_of_interpreted = "qemu64";
+
+Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports) {
     auto port = ports.begin();
+    const bool chooses_cpu = refusal(backend(target.hypervisor).traits, "cpu.model", target.version).empty();
     for (VmConfig& vm : config.vms) {
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
+            vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
+        }
         for (VolumeConfig& volume : vm.volumes) {
-            if (!volume.read_only.value) { volume.image.reset(); }
+            if (!volume.read_only.value) { volume.image = Opt<std::string>(); }
         }
         for (ForwardConfig& forward : vm.forward_ports) {
             if (forward.from.value != "host" || (forward.host && forward.host->port)) { continue; }
@@ -135,7 +116,8 @@ std::size_t open_ports(const Config& config) {
     return count;
 }
 
-HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Target>& targets) {
+HostFacts facts_for(const std::vector<const Config*>& configs, const std::vector<Target>& targets,
+                    const Directories& where, const std::string& project) {
     FactsRequest all;
     const auto add = [](auto& wanted, const auto& more) {
         for (const auto& one : more) {
@@ -147,9 +129,8 @@ HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Tar
         add(all.paths, std::vector{target.kernel});
         add(all.kernels, std::vector{target.kernel});
     }
-    for (const Case* each : cases) {
-        // As it is written: what a file names is looked at. What is left to defaults lies in no state directory yet.
-        const FactsRequest asked = asked_by(each->config, "", "");
+    for (const Config* each : configs) {
+        const FactsRequest asked = asked_by(*each, project.empty() ? "" : where.state, project);
         add(all.paths, asked.paths);
         add(all.kernels, asked.kernels);
         add(all.kernel_configs, asked.kernel_configs);
@@ -157,7 +138,15 @@ HostFacts facts_for(const std::vector<const Case*>& cases, const std::vector<Tar
         add(all.root_sources, asked.root_sources);
         add(all.devices, asked.devices);
     }
-    return host_facts(std::move(all));
+    HostFacts facts = host_facts(std::move(all));
+    facts.state_dir = where.state;
+    facts.runtime_dir = where.runtime;
+    facts.pinned.clear();
+    for (auto& [path, found] : facts.paths) {
+        if (found.used_by.empty()) { continue; }
+        if (std::string user = image_user(where.runtime, path); !user.empty()) { found.used_by = std::move(user); }
+    }
+    return facts;
 }
 
 std::vector<ImageCopy> images_to_copy(const Config& written, const HostFacts& facts, const std::string& project) {
@@ -175,26 +164,42 @@ std::vector<ImageCopy> images_to_copy(const Config& written, const HostFacts& fa
     return copies;
 }
 
-Planning plan_case(const Case& which, const Target& target, const Config& config, const Sources& sources,
-                   const HostFacts& facts, const std::string& project) {
+std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,
+                                const Sources& sources) {
     if (!target.unusable.empty()) { return skipped(target.unusable); }
-    if (const std::string why = left_out_by_text(which, target); !why.empty()) { return skipped(why); }
+    if (std::string why = left_out_by_text(which, target); !why.empty()) { return skipped(std::move(why)); }
     const Traits& traits = backend(target.hypervisor).traits;
-    for (const Step& step : which.steps) {
-        const std::string_view needed = needed_by(step);
-        if (needed.empty()) { continue; }
-        if (const std::string why = refusal(traits, needed, target.version); !why.empty()) {
-            return skipped(why, place_of(step.span, sources));
-        }
+    for (const Need& need : needs) {
+        std::string why = refusal(traits, need.capability, target.version);
+        if (!why.empty()) { return skipped(std::move(why), place_of(need.span, sources)); }
     }
-    HostFacts seen = facts_of(facts, target);
-    for (const ImageCopy& copy : images_to_copy(which.config, facts, project)) {
-        seen.paths[copy.to] = facts.paths.at(copy.from);
-    }
+    return std::nullopt;
+}
+
+Planning plan_machines(const Config& config, const Target& target, const Sources& sources, const HostFacts& facts,
+                       const std::string& project, const Observed& observed) {
     Planning planning;
     Diagnostics diagnostics;
-    planning.plan = resolve(config, sources, all_traits(), seen, {}, {.project = project}, diagnostics);
+    planning.plan =
+        resolve(config, sources, all_traits(), facts_of(facts, target), observed, {.project = project}, diagnostics);
     return planning.plan ? planning : failed(diagnostics, sources);
+}
+
+Planning plan_case(const Case& which, const Target& target, const Config& config, const std::vector<ImageCopy>& copies,
+                   const Sources& sources, const HostFacts& facts, const std::string& project) {
+    if (auto planning = refused(which, target, step_needs(which), sources)) { return std::move(*planning); }
+    HostFacts seen = facts;
+    for (const ImageCopy& copy : copies) { seen.paths[copy.to] = facts.paths.at(copy.from); }
+    return plan_machines(config, target, sources, seen, project, {});
+}
+
+std::string directory_of(const Case& which, const Sources& sources) {
+    for (const Step& step : which.steps) {
+        if (step.span.known() && step.span.file < sources.files.size()) {
+            return sources.files[step.span.file].directory;
+        }
+    }
+    return "/";
 }
 
 std::string place_of(const Span& span, const Sources& sources) {

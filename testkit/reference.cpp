@@ -79,13 +79,36 @@ vm.a.interfaces.lan.network = "lan"
   variables, which the shell puts in. So what a guest says is never part of a command. `${vm.NAME.VALUE}` works there, too.
 
 A reference to what there is not is an error when the spec is read.)"},
+    {"A directory of its own",
+     R"(`${scratch}`, in machines and in steps, is an empty directory on the host that each case gets for itself; it goes when the
+case is over. What its machines need is put there by `prepare`, before they are planned:
+
+```
+prepare = [["sh", "-c", "mkdir $scratch/data && echo there > $scratch/data/file"]]
+
+[vm.a]
+shares.data = { source = "${scratch}/data", mount-point = "/data" }
+```
+
+What `prepare` made elsewhere, such as a bridge, `cleanup` takes away, whatever came of the case. A case that speaks of
+`${scratch}`, or has either of them, shares its machines with no other.)"},
+    {"Machines that change",
+     R"(An `apply` step merges more keys over the machines, and they become what is said of them then: in place where that can be done,
+else by a restart.
+
+```
+[[step]]
+apply.vm.a.volumes.data.size = 128
+expect.equals = "a in-place"
+```)"},
 };
 
 /// The tables of a spec that a microvm.toml hasn't.
 std::vector<ReferenceTable> own_tables() {
-    const std::vector<const TableSchema*> own = {&schema_of<SpecConfig>(),   &schema_of<StepConfig>(),
-                                                 &schema_of<ExpectConfig>(), &schema_of<ConsoleStepConfig>(),
-                                                 &schema_of<VmStepConfig>(), &schema_of<VolumeStepConfig>()};
+    const std::vector<const TableSchema*> own = {&schema_of<SpecConfig>(),       &schema_of<StepConfig>(),
+                                                 &schema_of<ExpectConfig>(),     &schema_of<ConsoleStepConfig>(),
+                                                 &schema_of<SocketStepConfig>(), &schema_of<VmStepConfig>(),
+                                                 &schema_of<VolumeStepConfig>()};
     std::vector<ReferenceTable> tables = reference_tables(schema_of<SpecConfig>());
     std::erase_if(tables,
                   [&](const ReferenceTable& table) { return std::ranges::find(own, table.schema) == own.end(); });

@@ -4,6 +4,7 @@
 #include "testkit/coverage.h"
 #include "testkit/groups.h"
 #include "testkit/kernel_check.h"
+#include "testkit/needs.h"
 #include "testkit/outcome.h"
 #include "testkit/planning.h"
 #include "testkit/scheduler.h"
@@ -38,16 +39,12 @@ std::vector<Run> runs_of(std::vector<Combination> combinations, std::uint32_t re
 
 HostFacts facts_of(const Specs& specs, const std::vector<Target>& targets, const std::vector<Run>& runs,
                    const Directories& where) {
-    std::vector<const Case*> cases;
+    std::vector<const Config*> configs;
     for (const Run& run : runs) {
-        const Case* which = &specs.cases[run.which_case];
-        if (cases.empty() || cases.back() != which) { cases.push_back(which); }
+        const Case& which = specs.cases[run.which_case];
+        if (!which.apart && (configs.empty() || configs.back() != &which.config)) { configs.push_back(&which.config); }
     }
-    HostFacts facts = facts_for(cases, targets);
-    facts.state_dir = where.state;
-    facts.runtime_dir = where.runtime;
-    facts.pinned.clear();
-    return facts;
+    return facts_for(configs, targets, where);
 }
 
 bool is_required(const Target& target, const std::vector<std::string>& required) {
@@ -56,16 +53,12 @@ bool is_required(const Target& target, const std::vector<std::string>& required)
     });
 }
 
-/// Leaves out what its kernel can't run.
-void check_kernels(Planning& planning, KernelConfigs& kernels, const HostFacts& facts) {
-    if (!planning.plan) { return; }
-    for (const VmPlan& vm : planning.plan->vms) {
-        std::string why = kernels.against(vm, facts);
-        if (why.empty()) { continue; }
-        planning.plan.reset();
-        planning.verdict = {Outcome::skipped, std::move(why)};
-        return;
-    }
+/// A plan on a common project, for grouping; of one that is planned when it begins, only why it isn't for the target.
+Planning plan_run(const Case& which, const Target& target, const Sources& sources, const HostFacts& facts,
+                  const std::string& common) {
+    if (which.apart) { return refused(which, target, needs(which), sources).value_or(Planning{}); }
+    return plan_case(which, target, config_for(which.config, target), images_to_copy(which.config, facts, common),
+                     sources, facts, common);
 }
 
 std::string summary_of(const HostFacts& facts) {
@@ -99,13 +92,17 @@ RunReport run(const Specs& specs, const std::vector<Target>& targets, const std:
     std::vector<Planning> plans;
     plans.reserve(runs.size()); // groupable cases point into it
     std::vector<Groupable> groupable;
+    std::vector<Group> apart;
     KernelConfigs kernels;
     for (const Run& run : runs) {
         const Case& which = specs.cases[run.which_case];
         const Target& target = targets[run.target];
-        Planning& planning =
-            plans.emplace_back(plan_case(which, target, config_for(which, target), specs.sources, facts, common));
+        Planning& planning = plans.emplace_back(plan_run(which, target, specs.sources, facts, common));
         check_kernels(planning, kernels, facts);
+        if (which.apart && planning.verdict.outcome == Outcome::passed) {
+            apart.push_back(lone_group(run, which));
+            continue;
+        }
         if (planning.plan) {
             groupable.push_back({run, &which, &*planning.plan, options.snapshots && shares_snapshots(*planning.plan)});
             continue;
@@ -113,12 +110,12 @@ RunReport run(const Specs& specs, const std::vector<Target>& targets, const std:
         if (!target.unusable.empty() && is_required(target, options.require)) {
             planning.verdict = {Outcome::error, fmt::format("it is required, and {}", planning.verdict.message)};
         }
-        CaseState state = beginning(which);
+        CaseState state = beginning(which, {});
         if (!planning.details.empty()) { state.timeline.push_back({0, planning.details}); }
         scheduler.set_result(run.slot, make_result(subject_of(run, specs, targets, options), planning.verdict,
                                                    planning.where, state, nullptr, facts));
     }
-    report.results = scheduler.carry_out(make_groups(groupable), runs.size());
+    report.results = scheduler.carry_out(make_groups(groupable, std::move(apart)), runs.size());
     report.coverage = coverage_of(targets, report.results, facts);
     report.duration_ms =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count();

@@ -17,6 +17,7 @@ struct RunOptions {
     std::uint32_t repeat = 1;         ///< each combination this often; a result for each time
     bool fail_fast = false;           ///< nothing new is begun after the first that isn't passed or skipped
     std::int64_t timeout_ms = 0;      ///< of a case, instead of Case::timeout_ms; 0: that
+    std::int64_t run_timeout_ms = 0;  ///< of the whole run; 0: none
     bool keep = false;                ///< machines and files of a case that didn't pass stay
     bool interactive = false;         ///< at a failure: stops, and enters the guest
     bool retry_failed = false;        ///< once more, in a boot of its own; CaseResult::attempt tells

@@ -6,6 +6,7 @@
 #include "runtime/snapshot.h"
 #include "testkit/machines.h"
 #include "testkit/planning.h"
+#include "testkit/scratch.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -25,7 +26,8 @@ namespace {
 
 constexpr milliseconds grace{60'000}; ///< that a worker gets beyond its case's time, to find out and to say why
 constexpr int tick_ms = 100;
-constexpr std::size_t batch = 24; ///< cases whose images that are read at once, whatever else could go on
+constexpr milliseconds image_time{10'000}; ///< that reading one more file gets, on a host that has much to do
+constexpr std::size_t batch = 24;          ///< cases whose images that are read at once, whatever else could go on
 
 /// Makes the plan that of the snapshot's machine in this place: what its guest knows is as it was, but for ports of the
 /// host, which it doesn't see.
@@ -66,7 +68,9 @@ Scheduler::Scheduler(const Specs& specs, const std::vector<Target>& targets, con
                      Progress& progress, Workspace& workspace)
     : specs_(specs), targets_(targets), options_(options), facts_(std::move(facts)), progress_(progress),
       workspace_(workspace), capacity_(host_capacity(options.interactive ? 1 : options.jobs)),
-      shared_(make_shared_memory()) {}
+      shared_(make_shared_memory()),
+      deadline_(options.run_timeout_ms == 0 ? Clock::time_point::max()
+                                            : Clock::now() + milliseconds(options.run_timeout_ms)) {}
 
 void Scheduler::set_result(std::size_t slot, CaseResult result) {
     if (results_.size() <= slot) { results_.resize(slot + 1); }
@@ -118,31 +122,70 @@ void Scheduler::begin_what_fits() {
 
 // Plans the group's machines under a project of their own, and gives them to a worker.
 void Scheduler::begin(Group group) {
-    const Run& first = group.runs.front();
+    const Run first = group.runs.front();
     const Case& which = case_of(first);
     const Target& target = targets_[first.target];
     Job job;
+    job.group = std::move(group);
     job.project = workspace_.project(projects_++);
     job.facts = facts_;
-    std::string problem;
+    Planning planning;
     try {
-        const Config config = config_for(which, target, ports_.take(open_ports(which.config)));
-        Planning planning = plan_case(which, target, config, specs_.sources, facts_, job.project);
-        problem = planning.verdict.message;
+        if (which.apart) { planning.verdict = prepare(which, target, job); }
+        if (planning.verdict.outcome == Outcome::passed) {
+            const Config written = placed(which.config, job.scratch);
+            job.ports = ports_.take(open_ports(written));
+            job.copies = images_to_copy(written, job.facts, job.project);
+            planning = plan_case(which, target, config_for(written, target, job.ports), job.copies, specs_.sources,
+                                 job.facts, job.project);
+            if (which.apart) { check_kernels(planning, kernels_, job.facts); }
+        }
         if (planning.plan) {
             job.plan = std::move(*planning.plan);
-            job.copies = images_to_copy(which.config, facts_, job.project);
-            for (const ImageCopy& copy : job.copies) { job.facts.paths[copy.to] = facts_.paths.at(copy.from); }
-            if (!group.snapshot.empty()) { place_snapshot(job.plan, group.snapshot); }
-            if (group.isolated && group.runs.size() > 1) {
+            for (const ImageCopy& copy : job.copies) { job.facts.paths[copy.to] = job.facts.paths.at(copy.from); }
+            if (!job.group.snapshot.empty()) { place_snapshot(job.plan, job.group.snapshot); }
+            if (job.group.isolated && job.group.runs.size() > 1) {
                 job.new_snapshot = fmt::format("{}/snapshots/{}", workspace_.where().state, job.project);
             }
-            job.group = std::move(group);
             launch(std::move(job));
             return;
         }
-    } catch (const Error& error) { problem = printable(error.what()); }
-    for (const Run& run : group.runs) { fail(run, Outcome::error, problem, beginning(case_of(run)), nullptr); }
+    } catch (const Error& error) { planning.verdict = {Outcome::error, printable(error.what())}; }
+    for (const Run& run : job.group.runs) {
+        CaseState state = beginning(case_of(run), job.scratch);
+        if (!planning.details.empty()) { state.timeline.push_back({0, planning.details}); }
+        finished(run, make_result(subject(run), planning.verdict, planning.where, state, nullptr, job.facts));
+    }
+    remove(job);
+}
+
+// The directory of a case of its own, what is made there, and what the host is like then.
+Verdict Scheduler::prepare(const Case& which, const Target& target, Job& job) {
+    job.scratch = workspace_.make_scratch(job.project);
+    const Config written = placed(which.config, job.scratch);
+    const auto look = [&] { job.facts = facts_for({&written}, {target}, workspace_.where()); };
+    look();
+    // What the host can't do whatever is prepared is found out before.
+    const Planning tried =
+        plan_case(which, target, config_for(written, target), {}, specs_.sources, job.facts, job.project);
+    if (tried.verdict.outcome == Outcome::skipped) { return tried.verdict; }
+    Verdict verdict =
+        run_on_host(which.prepare, beginning(which, job.scratch).variables, directory_of(which, specs_.sources));
+    if (verdict.outcome != Outcome::passed) {
+        verdict.message.insert(0, "prepare: ");
+        return verdict;
+    }
+    look();
+    return {};
+}
+
+void Scheduler::remove(const Job& job) {
+    workspace_.remove_project(job.project);
+    if (job.scratch.empty() || workspace_.is_kept(job.project)) { return; }
+    const Case& which = case_of(job.group.runs.front());
+    // What it can't take away is no fault of the case's, which has its result.
+    run_on_host(which.cleanup, beginning(which, job.scratch).variables, directory_of(which, specs_.sources));
+    workspace_.remove_scratch(job.project);
 }
 
 void Scheduler::resume(Suspended suspended) {
@@ -190,13 +233,14 @@ void Scheduler::begin_reading() {
             cases.push_back(std::move(each));
         } catch (const Error& error) {
             fail(run, Outcome::error, step_prefix(each.state.next) + printable(error.what()), each.state, &each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
         }
     }
     suspended_.clear();
     if (cases.empty()) { return; }
     DiskOptions options;
     options.emulate = facts_.kvm.state != KvmState::works;
+    options.timeout += image_time * requests.size();
     ChildProcess process([&](int events) {
         sigset_t none;
         ::sigemptyset(&none);
@@ -216,7 +260,7 @@ void Scheduler::wait(machine::Signals& signals) {
     for (const Running& each : running_) { waits.push_back({each.process.fd(), POLLIN, 0}); }
     if (reading_) { waits.push_back({reading_->process.fd(), POLLIN, 0}); }
     if (::poll(waits.data(), waits.size(), tick_ms) <= 0) { return; }
-    if (signals.next() != 0) { return interrupt(); }
+    if (signals.next() != 0) { return end_all(Outcome::error, "interrupted"); }
     std::size_t i = 1;
     for (auto each = running_.begin(); each != running_.end();) {
         const auto current = each++;
@@ -287,7 +331,7 @@ void Scheduler::ended(std::list<Running>::iterator running) {
         fail(run, late ? Outcome::hang : Outcome::error,
              late ? "it came to no end in its time, and was killed"
                   : fmt::format("the process that ran it {}", how.empty() ? "ended" : how),
-             job.resumed.value_or(beginning(case_of(run))), &job);
+             job.resumed.value_or(beginning(case_of(run), job.scratch)), &job);
     }
     std::vector<Run> left;
     for (std::size_t i = 0; i < job.group.runs.size(); ++i) {
@@ -297,7 +341,7 @@ void Scheduler::ended(std::list<Running>::iterator running) {
     if (running->kept) {
         workspace_.keep_project(job.project);
     } else if (!running->waits) {
-        workspace_.remove_project(job.project);
+        remove(job);
     }
     running_.erase(running);
 }
@@ -327,7 +371,7 @@ void Scheduler::reading_ended() {
         const std::size_t count = reading.counts[i];
         if (static_cast<std::size_t>(answers.end() - answer) < count) {
             fail(run, Outcome::error, step_prefix(each.state.next) + printable(problem), each.state, &each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
             continue;
         }
         const std::vector<FileAnswer> own(std::make_move_iterator(answer),
@@ -346,7 +390,7 @@ void Scheduler::reading_ended() {
         }
         const std::string where = failed ? place_of(carried->span, specs_.sources) : "";
         finished(run, make_result(subject(run), carried->verdict, where, each.state, &each.job.plan, each.job.facts));
-        workspace_.remove_project(each.job.project);
+        remove(each.job);
     }
 }
 
@@ -374,6 +418,11 @@ void Scheduler::finished(const Run& run, CaseResult result) {
 }
 
 void Scheduler::check_deadlines() {
+    if (Clock::now() >= deadline_) {
+        deadline_ = Clock::time_point::max();
+        return end_all(Outcome::hang,
+                       fmt::format("the {} of the run are over", format_duration(options_.run_timeout_ms)));
+    }
     for (Running& each : running_) {
         if (Clock::now() >= each.deadline) { each.process.kill(); } // its pipe's end tells
     }
@@ -384,13 +433,12 @@ void Scheduler::stop() {
 }
 
 // Everything ends now.
-void Scheduler::interrupt() {
-    stopped_ = "not begun: interrupted";
+void Scheduler::end_all(Outcome outcome, const std::string& why) {
+    stopped_ = "not begun: " + why;
     stop();
-    const auto give_up = [this](const Run& run, const CaseState& state, const Job& job) {
-        results_[run.slot].reset();
-        progress_.finished(*(results_[run.slot] = make_result(subject(run), {Outcome::error, "interrupted"}, {}, state,
-                                                              &job.plan, job.facts)));
+    const auto give_up = [&](const Run& run, const CaseState& state, const Job& job) {
+        results_[run.slot] = make_result(subject(run), {outcome, why}, {}, state, &job.plan, job.facts);
+        progress_.finished(*results_[run.slot]);
     };
     for (Running& each : running_) {
         each.process.kill();
@@ -399,13 +447,13 @@ void Scheduler::interrupt() {
         for (std::size_t i = 0; i < each.told.size(); ++i) {
             const Run& run = each.job.group.runs[i];
             if (each.current == i) {
-                give_up(run, each.job.resumed.value_or(beginning(case_of(run))), each.job);
+                give_up(run, each.job.resumed.value_or(beginning(case_of(run), each.job.scratch)), each.job);
             } else if (!each.told[i]) {
                 left.push_back(run);
             }
         }
         take_back(left, each.job.group);
-        if (!each.waits) { workspace_.remove_project(each.job.project); }
+        if (!each.waits) { remove(each.job); }
     }
     running_.clear();
     if (reading_) {
@@ -415,7 +463,7 @@ void Scheduler::interrupt() {
     for (auto* waiting : {&suspended_, &resumable_}) {
         for (Suspended& each : *waiting) {
             give_up(each.job.group.runs[each.index], each.state, each.job);
-            workspace_.remove_project(each.job.project);
+            remove(each.job);
         }
         waiting->clear();
     }

@@ -4,6 +4,7 @@
 #include "testkit/capacity.h"
 #include "testkit/child.h"
 #include "testkit/job.h"
+#include "testkit/kernel_check.h"
 #include "testkit/ports.h"
 #include "testkit/reading.h"
 #include "testkit/run.h"
@@ -51,6 +52,8 @@ private:
     [[nodiscard]] std::size_t busy() const { return running_.size() + (reading_ ? 1 : 0); }
     void begin_what_fits();
     void begin(Group group);
+    Verdict prepare(const Case& which, const Target& target, Job& job);
+    void remove(const Job& job);
     void resume(Suspended suspended);
     void launch(Job job);
     void begin_reading();
@@ -61,7 +64,7 @@ private:
     void ended(std::list<Running>::iterator running);
     void reading_ended();
     void check_deadlines();
-    void interrupt();
+    void end_all(Outcome outcome, const std::string& why);
     void stop();
     void fail(const Run& run, Outcome outcome, std::string message, const CaseState& state, const Job* job);
     void finished(const Run& run, CaseResult result);
@@ -78,6 +81,7 @@ private:
     Workspace& workspace_;
     Capacity capacity_;
     Ports ports_;
+    KernelConfigs kernels_;
     Shared* shared_; ///< in memory that workers share
     std::size_t projects_ = 0;
     std::vector<Group> pending_;
@@ -86,7 +90,8 @@ private:
     std::list<Running> running_;
     std::optional<Reading> reading_;
     std::vector<std::optional<CaseResult>> results_;
-    std::string stopped_; ///< why nothing new is begun; empty: it is
+    Clock::time_point deadline_; ///< of all of it
+    std::string stopped_;        ///< why nothing new is begun; empty: it is
     bool terminal_taken_ = false;
 };
 

@@ -1,21 +1,11 @@
 #include "testkit/select.h"
 
+#include "testkit/exclusion.h"
+
 #include <algorithm>
 #include <utility>
 
 namespace microvmc::testkit {
-
-namespace {
-
-bool is_left_out(const Case& which, const Target& target) {
-    return std::ranges::any_of(which.not_on, [&](const Exclusion& exclusion) {
-        return (!exclusion.hypervisor || *exclusion.hypervisor == target.hypervisor) &&
-               (!exclusion.accel || *exclusion.accel == target.accel) &&
-               (!exclusion.interpreted || *exclusion.interpreted == target.interpreted);
-    });
-}
-
-} // namespace
 
 bool fits(std::string_view filter, std::string_view name) {
     if (filter.find_first_of("*?") == std::string_view::npos) { return name.find(filter) != std::string_view::npos; }
@@ -48,7 +38,7 @@ std::vector<Combination> select(const Specs& specs, const std::vector<Target>& t
         const std::string at = "@" + targets[target].name();
         for (std::size_t which = 0; which < specs.cases.size(); ++which) {
             const Case& each = specs.cases[which];
-            if (is_left_out(each, targets[target])) { continue; }
+            if (is_excluded(each, targets[target])) { continue; }
             const std::string name = each.id() + at;
             const bool wanted =
                 selection.filters.empty() ||

@@ -5,6 +5,7 @@
 #include "compiler/source.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,9 +34,16 @@ struct HostStep {
 struct HttpStep {
     Text url;
 };
-/// `tcp`: connects to ADDRESS:PORT and reads what is said until the other side closes. Status 0; 1 when refused.
+/// `tcp`: connects to ADDRESS:PORT, sends a text and reads what is said until the other side closes. Status 0; 1 when
+/// refused.
 struct TcpStep {
     Text address;
+    Text send;
+};
+/// `udp`: sends a text to ADDRESS:PORT in one datagram and gives the first that comes back. Status 0.
+struct UdpStep {
+    Text address;
+    Text send;
 };
 /// `ping`: ADDRESS from inside the guest. Status 0 when it answers.
 struct PingStep {
@@ -60,6 +68,7 @@ struct VmStep {
         resume,
         snapshot,
         restore,
+        autostart, ///< started as those are that start with the host
         balloon,
     } verb = Verb::stop;
     std::optional<Text> balloon; ///< MiB, as text
@@ -68,6 +77,19 @@ struct VmStep {
 struct VolumeStep {
     Text volume;
     Text path;
+};
+
+/// `stats`: a number that the host knows of the machine.
+struct StatsStep {
+    enum class What {
+        resident, ///< MiB of the host's memory that its VMM has, shared pages included
+        balloon,  ///< MiB that its balloon holds
+    } what = What::resident;
+};
+/// `apply`: the machines become what the text now says of them, as `microvmc apply` does it. Gives what became of each:
+/// "a in-place".
+struct ApplyStep {
+    std::shared_ptr<const Config> config; ///< the whole; one for all copies of a case
 };
 
 /// What a step's answer must be; all that are given hold. Numbers are text, since they may be references.
@@ -82,7 +104,9 @@ struct Expect {
 
 struct Step {
     Span span;
-    std::variant<GuestStep, HostStep, HttpStep, TcpStep, PingStep, ConsoleStep, VmStep, VolumeStep> what;
+    std::variant<GuestStep, HostStep, HttpStep, TcpStep, UdpStep, PingStep, ConsoleStep, VmStep, VolumeStep, StatsStep,
+                 ApplyStep>
+        what;
     std::string on; ///< the machine; the only one, when the text doesn't say; empty: none is meant (host, http, tcp)
     /// `guest` and `host`: environment beside the axes and the captures made so far, which are variables, too.
     std::vector<std::pair<std::string, Text>> env;
@@ -110,6 +134,9 @@ struct Case {
     std::vector<Step> steps;
     std::int64_t timeout_ms = 0; ///< of the whole case
     bool isolated = false;       ///< shares its boot with no other case
+    bool apart = false; ///< has a directory of its own, ${scratch}: shares nothing, and is planned when it begins
+    std::vector<HostStep> prepare; ///< before its machines are planned
+    std::vector<HostStep> cleanup; ///< when its machines are gone, whatever came of it
     std::vector<Exclusion> not_on;
 
     /// "volumes[fs=ext4,format=raw]", what --filter goes by and reports show.

@@ -11,13 +11,20 @@ namespace testkit {
 
 namespace {
 
-constexpr std::array verbs = {"start"sv, "stop"sv,  "kill"sv,   "restart"sv,  "reboot"sv,
-                              "wait"sv,  "pause"sv, "resume"sv, "snapshot"sv, "restore"sv};
-constexpr std::array step_choices = {"guest"sv, "host"sv, "http"sv, "tcp"sv, "ping"sv, "console"sv, "vm"sv, "volume"sv};
+constexpr std::array verbs = {"start"sv, "stop"sv,   "kill"sv,     "restart"sv, "reboot"sv,   "wait"sv,
+                              "pause"sv, "resume"sv, "snapshot"sv, "restore"sv, "autostart"sv};
+constexpr std::array step_choices = {"guest"sv,   "host"sv, "http"sv,   "tcp"sv,   "udp"sv,  "ping"sv,
+                                     "console"sv, "vm"sv,   "volume"sv, "stats"sv, "apply"sv};
+constexpr std::array stats_words = {"resident"sv, "balloon"sv};
 constexpr std::array vm_choices = {"balloon"sv};
 
 std::string typed_text(std::string_view text, Span span, void* object) {
     static_cast<ConsoleStepConfig*>(object)->type = {std::string(text), span};
+    return {};
+}
+
+std::string socket_address(std::string_view text, Span span, void* object) {
+    static_cast<SocketStepConfig*>(object)->address = {std::string(text), span};
     return {};
 }
 
@@ -41,6 +48,12 @@ constexpr KeySchema console_keys[] = {
      .max = 1'000'000},
 };
 constexpr TableSchema console_table = {.noun = "console step", .keys = console_keys, .shorthand = &typed_text};
+
+constexpr KeySchema socket_keys[] = {
+    {.name = "address", .form = Form::string, .slot = slot<&SocketStepConfig::address>(), .doc = "\"ADDRESS:PORT\"."},
+    {.name = "send", .form = Form::string, .slot = slot<&SocketStepConfig::send>(), .doc = "What the host says first."},
+};
+constexpr TableSchema socket_table = {.noun = "socket step", .keys = socket_keys, .shorthand = &socket_address};
 
 constexpr KeySchema vm_keys[] = {
     {.name = "balloon",
@@ -104,9 +117,17 @@ constexpr KeySchema step_keys[] = {
      .slot = slot<&StepConfig::http>(),
      .doc = "The page that the host gets: \"http://ADDRESS:PORT/PATH\". Its answer is the page."},
     {.name = "tcp",
-     .form = Form::string,
+     .form = Form::table,
      .slot = slot<&StepConfig::tcp>(),
-     .doc = "\"ADDRESS:PORT\" that the host connects to. Its answer is what is said until the other side closes."},
+     .doc =
+         "\"ADDRESS:PORT\" that the host connects to. Its answer is what is said until the other side closes, or the "
+         "attempt's time is over. A string is short for `{ address = ... }`.",
+     .table = &socket_table},
+    {.name = "udp",
+     .form = Form::table,
+     .slot = slot<&StepConfig::udp>(),
+     .doc = "\"ADDRESS:PORT\" that the host sends a datagram to. Its answer is the first that comes back.",
+     .table = &socket_table},
     {.name = "ping",
      .form = Form::string,
      .slot = slot<&StepConfig::ping>(),
@@ -121,7 +142,7 @@ constexpr KeySchema step_keys[] = {
      .form = Form::table,
      .slot = slot<&StepConfig::vm>(),
      .doc = "What is done to the machine. `wait` waits until it ended by itself; its answer is how: `poweroff`, "
-            "`exited`, `panic`.",
+            "`exited`, `panic`. `autostart` starts it as those are that start with the host.",
      .words = verbs,
      .table = &vm_table},
     {.name = "volume",
@@ -129,6 +150,21 @@ constexpr KeySchema step_keys[] = {
      .slot = slot<&StepConfig::volume>(),
      .doc = "Reads a file from the image of a volume; its machine is stopped. Its answer is the file.",
      .table = &volume_table},
+    {.name = "stats",
+     .form = Form::word,
+     .slot = slot<&StepConfig::stats>(),
+     .doc = "A number of MiB that the host knows of the machine: `resident`, what its hypervisor has of the host's "
+            "memory; "
+            "`balloon`, what its balloon holds.",
+     .words = stats_words},
+    {.name = "apply",
+     .form = Form::custom,
+     .slot = {},
+     .doc =
+         "What is merged over the machines, as a fragment of an axis is; then they become what is said of them, as by "
+         "`microvmc apply`. Its answer is what became of each machine, a line each: `a in-place`, `a restart`.",
+     .type = "table of machines' keys",
+     .json = R"({"type": "object", "minProperties": 1, "allOf": [{"$ref": "#/definitions/fragment"}]})"},
     {.name = "on",
      .form = Form::string,
      .slot = slot<&StepConfig::on>(),
@@ -157,7 +193,7 @@ constexpr KeySchema step_keys[] = {
     {.name = "timeout",
      .form = Form::duration,
      .slot = slot<&StepConfig::timeout>(),
-     .derived = "1m; 3m of `vm` and `volume`",
+     .derived = "1m; 3m of `vm`, `volume` and `apply`",
      .doc = "How long one attempt may take.",
      .min = 1},
 };
@@ -206,6 +242,18 @@ std::vector<KeySchema> file_keys() {
          .slot = slot<&SpecConfig::isolated>(),
          .default_text = "false",
          .doc = "A case shares its machines with no other case."},
+        {.name = "prepare",
+         .form = Form::argument_lists,
+         .slot = slot<&SpecConfig::prepare>(),
+         .doc =
+             "Programs on the host, in the spec's directory, that make what the machines need, before anything of them "
+             "is looked at. Each must exit with 0."},
+        {.name = "cleanup",
+         .form = Form::argument_lists,
+         .slot = slot<&SpecConfig::cleanup>(),
+         .doc =
+             "Programs on the host that take away what `prepare` made outside of `${scratch}`, once the machines are "
+             "gone, whatever came of the case."},
         {.name = "exclude",
          .form = Form::custom,
          .slot = {},
@@ -251,6 +299,9 @@ template <> const TableSchema& schema_of<testkit::ExpectConfig>() {
 }
 template <> const TableSchema& schema_of<testkit::ConsoleStepConfig>() {
     return testkit::console_table;
+}
+template <> const TableSchema& schema_of<testkit::SocketStepConfig>() {
+    return testkit::socket_table;
 }
 template <> const TableSchema& schema_of<testkit::VmStepConfig>() {
     return testkit::vm_table;

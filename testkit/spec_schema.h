@@ -4,6 +4,7 @@
 #include "compiler/schema.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -16,6 +17,13 @@ struct ConsoleStepConfig {
     Span span;
     Opt<std::string> type;
     Located<std::int64_t> times;
+};
+
+/// Of `tcp` and `udp`.
+struct SocketStepConfig {
+    Span span;
+    Opt<std::string> address;
+    Opt<std::string> send;
 };
 
 struct VmStepConfig {
@@ -45,11 +53,14 @@ struct StepConfig {
     Opt<std::string> guest;
     Strings host;
     Opt<std::string> http;
-    Opt<std::string> tcp;
+    std::optional<SocketStepConfig> tcp;
+    std::optional<SocketStepConfig> udp;
     Opt<std::string> ping;
     std::optional<ConsoleStepConfig> console;
     std::optional<VmStepConfig> vm;
     std::optional<VolumeStepConfig> volume;
+    Opt<std::string> stats;
+    std::shared_ptr<const Config> apply; ///< read by whoever has the machines' text
     Opt<std::string> on;
     StringTable env;
     std::optional<ExpectConfig> expect;
@@ -62,6 +73,8 @@ struct SpecConfig {
     Strings proves;
     Located<std::int64_t> timeout;
     Located<bool> isolated;
+    std::vector<Strings> prepare;
+    std::vector<Strings> cleanup;
     std::vector<StepConfig> steps;
 };
 
@@ -77,6 +90,7 @@ template <> const TableSchema& schema_of<testkit::SpecConfig>();
 template <> const TableSchema& schema_of<testkit::StepConfig>();
 template <> const TableSchema& schema_of<testkit::ExpectConfig>();
 template <> const TableSchema& schema_of<testkit::ConsoleStepConfig>();
+template <> const TableSchema& schema_of<testkit::SocketStepConfig>();
 template <> const TableSchema& schema_of<testkit::VmStepConfig>();
 template <> const TableSchema& schema_of<testkit::VolumeStepConfig>();
 

@@ -5,6 +5,7 @@
 #include "compiler/values.h"
 #include "testkit/pattern.h"
 #include "testkit/references.h"
+#include "testkit/scratch.h"
 #include "testkit/substitution.h"
 
 #include <algorithm>
@@ -36,6 +37,7 @@ Gives gives(const What& what) {
         Gives operator()(const HostStep&) const { return {true, true, false}; }
         Gives operator()(const HttpStep&) const { return {true, true, false}; }
         Gives operator()(const TcpStep&) const { return {true, true, false}; }
+        Gives operator()(const UdpStep&) const { return {true, true, false}; }
         Gives operator()(const PingStep&) const { return {false, true, true}; }
         Gives operator()(const ConsoleStep&) const { return {true, false, true}; }
         Gives operator()(const VmStep& step) const {
@@ -43,13 +45,15 @@ Gives gives(const What& what) {
             return {waits, waits, true};
         }
         Gives operator()(const VolumeStep&) const { return {true, false, true}; }
+        Gives operator()(const StatsStep&) const { return {true, false, true}; }
+        Gives operator()(const ApplyStep&) const { return {true, false, false}; }
     };
     return std::visit(Visit{}, what);
 }
 
 std::optional<VmStep::Verb> verb_of(std::string_view word) {
     using Verb = VmStep::Verb;
-    constexpr std::array<std::pair<std::string_view, Verb>, 10> verbs = {{{"start", Verb::start},
+    constexpr std::array<std::pair<std::string_view, Verb>, 11> verbs = {{{"start", Verb::start},
                                                                           {"stop", Verb::stop},
                                                                           {"kill", Verb::kill},
                                                                           {"restart", Verb::restart},
@@ -58,7 +62,8 @@ std::optional<VmStep::Verb> verb_of(std::string_view word) {
                                                                           {"pause", Verb::pause},
                                                                           {"resume", Verb::resume},
                                                                           {"snapshot", Verb::snapshot},
-                                                                          {"restore", Verb::restore}}};
+                                                                          {"restore", Verb::restore},
+                                                                          {"autostart", Verb::autostart}}};
     const auto* found = std::ranges::find(verbs, word, &std::pair<std::string_view, Verb>::first);
     return found == verbs.end() ? std::nullopt : std::optional(found->second);
 }
@@ -70,13 +75,19 @@ class Maker {
 public:
     Maker(const Config& machines, const std::set<std::string>& axes, Diagnostics& diagnostics)
         : machines_(machines), axes_(axes), diagnostics_(diagnostics) {
-        for (const VmConfig& vm : machines.vms) {
-            const bool ends = !vm.command.empty() || (vm.ready && vm.ready->exit);
-            state_[vm.name.value] = !vm.enabled.value ? State::down : ends ? State::unknown : State::up;
-        }
+        begin(machines);
     }
 
-    std::vector<Step> make(const SpecConfig& spec) {
+    MadeSteps make(const SpecConfig& spec) {
+        MadeSteps made;
+        made.prepare = commands(spec.prepare);
+        made.cleanup = commands(spec.cleanup);
+        made.steps = steps(spec);
+        return made;
+    }
+
+private:
+    std::vector<Step> steps(const SpecConfig& spec) {
         for (const StepConfig& step : spec.steps) {
             for (const auto& [name, expression] : step.capture) { all_captures_.insert(name.value); }
         }
@@ -88,7 +99,23 @@ public:
         return steps;
     }
 
-private:
+    /// Of commands that run while there is no plan.
+    std::vector<HostStep> commands(const std::vector<Strings>& said) {
+        std::vector<HostStep> made;
+        for (const Strings& argv : said) {
+            HostStep& command = made.emplace_back();
+            for (const auto& argument : argv) {
+                for (const Reference& reference : find_references(argument.value)) {
+                    if (!is_plan_reference(reference.name)) { continue; }
+                    error(codes::unknown_reference, argument.span,
+                          fmt::format("`${{{}}}`: there is no plan then", printable(reference.name)));
+                }
+                command.argv.push_back(is_shell(argv.front().value) ? argument : text(argument));
+            }
+        }
+        return made;
+    }
+
     Diagnostic& error(const char* code, Span span, std::string message) {
         return diagnostics_.error(code, span, std::move(message));
     }
@@ -105,7 +132,8 @@ private:
         environment(config, step, key);
         expectations(config, given, key, step);
         if (config.within) { step.within_ms = config.within->value; }
-        const bool slow = std::holds_alternative<VmStep>(step.what) || std::holds_alternative<VolumeStep>(step.what);
+        const bool slow = std::holds_alternative<VmStep>(step.what) || std::holds_alternative<VolumeStep>(step.what) ||
+                          std::holds_alternative<ApplyStep>(step.what);
         step.timeout_ms = config.timeout ? config.timeout->value : slow ? long_step_timeout_ms : step_timeout_ms;
         state(step, key);
         captures(config, given, step);
@@ -126,7 +154,14 @@ private:
             return host;
         }
         if (config.http) { return page(*config.http, key); }
-        if (config.tcp) { return endpoint(*config.tcp, key); }
+        if (config.tcp) {
+            auto socket = endpoint(*config.tcp, "tcp", key);
+            return socket ? std::optional<What>(TcpStep{socket->first, socket->second}) : std::nullopt;
+        }
+        if (config.udp) {
+            auto socket = endpoint(*config.udp, "udp", key);
+            return socket ? std::optional<What>(UdpStep{socket->first, socket->second}) : std::nullopt;
+        }
         if (config.ping) {
             key = config.ping->span;
             if (config.ping->value.empty()) { error(codes::bad_address, key, "`ping` is an address, not empty"); }
@@ -145,6 +180,14 @@ private:
             }
             return VolumeStep{text(*config.volume->name), text(*config.volume->path)};
         }
+        if (config.stats) {
+            key = config.stats->span;
+            return StatsStep{config.stats->value == "balloon" ? StatsStep::What::balloon : StatsStep::What::resident};
+        }
+        if (config.apply) {
+            key = config.span;
+            return ApplyStep{config.apply};
+        }
         return std::nullopt;
     }
 
@@ -157,7 +200,17 @@ private:
         return HttpStep{text(url)};
     }
 
-    TcpStep endpoint(const Located<std::string>& address, Span& key) {
+    /// Address and what is sent.
+    std::optional<std::pair<Text, Text>> endpoint(const SocketStepConfig& config, std::string_view kind, Span& key) {
+        key = config.span;
+        if (!config.address) {
+            if (!diagnostics_.has_errors()) {
+                error(codes::missing_key, key, fmt::format("`{}` has no `address`", kind)).help =
+                    fmt::format("it is written {} = \"127.0.0.1:8080\"", kind);
+            }
+            return std::nullopt;
+        }
+        const Located<std::string>& address = *config.address;
         key = address.span;
         const std::size_t colon = address.value.rfind(':');
         const auto port =
@@ -167,7 +220,7 @@ private:
             error(codes::bad_address, key, fmt::format("`{}` is no address and port", printable(address.value))).help =
                 "it is written \"127.0.0.1:8080\" or \"[::1]:8080\"";
         }
-        return TcpStep{text(address)};
+        return std::pair(text(address), config.send ? text(*config.send) : Text{});
     }
 
     ConsoleStep console(const ConsoleStepConfig& config, Span& key) {
@@ -199,6 +252,14 @@ private:
     }
 
     // --- machines
+
+    /// What they do when all of them have become what their text says.
+    void begin(const Config& machines) {
+        for (const VmConfig& vm : machines.vms) {
+            const bool ends = !vm.command.empty() || (vm.ready && vm.ready->exit);
+            state_[vm.name.value] = !vm.enabled.value ? State::down : ends ? State::unknown : State::up;
+        }
+    }
 
     const VmConfig* find_vm(std::string_view name) const {
         const auto found =
@@ -259,6 +320,10 @@ private:
 
     /// Whether the machine does what the step needs, and what it does afterwards.
     void state(const Step& step, const Span& key) {
+        if (const auto* apply = std::get_if<ApplyStep>(&step.what)) {
+            begin(*apply->config);
+            return;
+        }
         const auto found = state_.find(step.on);
         if (found == state_.end()) { return; }
         State& now = found->second;
@@ -285,6 +350,7 @@ private:
         const Verb verb = vm->verb;
         switch (verb) {
         case Verb::start:
+        case Verb::autostart:
             if (now == State::up || now == State::paused) { refuse("runs", stop_it); }
             break;
         case Verb::restore: break;
@@ -304,6 +370,7 @@ private:
         }
         switch (verb) {
         case Verb::start:
+        case Verb::autostart:
         case Verb::restart:
         case Verb::reboot:
         case Verb::resume:
@@ -319,7 +386,9 @@ private:
 
     // --- texts
 
-    bool is_known(std::string_view name) const { return axes_.contains(std::string(name)) || is_captured(name); }
+    bool is_known(std::string_view name) const {
+        return axes_.contains(std::string(name)) || is_captured(name) || name == scratch_name;
+    }
     bool is_captured(std::string_view name) const { return captured_.contains(std::string(name)); }
 
     const Text& text(const Text& said) {
@@ -483,7 +552,8 @@ private:
             needs_answer(given.answer, name.span, "capture", "answer");
             std::string dashed = name.value;
             std::ranges::replace(dashed, '_', '-');
-            if (!is_name(dashed) || name.value.find('-') != std::string::npos || name.value == "vm") {
+            if (!is_name(dashed) || name.value.find('-') != std::string::npos || name.value == "vm" ||
+                name.value == scratch_name) {
                 error(codes::bad_name, name.span, fmt::format("`{}` is no name of a capture", printable(name.value)))
                     .help =
                     "a name begins with a letter and has at most 31 of a-z, 0-9 and _; it becomes an environment "
@@ -507,8 +577,8 @@ private:
 
 } // namespace
 
-std::vector<Step> make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
-                             Diagnostics& diagnostics) {
+MadeSteps make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
+                     Diagnostics& diagnostics) {
     return Maker(machines, axes, diagnostics).make(spec);
 }
 

@@ -10,10 +10,17 @@
 
 namespace microvmc::testkit {
 
+/// What a case does, and before and after it.
+struct MadeSteps {
+    std::vector<Step> steps;
+    std::vector<HostStep> prepare;
+    std::vector<HostStep> cleanup;
+};
+
 /// The steps of a case as they will be carried out, checked against its machines and each other: names, references,
 /// regular expressions, answers that a kind of step doesn't give, machines that aren't in the state for a step. `axes`
 /// are the matrix's.
-std::vector<Step> make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
-                             Diagnostics& diagnostics);
+MadeSteps make_steps(const SpecConfig& spec, const Config& machines, const std::set<std::string>& axes,
+                     Diagnostics& diagnostics);
 
 } // namespace microvmc::testkit

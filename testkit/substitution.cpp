@@ -4,6 +4,7 @@
 #include "compiler/schema.h"
 #include "compiler/text.h"
 #include "testkit/references.h"
+#include "testkit/scratch.h"
 
 #include <algorithm>
 #include <array>
@@ -23,6 +24,12 @@ const AxisValue* Substitution::find(std::string_view name) const {
         if (matrix_.axes[i].name == name) { return &matrix_.axes[i].values[point_[i]]; }
     }
     return nullptr;
+}
+
+std::optional<std::string> Substitution::text_of(std::string_view name) const {
+    if (of_machines_ && name == scratch_name) { return std::string(scratch_mark); }
+    const AxisValue* axis = find(name);
+    return axis == nullptr ? std::nullopt : std::optional(axis->text);
 }
 
 std::vector<Note> Substitution::notes(const Span& span) const {
@@ -68,19 +75,19 @@ void Substitution::value(Node& node, bool strict, bool pattern) {
             const bool known = std::ranges::any_of(notes, [&](const Note& note) { return note.span == axis->span; });
             if (known) { continue; }
             notes.push_back({axis->span, fmt::format("`{}` is `{}` in a case", reference.name, printable(axis->text))});
-        } else if (strict && reference.name != "name" && reference.name != "index") {
+        } else if (strict && reference.name != "name" && reference.name != "index" &&
+                   !(reference.closed && text_of(reference.name))) {
             unknown(node, reference.name, reference.closed);
         }
     }
     const Reference& first = references.front();
     if (first.closed && first.begin == 0 && first.end == text->size()) {
-        if (const AxisValue* axis = find(first.name)) { node.value = axis->value.value; }
-        return;
+        if (const AxisValue* axis = find(first.name)) {
+            node.value = axis->value.value;
+            return;
+        }
     }
-    const Lookup lookup = [this](std::string_view name) {
-        const AxisValue* axis = find(name);
-        return axis == nullptr ? std::nullopt : std::optional(axis->text);
-    };
+    const Lookup lookup = [this](std::string_view name) { return text_of(name); };
     std::string whole = pattern ? substitute_pattern(*text, lookup) : substitute(*text, lookup);
     made_ += whole.size();
     node.value = std::move(whole);
@@ -166,17 +173,23 @@ void Substitution::table(Node& node, const TableSchema& schema) {
 }
 
 void Substitution::machines(Node& root) {
+    of_machines_ = true;
     table(root, schema_of<Config>());
+    of_machines_ = false;
+}
+
+void Substitution::command(Node& argv) {
+    const Array* words = argv.array();
+    const std::string* program = words == nullptr || words->items.empty() ? nullptr : words->items.front().string();
+    if (program == nullptr || !is_shell(*program)) { all(argv, false); }
 }
 
 void Substitution::step(Table& step) {
     for (Member& member : step.members) {
-        if (member.key == "guest") { continue; }
+        if (member.key == "guest" || member.key == "apply") { continue; } // a shell's; the machines'
         if (member.key == "host") {
-            const Array* argv = member.value.array();
-            const std::string* program =
-                argv == nullptr || argv->items.empty() ? nullptr : argv->items.front().string();
-            if (program != nullptr && is_shell(*program)) { continue; }
+            command(member.value);
+            continue;
         }
         if (member.key == "expect" && member.value.table() != nullptr) {
             for (Member& each : member.value.table()->members) { all(each.value, false, each.key == "matches"); }
@@ -189,6 +202,10 @@ void Substitution::step(Table& step) {
 void Substitution::spec(Node& root) {
     for (Member& member : root.table()->members) {
         Array* steps = member.value.array();
+        if ((member.key == "prepare" || member.key == "cleanup") && steps != nullptr) {
+            for (Node& argv : steps->items) { command(argv); }
+            continue;
+        }
         if (member.key != "step" || steps == nullptr) {
             all(member.value, member.key == "proves");
             continue;

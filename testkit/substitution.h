@@ -18,8 +18,9 @@ public:
     Substitution(const Matrix& matrix, const Point& point, Diagnostics& diagnostics)
         : matrix_(matrix), point_(point), diagnostics_(diagnostics) {}
 
-    /// Of a table as the machines have them at the top. A reference to anything else is an error there, but in
-    /// commands and their environment, which shells read, and for ${name} and ${index}, which `count` replaces.
+    /// Of a table as the machines have them at the top; ${scratch} becomes scratch_mark. A reference to anything else
+    /// is an error there, but in commands and their environment, which shells read, and for ${name} and ${index}, which
+    /// `count` replaces.
     void machines(Node& root);
     /// Of the rest of a spec. References to what isn't an axis stay; in what a shell reads, all do.
     void spec(Node& root);
@@ -34,10 +35,12 @@ public:
 
 private:
     const AxisValue* find(std::string_view name) const;
+    std::optional<std::string> text_of(std::string_view name) const;
     void value(Node& node, bool strict, bool pattern);
     void all(Node& node, bool strict, bool pattern = false);
     void table(Node& node, const TableSchema& schema);
     void by_schema(Node& node, const KeySchema& key);
+    void command(Node& argv);
     void step(Table& step);
     void unknown(const Node& node, std::string_view name, bool closed);
 
@@ -46,6 +49,7 @@ private:
     Diagnostics& diagnostics_;
     std::map<Span, std::vector<Note>> put_; ///< by where it was put: what it is
     std::size_t made_ = 0;
+    bool of_machines_ = false;
 };
 
 /// More references than these aren't looked at in one text.

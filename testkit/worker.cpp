@@ -4,6 +4,7 @@
 #include "runtime/error.h"
 #include "testkit/enter.h"
 #include "testkit/machines.h"
+#include "testkit/scratch.h"
 #include "testkit/workspace.h"
 
 #include <cerrno>
@@ -12,19 +13,6 @@
 #include <unistd.h>
 
 namespace microvmc::testkit {
-
-namespace {
-
-std::string directory_of(const Case& which, const Sources& sources) {
-    for (const Step& step : which.steps) {
-        if (step.span.known() && step.span.file < sources.files.size()) {
-            return sources.files[step.span.file].directory;
-        }
-    }
-    return "/";
-}
-
-} // namespace
 
 std::string kept_text(const Job& job) {
     return fmt::format("kept: MICROVMC_STATE_DIR={} MICROVMC_RUNTIME_DIR={} microvmc status -p {}",
@@ -60,7 +48,7 @@ private:
         const Run& run = job_.group.runs[index];
         const Subject subject = subject_of(run, context_.specs, context_.targets, context_.options);
         const std::int64_t timeout_ms = timeout_of(subject.which, context_.options);
-        CaseState state = job_.resumed.value_or(beginning(subject.which));
+        CaseState state = job_.resumed.value_or(beginning(subject.which, job_.scratch));
         tell({{"started", index}, {"within-ms", timeout_ms - state.elapsed_ms}});
         Timeline timeline(state.elapsed_ms, state.timeline);
         Carried carried;
@@ -87,7 +75,21 @@ private:
             timeline.add(verdict.message);
             return {Carried::Kind::finished, std::move(verdict), {}};
         }
-        return carry_on(which, state, *machines_, timeline, directory_of(which, context_.specs.sources), timeout_ms);
+        return carry_on(
+            which, state, *machines_, timeline, directory_of(which, context_.specs.sources),
+            [this](const Config& config, const Observed& observed, HostFacts& facts) {
+                return plan_again(config, observed, facts);
+            },
+            timeout_ms);
+    }
+
+    /// By what the host is like now.
+    Planning plan_again(const Config& config, const Observed& observed, HostFacts& facts) const {
+        const Target& target = context_.targets[job_.group.runs.front().target];
+        const Config written = placed(config, job_.scratch);
+        facts = facts_for({&written}, {target}, {.state = facts.state_dir, .runtime = facts.runtime_dir}, job_.project);
+        return plan_machines(config_for(written, target, job_.ports), target, context_.specs.sources, facts,
+                             job_.project, observed);
     }
 
     void finish(std::size_t index, const Subject& subject, const Carried& carried, CaseState& state) {
@@ -111,7 +113,7 @@ private:
     /// Those of the case before when they are all as they ought to be, else new ones.
     Verdict get_machines(CaseState& state, Timeline& timeline, Clock::time_point deadline) {
         if (job_.resumed) {
-            machines_.emplace(job_.plan, job_.facts, job_.copies);
+            machines_.emplace(state.plan.value_or(job_.plan), job_.facts, job_.copies);
             machines_->resume(state.up);
             return {};
         }

@@ -115,6 +115,20 @@ std::string Workspace::project(std::size_t number) const {
     return fmt::format("t{}-{}", ::getpid(), number);
 }
 
+std::string Workspace::make_scratch(const std::string& project) const {
+    const std::string path = fmt::format("{}/c/{}", path_, project);
+    make_directories(path, 0755);
+    return path;
+}
+
+void Workspace::remove_scratch(const std::string& project) const {
+    try {
+        remove_tree(fmt::format("{}/c/{}", path_, project));
+    } catch (const Error&) {
+        // It goes with the workspace.
+    }
+}
+
 void Workspace::remove_project(const std::string& project) const {
     if (kept_.contains(project)) { return; }
     try {

@@ -14,6 +14,7 @@ namespace microvmc::testkit {
 ///     <base>/mvrun-XXXXXX/lock    held by the run and its workers, free when all of them are dead
 ///                         s       state directory: projects, kernels, caches
 ///                         r       runtime directory: sockets, whose paths must be short
+///                         c       a directory of a case's own for each project whose case has one: ${scratch}
 class Workspace {
 public:
     /// Removes what killed runs left in the same place, then makes a directory. Throws Error.
@@ -22,9 +23,14 @@ public:
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
+    [[nodiscard]] bool is_kept(const std::string& project) const { return kept_.contains(project); }
     [[nodiscard]] const Directories& where() const { return where_; }
     /// A name for a group of machines that no other group on this host has at the same time.
     [[nodiscard]] std::string project(std::size_t number) const;
+
+    /// Makes the directory of a case's own. Throws Error.
+    [[nodiscard]] std::string make_scratch(const std::string& project) const;
+    void remove_scratch(const std::string& project) const;
 
     /// Kills the project's machines and removes all of it. Never throws: what can't be removed goes with the workspace.
     void remove_project(const std::string& project) const;

@@ -303,6 +303,7 @@ const Backend kvmtool{
                     lacking("volume.grow", "it has no command for that", "restart the machine"),
                     native("share.9p"),
                     lacking("share.virtiofs", "it has 9p", "use proto 9p"),
+                    lacking("share.image", "it shares directories", "use proto 9p"),
                     bridged("share.read-only", "the directory is mounted read-only for it alone"),
                     lacking("share.cache", "its 9p has no cache of its own"),
                     lacking("share.posix-acl", "its 9p has no extended attributes"),
@@ -339,6 +340,7 @@ const Backend kvmtool{
                     bridged("shutdown", "the guest's own init is asked, by its agent"),
                     native("pause"),
                     lacking("snapshot", "it saves no machines", "use qemu"),
+                    lacking("snapshot.elsewhere", "it saves no machines", "use qemu"),
                 },
             .accels = {"kvm"},
             .max_vcpu = 255, // x86/mptable.c, MPTABLE_MAX_CPUS

@@ -13,6 +13,8 @@ namespace {
 // One line a backend, in the order in which `auto` prefers them.
 constexpr const Backend* all[] = {
     &qemu,
+    &cloud_hypervisor,
+    &firecracker,
     &crosvm,
     &kvmtool,
     &stratovirt,

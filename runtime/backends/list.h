@@ -5,6 +5,8 @@ namespace microvmc {
 struct Backend;
 
 extern const Backend qemu;
+extern const Backend cloud_hypervisor;
+extern const Backend firecracker;
 extern const Backend crosvm;
 extern const Backend kvmtool;
 extern const Backend stratovirt;

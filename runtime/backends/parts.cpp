@@ -4,6 +4,7 @@
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
 #include "runtime/kernel_params.h"
+#include "runtime/share_image.h"
 #include "runtime/virtiofs.h"
 
 #include <algorithm>
@@ -70,12 +71,19 @@ void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules) {
         if (proto == "9p") {
             want("9pnet_virtio");
             want("9p");
+        } else if (proto == "image") {
+            want("virtio_blk");
+            want("erofs");
         } else {
             want("virtiofs");
         }
     };
     if (vm.balloon.mode != BalloonPlan::Mode::off) { want("virtio_balloon"); }
     if (vm.mem_max_mib != 0) { want("virtio_mem"); }
+    if (!vm.cloud_init.instance_id.empty()) {
+        want("virtio_blk");
+        want("isofs");
+    }
     switch (vm.root.kind) {
     case RootPlan::Kind::initramfs: break;
     case RootPlan::Kind::share:
@@ -116,6 +124,9 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm) {
     std::vector<VolumePlan> disks;
     add_root_disk(vm, disks);
     disks.insert(disks.end(), vm.volumes.begin(), vm.volumes.end());
+    for (const SharePlan& share : vm.shares) {
+        if (share.proto == "image") { disks.push_back(read_only_disk(share_image_path(vm, share), "")); }
+    }
     if (!vm.cloud_init.instance_id.empty()) { disks.push_back(read_only_disk(cloud_init_path(vm), "cidata")); }
     return disks;
 }

@@ -31,7 +31,8 @@ void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules);
 /// File systems that a root may have, where nobody knows which: their modules are there then.
 std::vector<std::string> root_file_systems(const VmPlan& vm);
 
-/// Every disk, in the order in which the guest is to find them: the root when it is one, the volumes, cloud-init's.
+/// Every disk, in the order in which the guest is to find them: the root when it is one, the volumes, the
+/// images of shares, cloud-init's.
 std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
 /// The processes that serve virtiofs shares.

@@ -706,6 +706,7 @@ const Backend qemu{
                     native("volume.read-only"),
                     native("share.9p"),
                     native("share.virtiofs"),
+                    lacking("share.image", "it has shares"),
                     native("share.read-only"),
                     native("share.cache"),
                     native("share.posix-acl"),
@@ -742,6 +743,7 @@ const Backend qemu{
                     native("shutdown"),
                     native("pause"),
                     native("snapshot"),
+                    native("snapshot.elsewhere"),
                 },
             .accels = {"kvm", "tcg"},
             .max_vcpu =

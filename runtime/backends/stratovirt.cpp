@@ -415,6 +415,7 @@ const Backend stratovirt{
                     lacking("volume.grow", "it has no command for that", "restart the machine"),
                     lacking("share.9p", "it has virtiofs", "use proto virtiofs"),
                     native("share.virtiofs"),
+                    lacking("share.image", "it shares directories", "use proto virtiofs"),
                     native("share.read-only"),
                     native("share.cache"),
                     native("share.posix-acl"),
@@ -451,6 +452,7 @@ const Backend stratovirt{
                     bridged("shutdown", "the guest's own init is asked, by its agent"),
                     native("pause"),
                     lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
+                    lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
                 },
             .accels = {"kvm"},
             .max_vcpu = 254, // machine_manager/src/config/machine_config.rs, MAX_NR_CPUS

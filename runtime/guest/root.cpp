@@ -94,17 +94,24 @@ void empty_initramfs() {
     if (in_memory) { remove_tree("/"); }
 }
 
-Failure mount_store(const Settings& settings, const RootSettings& root) {
+/// What the store lies on; the store itself waits until it gets its place.
+Failure mount_below_store(const Settings& settings, const RootSettings& root) {
     if (auto failure = mount_writes(settings, root, new_root)) { return failure; }
+    if (auto failure = make_directories(lower)) { return failure; }
+    return mount_9p(root.tag, lower, "ro");
+}
+
+/// Above what was moved to the new root: a store may lie in /tmp.
+Failure place_store(const RootSettings& root) {
     const std::string place = concat({new_root, root.store});
     if (auto failure = make_directories(place)) { return failure; }
-    return mount_9p(root.tag, place, "ro");
+    return move_mount(lower, place);
 }
 
 /// The root on `new_root`, whatever it is made of.
 Failure mount_root(const Settings& settings, const RootSettings& root) {
     if (auto failure = make_directories(new_root)) { return failure; }
-    if (root.kind == RootSettings::Kind::store) { return mount_store(settings, root); }
+    if (root.kind == RootSettings::Kind::store) { return mount_below_store(settings, root); }
     const bool overlaid = root.overlay != RootSettings::Overlay::none;
     const char* const target = overlaid ? lower : new_root;
     if (auto failure = make_directories(target)) { return failure; }
@@ -117,6 +124,9 @@ Failure mount_root(const Settings& settings, const RootSettings& root) {
 Failure switch_root(const Settings& settings, const RootSettings& root) {
     if (auto failure = mount_root(settings, root)) { return failure; }
     if (auto failure = move_kernel_file_systems()) { return failure; }
+    if (root.kind == RootSettings::Kind::store) {
+        if (auto failure = place_store(root)) { return failure; }
+    }
     if (root.kind != RootSettings::Kind::store && root.overlay == RootSettings::Overlay::volume) {
         if (auto failure = keep_writes_in_sight()) { return failure; }
     }

@@ -84,8 +84,8 @@ struct FileSystem {
 };
 
 constexpr FileSystem file_systems[] = {
-    {"ext4", grow_ext}, {"ext3", grow_ext},    {"ext2", grow_ext},
-    {"xfs", grow_xfs},  {"btrfs", grow_btrfs}, {"vfat", nullptr},
+    {"ext4", grow_ext},    {"ext3", grow_ext}, {"ext2", grow_ext}, {"xfs", grow_xfs},
+    {"btrfs", grow_btrfs}, {"vfat", nullptr},  {"erofs", nullptr},
 };
 
 const FileSystem* find_file_system(std::string_view name) {

@@ -101,8 +101,9 @@ void AgentLink::answered(std::string_view bytes) {
     const std::string rest = answer_.substr(end + 1);
     gap_.cancel();
     asking_ = false;
-    greet();
-    if (stream_ && !rest.empty()) { received(rest); }
+    const auto stream = stream_;
+    if (!rest.empty()) { received(rest); }
+    if (stream_ == stream) { greet(); }
 }
 
 void AgentLink::greet() {

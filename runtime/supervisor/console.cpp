@@ -151,6 +151,7 @@ void Console::hold_back() {
 
 void Console::watch(std::string_view bytes) {
     if (ready_.feed(bytes) && on_ready_text) { on_ready_text(); }
+    if (halt_.feed(bytes) && on_halt) { on_halt(); }
     if (panicked_) { return; }
     panicking_ = panic_.feed(bytes) || panicking_;
     if (!panicking_) { return; }
@@ -174,6 +175,7 @@ void Console::reset() {
     ::tcflush(slave_.get(), TCIFLUSH);
     make_raw(slave_.get());
     ready_.reset();
+    halt_.reset();
     watch_for_panic();
 }
 

@@ -25,6 +25,7 @@ public:
 
     std::function<void()> on_ready_text;
     std::function<void(const std::string&)> on_panic; ///< the kernel's line; once until `reset`
+    std::function<void()> on_halt;                    ///< the kernel says that it is over
 
     [[nodiscard]] int slave() const { return slave_.get(); }
     /// A client from now on. `typed`: what it sent along with its request.
@@ -60,6 +61,7 @@ private:
     std::list<Client> clients_;
     Tail history_;
     TextWatch panic_;
+    TextWatch halt_{"reboot: System halted"}; ///< linux: kernel/reboot.c, kernel_halt
     TextWatch ready_;
     bool panicking_ = false; ///< the line was seen, its end not yet
     bool panicked_ = false;

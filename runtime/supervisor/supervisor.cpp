@@ -80,6 +80,7 @@ void Supervisor::connect_parts() {
     evidence_.has_agent = launch_.agent.kind != AgentChannel::Kind::none;
     console_.on_ready_text = [this] { guest_is_ready(); };
     console_.on_panic = [this](const std::string& line) { panicked(line); };
+    console_.on_halt = [this] { halted(); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
     agent_.on_written = [this] { execs_.agent_written(); };
     agent_.on_connected = [this] { execs_.close_orphans(); };
@@ -222,6 +223,9 @@ void Supervisor::begin_chat() {
     chat_.stream->on_data = [this](std::string_view bytes) { chatted(bytes); };
     chat_.stream->on_end = [this] { chat_.last_line = "it hung up"; }; // if it died, that is heard of in time
     chat_.stream->read(true);
+    for (; chat_.step < child.chat.size() && child.chat[chat_.step].expect.empty(); ++chat_.step) {
+        chat_.stream->write(child.chat[chat_.step].send);
+    }
     poll_.expires_after(std::min<Milliseconds>(chat_time, Milliseconds(launch_.startup_timeout_ms)));
     poll_.async_wait([this](boost::system::error_code error) {
         if (!error && chat_.stream) { fail_chat("said nothing more"); }

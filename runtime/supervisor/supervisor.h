@@ -125,6 +125,7 @@ private:
     void guest_ended(const std::vector<std::string_view>& fields);
     void guest_is_ready();
     void panicked(const std::string& line);
+    void halted();
     void send_renew(std::string_view kind);
     void guest_renewed(std::string_view failure);
     void send_credential(const std::vector<std::string_view>& fields);

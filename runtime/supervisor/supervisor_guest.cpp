@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto panic_grace = 5s;
 constexpr auto failed_grace = 10s;
+constexpr auto halt_grace = 500ms; ///< for a VMM that ends with its guest after all
 constexpr std::size_t credential_piece = 32'768;
 constexpr std::size_t max_unsent_credentials = std::size_t{2} << 20U;
 
@@ -187,6 +188,14 @@ void Supervisor::panicked(const std::string& line) {
             kill_vmm("panicked, and its VMM didn't end within 5s; killed", false);
         }
     });
+}
+
+// A guest with an init of its own does what it calls powering off, which some VMMs don't take for their end. The text
+// may come from anywhere; a guest that has said that it ends may as well end now.
+void Supervisor::halted() {
+    if (phase_ != Phase::up || !evidence_.reported) { return; }
+    log_.line("the console shows that the kernel has halted");
+    end_by(halt_grace, describe(*evidence_.reported) + ", and its VMM didn't end");
 }
 
 void Supervisor::new_boot() {

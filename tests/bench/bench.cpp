@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
@@ -32,6 +33,8 @@ using Clock = std::chrono::steady_clock;
 using boost::asio::local::stream_protocol;
 
 constexpr int rounds = 15;
+constexpr int cases = 12; ///< of specs, two at a time
+constexpr const char* work = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
 constexpr const char* hello = R"([vm.web]
 mem = "256MiB"
 command = ["httpd", "-f", "-p", "80", "-h", "/srv/www"]
@@ -71,8 +74,14 @@ public:
         }
     }
     ~BareQemu() {
+        if (pid_ < 0) { return; }
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
+    }
+    /// Until its guest has powered off.
+    void await_end() {
+        ::waitpid(pid_, nullptr, 0);
+        pid_ = -1;
     }
     BareQemu(const BareQemu&) = delete;
     BareQemu& operator=(const BareQemu&) = delete;
@@ -197,18 +206,59 @@ struct Bench {
                            "at most 3072 KiB", ours <= 3072});
     }
 
-    // The VMM's command line of a machine that was applied; its sockets are made elsewhere, so that both can run.
-    Child bare_command(const std::string& runtime) {
-        apply("first", true);
-        Child vmm = launch_of("first").children.back();
-        stop("first");
-        const std::string ours = project_runtime_dir(cli.runtime(), "first") + "/web";
+    // Cases of a spec, each with a boot, against the same boots and the same work of their guests by bare QEMUs, as
+    // many at a time.
+    void specs_to_bare(const std::string& runtime) {
+        cli.write("work.toml", fmt::format("[vm.web]\nmem = \"256MiB\"\ncommand = [\"sh\", \"-c\", \"{}\"]\n", work));
+        must(cli.run({"apply", "--yes", "--no-wait", "-p", "work", "work.toml"}));
+        const Child vmm = launch_of("work").children.back();
+        stop("work");
+        const std::string ours = project_runtime_dir(cli.runtime(), "work") + "/web";
+        std::atomic<int> next{0};
+        const auto bare_ones = [&] {
+            for (int i = next++; i < cases; i = next++) {
+                const std::string place = fmt::format("{}/{}", runtime, i);
+                std::filesystem::create_directories(place);
+                BareQemu(moved(vmm, ours, place)).await_end();
+            }
+        };
+        Clock::time_point begin = Clock::now();
+        std::thread other(bare_ones);
+        bare_ones();
+        other.join();
+        const double bare = ms_since(begin);
+
+        std::string numbers;
+        for (int i = 0; i < cases; ++i) { numbers += fmt::format("{}{}", i == 0 ? "" : ", ", i); }
+        const std::string spec = cli.write(
+            "bench.toml",
+            fmt::format("isolated = true\n[matrix]\nn = [{}]\n[vm.web]\nmem = \"256MiB\"\n[[step]]\nguest = \"{}\"\n",
+                        numbers, work));
+        begin = Clock::now();
+        must(run_program(
+            {std::string(TEST_BINARY_DIR) + "/testkit/microvm-test", spec, "--no-snapshot", "--jobs", "2"}));
+        const double whole = ms_since(begin);
+        results.push_back({fmt::format("{} cases of a spec, two at a time | bare boots and guest work", cases),
+                           fmt::format("{:.1f} s", whole / 1000), fmt::format("{:.1f} s", bare / 1000),
+                           fmt::format("{:.3f} times, at most 1.1", whole / bare), whole <= 1.1 * bare});
+    }
+
+    // Its sockets are made elsewhere.
+    static Child moved(Child vmm, const std::string& from, const std::string& to) {
         for (std::string& word : vmm.argv) {
-            for (std::size_t at = word.find(ours); at != std::string::npos; at = word.find(ours, at)) {
-                word.replace(at, ours.size(), runtime);
+            for (std::size_t at = word.find(from); at != std::string::npos; at = word.find(from, at + to.size())) {
+                word.replace(at, from.size(), to);
             }
         }
         return vmm;
+    }
+
+    // The VMM's command line of a machine that was applied; its sockets are made elsewhere, so that both can run.
+    Child bare_command(const std::string& runtime) {
+        apply("first", true);
+        const Child vmm = launch_of("first").children.back();
+        stop("first");
+        return moved(vmm, project_runtime_dir(cli.runtime(), "first") + "/web", runtime);
     }
 };
 
@@ -222,6 +272,7 @@ int run() {
     bench.apply_to_qmp(vmm, runtime + "/qmp.sock");
     bench.apply_to_init(vmm, runtime + "/agent.sock");
     bench.supervisor_memory();
+    bench.specs_to_bare(runtime);
 
     std::vector<std::vector<std::string>> rows{{"WHAT | BASELINE", "OURS", "BASELINE", "BOUND"}};
     bool held = true;

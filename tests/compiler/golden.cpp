@@ -99,6 +99,9 @@ std::string actions_text(const Outcome& outcome) {
             for (const Child& child : start->launch.children) {
                 text += fmt::format("    {}\n", child.role);
                 for (const std::string& argument : child.argv) { text += "        " + shell_quoted(argument) + "\n"; }
+                for (const ChildFile& file : child.files) {
+                    text += fmt::format("    {}:\n{}", file.path, file.content);
+                }
             }
         }
     }

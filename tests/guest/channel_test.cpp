@@ -82,11 +82,11 @@ TEST_F(Served, WhatWasSaidBeforeAHostCameIsHeard) {
 }
 
 TEST_F(Served, AHostThatComesAgainIsAnswered) {
-    for (int i = 0; i < 3; ++i) {
+    for (std::uint32_t i = 0; i < 3; ++i) { // what was begun for the one before may not have ended
         const Fd host = connect_host();
         send(host, Type::ping, 0, "");
         EXPECT_TRUE(await(host, Type::hello));
-        send(host, Type::exec, 7, wire::encode_exec({false, 0, 0, 0, "/tmp", {}, {"echo", "here"}}));
+        send(host, Type::exec, 7 + i, wire::encode_exec({false, 0, 0, 0, "/tmp", {}, {"echo", "here"}}));
         const auto output = await(host, Type::output);
         ASSERT_TRUE(output);
         EXPECT_EQ(output->payload, "here\n");

@@ -239,6 +239,7 @@ public:
     void read_credentials(const ReadCredentials& /*request*/) override {}
     bool build_root(const BuildRoot& /*request*/, const RootProgress& /*progress*/) override { return true; }
     void build_cloud_init(const BuildCloudInit& /*request*/) override {}
+    void build_share_image(const BuildShareImage& /*request*/) override {}
     void copy_file(const std::string& /*from*/, const std::string& /*to*/) override {}
     void swap_files(const std::string& /*path*/, const std::string& /*other*/) override {}
     bool ensure_network(const NetworkUp& /*up*/) override { return true; }

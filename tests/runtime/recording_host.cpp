@@ -102,6 +102,11 @@ void RecordingHost::build_cloud_init(const BuildCloudInit& request) {
     add_file(request.output, request.source.user_data);
 }
 
+void RecordingHost::build_share_image(const BuildShareImage& request) {
+    record("build_share_image " + request.output);
+    add_file(request.output, request.source);
+}
+
 bool RecordingHost::create_volume(const CreateVolume& request) {
     record("create_volume " + request.volume.image);
     if (model.files.contains(request.volume.image)) { return false; }

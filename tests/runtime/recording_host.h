@@ -45,6 +45,7 @@ public:
     void read_credentials(const ReadCredentials& request) override;
     bool build_root(const BuildRoot& request, const RootProgress& progress) override;
     void build_cloud_init(const BuildCloudInit& request) override;
+    void build_share_image(const BuildShareImage& request) override;
     bool create_volume(const CreateVolume& request) override;
     void grow_volume(const GrowVolume& request) override;
     void grow_running_volume(const GrowRunningVolume& request) override;

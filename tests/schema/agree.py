@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The JSON Schemas against a public validator, the decoder and the corpus of tests/golden.
 
-What the schema of microvm.toml refuses the decoder must refuse, too; the other way round it may be laxer. Usage:
-agree.py MICROVMC SOURCE_DIR
+What the schema of microvm.toml, or of microvm-test's specs, refuses the decoder must refuse, too; the other way round it may
+be laxer. Usage: agree.py MICROVMC SOURCE_DIR [MICROVM_TEST]
 """
 
 import glob
@@ -17,6 +17,7 @@ import tomllib
 from jsonschema import Draft7Validator
 
 microvmc, source = sys.argv[1:3]
+microvm_test = sys.argv[3] if len(sys.argv) > 3 else None
 golden = os.path.join(source, "tests/golden")
 failures = []
 
@@ -172,7 +173,7 @@ def words(type_):
     return found
 
 
-def definition(type_):
+def definition(type_, schema=schema):
     """The table that a value is, or that its elements are; and how one of them is written."""
     text = json.dumps(type_)
     match = re.search(r'"#/definitions/([^"]+)"', text)
@@ -182,19 +183,21 @@ def definition(type_):
     return schema["definitions"][match[1]], (lambda table: {"a": table}) if named else (lambda table: table)
 
 
-def wrapped_keys(table, wrap, depth=0):
+def wrapped_keys(table, wrap, schema=schema, depth=0):
     """Every key below a table, as a function from a value to what the table then holds."""
     for key, type_ in table["properties"].items():
         def place(value, key=key):
             return wrap({key: value})
 
         yield key, type_, place
-        below = definition(type_)
+        below = definition(type_, schema)
         if below is None and "properties" in type_:
             below = type_, lambda each: each
         if below is not None and depth < 3:
             inner, element = below
-            yield from wrapped_keys(inner, lambda each, place=place, element=element: place(element(each)), depth + 1)
+            yield from wrapped_keys(
+                inner, lambda each, place=place, element=element: place(element(each)), schema, depth + 1
+            )
 
 
 def sweep():
@@ -234,6 +237,69 @@ def sweep():
     return len(lines), refused, caught
 
 
+def spec_files(validator):
+    """Specs that are right: those that are shipped, and golden ones."""
+    paths = glob.glob(source + "/specs/*.toml") + glob.glob(golden + "/specs/*.toml")
+    paths = [path for path in paths if not path.endswith(".machines.toml")]
+    assert len(paths) > 20, paths
+    for path in paths:
+        with open(path, "rb") as file:
+            problem = why_not(validator, tomllib.load(file))
+        if problem:
+            fail(f"{path} is right, and the schema refuses it: {problem}")
+    return len(paths)
+
+
+def sweep_specs(validator, schema):
+    """Each key of a spec that is not a machine's with each value: a file each, many a run."""
+    documents = []
+    for key, type_ in schema["properties"].items():
+        if key not in ("defaults", "template", "network", "vm", "step"):
+            documents += [{key: value} for value in VALUES + words(type_)]
+    step = schema["definitions"]["step"]
+    pairs = re.findall(r'"required": \["([a-z]+)", "([a-z]+)"\]', json.dumps(step))
+    choices = {name for pair in pairs for name in pair}
+    assert "guest" in choices, "the steps' choice is not found"
+    for key, type_, place in wrapped_keys(step, lambda each: each, schema):
+        if json.dumps(place(0)).startswith('{"apply"'):
+            continue  # machines' keys
+        for value in VALUES + words(type_):
+            table = place(value)
+            if next(iter(table)) not in choices:
+                table = {"guest": "true", **table}
+            documents.append({"step": [table]})
+    refused = caught = 0
+    size = 150
+    machine = {"vm": {"a": {"balloon": True, "volumes": {"a": {"size": 16}}}}}
+    with tempfile.TemporaryDirectory() as home:
+        environment = dict(os.environ, MICROVMC_STATE_DIR=home + "/state", MICROVMC_RUNTIME_DIR=home + "/run")
+        for start in range(0, len(documents), size):
+            paths = []
+            for number, document in enumerate(documents[start : start + size]):
+                whole = {**document, **machine, "step": document.get("step", [{"guest": "true"}])}
+                paths.append(f"{home}/s{number}.toml")
+                with open(paths[-1], "w", encoding="utf-8") as file:
+                    file.writelines(f"{key} = {toml(value)}\n" for key, value in whole.items())
+            with open(home + "/last.toml", "w", encoding="utf-8") as file:
+                file.write("nonsense = 1\n")  # so that nothing runs, and the answer is what is wrong
+            command = [microvm_test, *paths, home + "/last.toml", "--list", "--json"]
+            ran = subprocess.run(command, capture_output=True, env=environment)
+            said = json.loads(ran.stdout)
+            assert len(said) < 1000, "the diagnostics are capped; make the runs smaller"
+            wrong = {each["file"] for each in said if each["severity"] == "error"}
+            assert home + "/last.toml" in wrong, said[-1]
+            for path, document in zip(paths, documents[start : start + size]):
+                whole = {**document, **machine, "step": document.get("step", [{"guest": "true"}])}
+                by_schema = not validator.is_valid(whole)
+                by_decoder = path in wrong
+                refused += by_decoder
+                caught += by_schema and by_decoder
+                if by_schema and not by_decoder:
+                    problem = why_not(validator, whole)
+                    fail(f"{toml(document)}: the schema of specs refuses what is taken: {problem}")
+    return len(documents), refused, caught
+
+
 print("files that are right, all taken:", golden_files())
 print("plans, all taken:", golden_plans())
 print("cases of errors that the schema refuses, of those that the decoder refuses: %d of %d" % golden_errors())
@@ -241,5 +307,15 @@ tried, refused, caught = sweep()
 print(f"keys with values: {tried}; refused by the decoder: {refused}, of which by the schema, too: {caught}")
 if caught < 0.9 * refused:
     fail("the schema takes more than a tenth of what the decoder refuses")
+if microvm_test:
+    schema_text = subprocess.run([microvm_test, "schema"], check=True, capture_output=True).stdout
+    spec_schema = json.loads(schema_text)
+    Draft7Validator.check_schema(spec_schema)
+    spec_language = Draft7Validator(spec_schema)
+    print("specs that are right, all taken:", spec_files(spec_language))
+    tried, refused, caught = sweep_specs(spec_language, spec_schema)
+    print(f"keys of specs with values: {tried}; refused: {refused}, of which by the schema, too: {caught}")
+    if caught < 0.7 * refused:
+        fail("the schema of specs takes more than three tenths of what is refused")
 print(f"{len(failures)} failures")
 sys.exit(1 if failures else 0)

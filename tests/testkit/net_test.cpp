@@ -106,23 +106,23 @@ TEST(Http, SaysWhyThereIsNoAnswer) {
 
 TEST(Tcp, ReadsUntilTheOtherSideCloses) {
     const Server server(std::string("a\0b", 3), false);
-    const NetAnswer answer = tcp_read("127.0.0.1:" + server.port(), 5s, 1000);
+    const NetAnswer answer = tcp_read("127.0.0.1:" + server.port(), "", 5s, 1000);
     EXPECT_EQ(answer.status, 0);
     EXPECT_EQ(answer.bytes, std::string("a\0b", 3));
 }
 
 TEST(Tcp, OneThatStaysOpenHasSaidWhatItSaid) {
     const Server server("greeting", false, false);
-    const NetAnswer answer = tcp_read("127.0.0.1:" + server.port(), 500ms, 1000);
+    const NetAnswer answer = tcp_read("127.0.0.1:" + server.port(), "", 500ms, 1000);
     EXPECT_EQ(answer.status, 0);
     EXPECT_EQ(answer.bytes, "greeting");
 }
 
 TEST(Tcp, SaysWhyItCantConnect) {
-    EXPECT_EQ(tcp_read("127.0.0.1:" + unused_port(), 5s, 1000).problem, "connection refused");
-    EXPECT_THROW(tcp_read("127.0.0.1", 5s, 1000), Error);
+    EXPECT_EQ(tcp_read("127.0.0.1:" + unused_port(), "", 5s, 1000).problem, "connection refused");
+    EXPECT_THROW(tcp_read("127.0.0.1", "", 5s, 1000), Error);
     const Server server(std::string(2000, 'x'), false);
-    EXPECT_FALSE(tcp_read("127.0.0.1:" + server.port(), 5s, 1000).status);
+    EXPECT_FALSE(tcp_read("127.0.0.1:" + server.port(), "", 5s, 1000).status);
 }
 
 } // namespace microvmc::testkit

@@ -71,6 +71,8 @@ Step with_status(Step step, const std::string& status) {
 class Runs : public CasesTest {
 protected:
     ~Runs() override { fs::remove_all(dir_); }
+    static const CaseResult& only(const RunReport& report) { return report.results.at(0); }
+
     std::string dir_ = fs::temp_directory_path().string() + "/runs-" + std::to_string(::getpid());
 };
 
@@ -197,9 +199,9 @@ TEST_F(Runs, MachinesArePausedAndSavedAndGiveMemory) {
                                        guest("echo after > /data/file; echo after > /file; sync"), vm(Verb::restore),
                                        guest("cat /data/file /file", "before\nbefore")};
     Step inflate = vm(Verb::balloon);
-    std::get<VmStep>(inflate.what).balloon = text("64");
+    std::get<VmStep>(inflate.what).balloon = text("192"); // of 256
     Step much = guest("awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo");
-    much.expect.max = text("160");
+    much.expect.max = text("150");
     much.within_ms = 60'000;
     add("balloon", "[vm.a]\nmem = 256\nballoon = true\n").steps = {inflate, much};
     const RunReport report = run();
@@ -242,6 +244,77 @@ TEST_F(Runs, AFailedCaseIsTriedAgainInABootOfItsOwn) {
     EXPECT_EQ(result_of(report, "broken").attempt, 2U);
 }
 
+TEST_F(Runs, ACaseHasADirectoryThatIsPreparedAndTakenAway) {
+    const std::string outside = dir_ + "-outside";
+    for (const char* name : {"good", "bad", "unprepared"}) {
+        Case& which =
+            add(name, "[vm.a]\nmem = 256\nshares.s = { source = \"/<scratch>/data\", mount-point = \"/s\" }\n");
+        which.apart = true;
+        const auto in_shell = [](const std::string& script) {
+            return HostStep{{text("sh"), text("-c"), text(script)}};
+        };
+        which.prepare = {in_shell("mkdir $scratch/data && echo there > $scratch/data/file"),
+                         in_shell(std::string(name) == "unprepared" ? "echo why >&2; exit 3" : "true"),
+                         {{text("touch"), text("${scratch}/prepared")}}};
+        which.cleanup = {in_shell("test -e $scratch/data && echo " + std::string(name) + " $scratch >> " + outside)};
+        which.steps = {guest("cat /s/file; echo back > /s/back", "there"),
+                       host("cat $scratch/data/back $scratch/prepared")};
+        which.steps[1].expect.equals = text(std::string(name) == "bad" ? "nothing" : "back");
+    }
+    RunOptions options;
+    options.repeat = 2;
+    const RunReport report = run(options);
+    ASSERT_EQ(report.results.size(), 6U);
+    const auto count = [&](const std::string& name, Outcome outcome) {
+        return std::ranges::count_if(
+            report.results, [&](const CaseResult& each) { return each.spec == name && each.outcome == outcome; });
+    };
+    EXPECT_EQ(count("good", Outcome::passed), 2) << report.results[0];
+    EXPECT_EQ(count("bad", Outcome::wrong), 2);
+    EXPECT_EQ(count("unprepared", Outcome::error), 2);
+    EXPECT_THAT(result_of(report, "unprepared").message, HasSubstr("prepare: sh -c"));
+    EXPECT_THAT(result_of(report, "unprepared").message, HasSubstr("status 3: why"));
+    std::istringstream lines(read(outside));
+    std::set<std::string> directories;
+    for (std::string name, directory; lines >> name >> directory;) {
+        EXPECT_FALSE(fs::exists(directory));
+        directories.insert(directory);
+    }
+    EXPECT_EQ(directories.size(), 6U) << "each run had its own, whatever came of it\n" << read(outside);
+    fs::remove(outside);
+}
+
+TEST_F(Runs, MachinesBecomeWhatTheTextSaysThen) {
+    const auto apply = [this](const std::string& toml) {
+        add("text", toml);
+        Step step;
+        step.what = ApplyStep{std::make_shared<const Config>(specs_.cases.back().config)};
+        step.timeout_ms = 120'000;
+        specs_.cases.pop_back();
+        return step;
+    };
+    const auto volume_of = [](int mib) {
+        return "[vm.a]\nmem = 256\nforward-ports.web.guest.port = 80\nvolumes.data = { size = " + std::to_string(mib) +
+               ", mount-point = \"/data\" }\n";
+    };
+    std::vector<Step> steps{guest("echo kept > /data/file; sync"),
+                            apply(volume_of(64)),
+                            apply(volume_of(64)),
+                            guest("cat /data/file", "kept"),
+                            apply("[vm.a]\nmem = 256\nvcpu = 2\n"),
+                            guest("nproc; mount | grep -c /data", "2\n0"),
+                            apply(volume_of(32))};
+    steps[1].expect.equals = text("a in-place");
+    steps[2].expect.equals = text("a none");
+    steps[4].expect.equals = text("a restart");
+    steps[5].expect.status = text("1");
+    add("changed", volume_of(48)).steps = steps;
+    const RunReport report = run();
+    EXPECT_EQ(only(report).outcome, Outcome::wrong) << only(report);
+    EXPECT_THAT(only(report).message, HasSubstr("step 7: "));
+    EXPECT_THAT(only(report).message, HasSubstr("smaller")) << "a volume never shrinks";
+}
+
 TEST_F(Runs, RoundsAreRunsOfTheirOwn) {
     add("it", machine).steps = {guest("mkdir /seen")};
     RunOptions options;
@@ -262,14 +335,32 @@ TEST_F(Runs, ACasesTimeIsBounded) {
     EXPECT_LT(result_of(report, "slow").duration_ms, 60'000);
 }
 
+TEST_F(Runs, AllOfItIsBounded) {
+    for (const char* name : {"one", "two", "three"}) {
+        add(name, machine).steps = {guest("sleep 100")};
+        specs_.cases.back().isolated = true;
+    }
+    RunOptions options;
+    options.jobs = 1;
+    options.snapshots = false;
+    options.run_timeout_ms = 12'000;
+    const RunReport report = run(options);
+    EXPECT_EQ(report.count(Outcome::hang), 1U);
+    EXPECT_EQ(report.count(Outcome::skipped), 2U) << "those that waited";
+    for (const CaseResult& result : report.results) {
+        EXPECT_THAT(result.message, HasSubstr("the 12s of the run are over")) << result;
+    }
+    EXPECT_LT(report.duration_ms, 60'000);
+}
+
 TEST_F(Runs, WhatAHypervisorCantDoIsSkippedWithItsReason) {
     add("mistake", "[vm.a]\nshares.s = { source = \"/nonexistent\", mount-point = \"/s\" }\n").steps = {guest("true")};
-    add("vsock", "[vm.a]\nvsock.cid = 5\n").steps = {guest("true")};
+    add("dax", "[vm.a]\nshares.s = { source = \"/\", mount-point = \"/s\", dax = true }\n").steps = {guest("true")};
     add("excluded", machine).not_on = {{.hypervisor = "qemu", .accel = {}, .interpreted = {}}};
     add("other", "[vm.a]\naccel = \"kvm\"\n").steps = {guest("true")};
     const RunReport report = run();
-    EXPECT_EQ(result_of(report, "vsock").outcome, Outcome::skipped);
-    EXPECT_THAT(result_of(report, "vsock").message, HasSubstr("vsock"));
+    EXPECT_EQ(result_of(report, "dax").outcome, Outcome::skipped);
+    EXPECT_THAT(result_of(report, "dax").message, HasSubstr("it maps no files into the guest"));
     EXPECT_EQ(result_of(report, "excluded").outcome, Outcome::skipped);
     EXPECT_EQ(result_of(report, "other").outcome, Outcome::skipped);
     EXPECT_EQ(result_of(report, "mistake").outcome, Outcome::error);

@@ -110,6 +110,21 @@ TEST_F(Sabotage, AForwardThatIsMissingIsWrong) {
     EXPECT_EQ(only(report).outcome, Outcome::passed) << only(report);
 }
 
+TEST_F(Sabotage, ABalloonThatDoesNothingIsWrong) {
+    spoil = replacing("rdinit=/microvmc/init", "rdinit=/microvmc/init module_blacklist=virtio_balloon");
+    Step balloon = vm(VmStep::Verb::balloon);
+    balloon.what = VmStep{VmStep::Verb::balloon, text("128")};
+    balloon.timeout_ms = 5'000;
+    add("balloon", "[vm.a]\nmem = 256\nballoon = true\n").steps = {balloon};
+    RunReport report = run();
+    EXPECT_EQ(only(report).outcome, Outcome::wrong) << only(report);
+    EXPECT_THAT(only(report).message, HasSubstr("step 1: a: "));
+    spoil = nullptr;
+    specs_.cases.front().steps.front().timeout_ms = 60'000;
+    report = run();
+    EXPECT_EQ(only(report).outcome, Outcome::passed) << only(report);
+}
+
 TEST_F(Sabotage, AVmmThatIsKilledIsACrash) {
     // Whatever time a boot takes: it may also be killed before.
     spoil = [](std::vector<std::string>& argv) {

@@ -1,0 +1,209 @@
+#include "runtime/backend.h"
+#include "runtime/error.h"
+#include "runtime/fd.h"
+#include "tests/host/temporary.h"
+#include "tests/runtime/recorded_api.h"
+#include "tests/runtime/sample.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fcntl.h>
+#include <fstream>
+#include <unistd.h>
+
+namespace microvmc::test {
+
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr milliseconds patience{10'000};
+
+// Everything that could be taken for syntax, and that a file's name may have.
+constexpr const char* weird = " a,b,,c=d \"e\" \"\"'f' 100% \\ [x]] new\nline h\xc3\xa4t id=x ";
+
+const Backend& its() {
+    return backend("firecracker");
+}
+
+VmPlan sample() {
+    VmPlan vm = hello_vm();
+    vm.hypervisor = "firecracker";
+    vm.program = "/usr/bin/firecracker";
+    vm.program_version = "1.17.0";
+    vm.accel = "kvm";
+    vm.machine.clear();
+    vm.shares.front().proto = "image";
+    vm.interfaces.front().type = "tap";
+    vm.interfaces.front().id = "mv0123456789";
+    vm.kernel.image = KernelImage::elf;
+    vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
+    return vm;
+}
+
+nlohmann::json config_of(const VmPlan& vm) {
+    return nlohmann::json::parse(its().lower(vm, "/cache/initramfs").children.back().files.at(0).content);
+}
+
+/// What is in the file has its own requests in the API, which says what they may be.
+std::vector<nlohmann::json> as_requests(const nlohmann::json& config) {
+    std::vector<nlohmann::json> requests;
+    const auto put = [&requests](const std::string& target, const nlohmann::json& body) {
+        requests.push_back({{"method", "PUT"}, {"target", target}, {"body", body}});
+    };
+    for (const char* key : {"boot-source", "machine-config", "vsock", "entropy", "balloon"}) {
+        if (config.contains(key)) { put(std::string("/") + key, config.at(key)); }
+    }
+    if (config.contains("memory-hotplug")) { put("/hotplug/memory", config.at("memory-hotplug")); }
+    for (const auto& drive : config.at("drives")) { put("/drives/" + drive.at("drive_id").get<std::string>(), drive); }
+    for (const auto& each : config.at("network-interfaces")) {
+        put("/network-interfaces/" + each.at("iface_id").get<std::string>(), each);
+    }
+    return requests;
+}
+
+} // namespace
+
+TEST(Firecracker, HasWhatThePlanSays) {
+    VmPlan vm = sample();
+    const Lowered lowered = its().lower(vm, "/cache/initramfs");
+    const auto& argv = lowered.children.back().argv;
+    EXPECT_THAT(argv, Contains("--config-file"));
+    EXPECT_THAT(lowered.load_argv, ::testing::Not(Contains("--config-file"))) << "what is loaded comes later";
+    EXPECT_EQ(lowered.end, "reboot");
+    EXPECT_FALSE(lowered.serials);
+    const nlohmann::json config = config_of(vm);
+    EXPECT_EQ(config.at("boot-source").at("boot_args"), "console=ttyS0 quiet rdinit=/microvmc/init reboot=k panic=-1");
+    EXPECT_EQ(config.at("machine-config"), (nlohmann::json{{"vcpu_count", 1}, {"mem_size_mib", 256}}));
+    ASSERT_EQ(config.at("drives").size(), 2U);
+    EXPECT_EQ(config.at("drives").at(0).at("path_on_host"), vm.volumes.front().image);
+    EXPECT_EQ(config.at("drives").at(1).at("path_on_host"), "/var/lib/microvmc/projects/hello/web/shares/www.erofs");
+    EXPECT_EQ(config.at("drives").at(1).at("is_read_only"), true);
+    EXPECT_EQ(config.at("vsock").at("uds_path"), lowered.agent.socket);
+    EXPECT_THAT(lowered.modules, Contains("erofs"));
+}
+
+TEST(Firecracker, AnyTextIsOnePart) {
+    VmPlan vm = sample();
+    vm.volumes.front().image = std::string("/s/") + weird;
+    vm.interfaces.front().id = weird;
+    vm.kernel.params = {"a=x,y=z [b] % '"};
+    const nlohmann::json config = config_of(vm);
+    EXPECT_EQ(config.at("drives").at(0).at("path_on_host"), vm.volumes.front().image);
+    EXPECT_EQ(config.at("network-interfaces").at(0).at("host_dev_name"), weird);
+    EXPECT_EQ(config.at("boot-source").at("boot_args"), R"("a=x,y=z [b] % '")");
+    vm.kernel.params.emplace_back("a\"b");
+    EXPECT_THROW(its().lower(vm, ""), Error);
+}
+
+TEST(Firecracker, WhatAVersionDoesNotKnowItIsNotGiven) {
+    VmPlan vm = sample();
+    vm.balloon.mode = BalloonPlan::Mode::on;
+    EXPECT_TRUE(config_of(vm).at("balloon").contains("free_page_reporting"));
+    vm.program_version = "1.13.1";
+    EXPECT_FALSE(config_of(vm).at("balloon").contains("free_page_reporting"));
+    EXPECT_THAT(refusal(its().traits, "memory.hotplug", "1.13.1"), HasSubstr("not with Firecracker 1.13.1"));
+    EXPECT_THAT(refusal(its().traits, "memory.hotplug", "1.14.0"), IsEmpty());
+    vm.program_version = "1.7.0";
+    EXPECT_EQ(its().traits.choose_machine(vm, sample_facts()).problems.size(), 1U);
+}
+
+TEST(Firecracker, WhatItCantHaveIsSaid) {
+    const auto key_of = [](const VmPlan& vm) {
+        const auto problems = its().traits.choose_machine(vm, sample_facts()).problems;
+        return problems.size() == 1 ? problems.front().key : "none or many";
+    };
+    VmPlan vm = sample();
+    vm.vcpu = 3;
+    EXPECT_EQ(key_of(vm), "vcpu");
+    vm = sample();
+    vm.hugepages = "1GiB";
+    EXPECT_EQ(key_of(vm), "hugepages");
+    vm = sample();
+    vm.mem_boot_mib = 256;
+    vm.mem_max_mib = 300;
+    EXPECT_EQ(key_of(vm), "mem-max");
+    vm = sample();
+    vm.volumes.resize(13, vm.volumes.front());
+    EXPECT_EQ(key_of(vm), "");
+}
+
+TEST(Firecracker, ItsConfigurationIsAsItsApiHasIt) {
+    VmPlan vm = sample();
+    vm.hugepages = "2MiB";
+    vm.balloon = {
+        .mode = BalloonPlan::Mode::on, .initial_mib = 64, .deflate_on_oom = true, .free_page_reporting = true};
+    vm.mem_boot_mib = 256;
+    vm.mem_max_mib = 512;
+    vm.interfaces.front().mtu = 1400;
+    vm.interfaces.front().rate_mib = 10;
+    expect_requests("firecracker-config", as_requests(config_of(vm)));
+}
+
+TEST(Firecracker, MemoryThatIsPluggedInFromTheStartIsToldFirst) {
+    VmPlan vm = sample();
+    vm.mem_boot_mib = 256;
+    vm.mem_mib = 384;
+    vm.mem_max_mib = 512;
+    const auto chat = its().lower(vm, "").children.back().chat;
+    ASSERT_EQ(chat.size(), 2U);
+    EXPECT_EQ(chat[0].expect, "") << "a server says nothing first";
+    EXPECT_THAT(chat[0].send, HasSubstr("PATCH /hotplug/memory HTTP/1.1\r\n"));
+    EXPECT_THAT(chat[0].send, HasSubstr("Content-Length: 26\r\n\r\n{\"requested_size_mib\":128}"));
+}
+
+TEST(Firecracker, IsAskedAsItsApiHasIt) {
+    RecordedApi api({{"GET /", nlohmann::json{{"state", "Paused"}}},
+                     {"GET /machine-config", nlohmann::json{{"mem_size_mib", 256}}},
+                     {"GET /hotplug/memory", nlohmann::json{{"plugged_size_mib", 128}}},
+                     {"GET /balloon/statistics", nlohmann::json{{"actual_mib", 64}, {"free_memory", 1024}}}});
+    const auto control = its().attach(api.path(), patience);
+    EXPECT_TRUE(control->paused());
+    control->pause();
+    control->resume();
+    control->power_button();
+    control->set_balloon(64);
+    EXPECT_EQ(control->balloon_mib(), 64U);
+    EXPECT_EQ(control->memory_mib(), 384U);
+    control->set_memory(320);
+    const ControlStats stats = control->stats();
+    EXPECT_EQ(stats.balloon_mib, 64U);
+    EXPECT_EQ(stats.guest.at("free"), 1024U);
+    EXPECT_THROW(control->quit(), Error);
+    expect_requests("firecracker", api.take());
+}
+
+TEST(Firecracker, AStateOfAnotherPlaceOrKindIsRefused) {
+    RecordedApi api({{"GET /", nlohmann::json{{"state", "Not started"}}}});
+    const auto control = its().attach(api.path(), patience);
+    const TemporaryDirectory directory;
+    const auto refused = [&](const std::string& content) -> std::string {
+        std::ofstream(directory / "state", std::ios::binary) << content;
+        const Fd file(::open((directory / "state").c_str(), O_RDONLY | O_CLOEXEC));
+        try {
+            control->load(file.get(), patience);
+        } catch (const Error& error) { return error.what(); }
+        return "it was loaded";
+    };
+    const auto size = [](std::size_t bytes) {
+        return std::string(20 - std::to_string(bytes).size(), '0') + std::to_string(bytes) + "\n";
+    };
+    const std::string magic = "microvmc firecracker 1\n";
+    EXPECT_THAT(refused(""), HasSubstr("no state that was saved with firecracker"));
+    EXPECT_THAT(refused(std::string(100, 'x')), HasSubstr("no state"));
+    EXPECT_THAT(refused("memory" + size(50) + size(60) + magic), HasSubstr("no state")) << "sizes beyond its own";
+    EXPECT_THAT(refused("memory/other"
+                        "state" +
+                        size(6) + size(5) + magic),
+                HasSubstr("which was in /other"));
+    const std::string here = api.path().substr(0, api.path().rfind('/'));
+    EXPECT_EQ(refused("memory" + here + "state" + size(here.size()) + size(5) + magic), "it was loaded");
+}
+
+} // namespace microvmc::test
