@@ -18,7 +18,7 @@ namespace microvmc {
 namespace {
 
 // Names of an enum's values, in their order. nlohmann's own macro takes an unknown name for the first value.
-constexpr std::array agent_kinds{"none", "unix-stream", "hybrid-vsock", "terminal"};
+constexpr std::array agent_kinds{"none", "unix-stream", "hybrid-vsock", "terminal", "served"};
 constexpr std::array death_kinds{"nothing", "restart", "stop"};
 constexpr std::array end_kinds{"exited", "poweroff",  "reboot",       "panic",       "vmm-crash",
                                "killed", "timed-out", "start-failed", "helper-crash"};
@@ -119,12 +119,14 @@ void from_json(const nlohmann::json& json, Amendment& amendment) {
 static void to_json(nlohmann::json& json, const AgentChannel& agent) {
     json = {{"kind", agent_kinds[static_cast<std::size_t>(agent.kind)]}, {"socket", agent.socket}};
     if (agent.port != 0) { json["port"] = agent.port; }
+    if (!agent.doubled.empty()) { json["doubled"] = agent.doubled; }
 }
 
 static void from_json(const nlohmann::json& json, AgentChannel& agent) {
     read_enum(json.at("kind"), agent_kinds, agent.kind);
     json.at("socket").get_to(agent.socket);
     agent.port = json.value("port", std::uint32_t{0});
+    agent.doubled = json.value("doubled", "");
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Restart, policy, delay_ms, limit, stable_ms)

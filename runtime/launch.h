@@ -26,7 +26,7 @@ struct ChatStep {
 
 /// A file that a child reads when it starts.
 struct ChildFile {
-    std::string path; ///< in the machine's runtime directory
+    std::string path; ///< in the machine's runtime directory; with a slash at its end: a directory, empty
     std::string content;
 
     friend bool operator==(const ChildFile&, const ChildFile&) = default;
@@ -68,9 +68,11 @@ struct AgentChannel {
         hybrid_vsock, ///< likewise, which leads to a vsock port of the guest's once it was asked for: "CONNECT PORT\n",
                       ///< answered by "OK PORT\n" (firecracker: docs/vsock.md)
         terminal,     ///< the one pty that the VMM made for itself, whose name nobody knows before
+        served,       ///< a Unix socket on which the supervisor listens; the VMM connects when it starts, once
     } kind = Kind::none;
-    std::string socket;     ///< unix_stream, hybrid_vsock: its path
+    std::string socket;     ///< its path; terminal: none
     std::uint32_t port = 0; ///< hybrid_vsock
+    std::string doubled{};  ///< bytes that the VMM takes for its own on the way to the guest, unless they come twice
 
     friend bool operator==(const AgentChannel&, const AgentChannel&) = default;
 };

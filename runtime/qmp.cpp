@@ -35,11 +35,13 @@ constexpr std::size_t max_events = 1024;
 
 } // namespace
 
-QmpError::QmpError(const std::string& command, std::string class_name, const std::string& description)
-    : Error(fmt::format("QEMU refused {}: {}", command, description)), error_class(std::move(class_name)) {}
+QmpError::QmpError(std::string_view server, const std::string& command, std::string class_name,
+                   const std::string& description)
+    : Error(fmt::format("{} refused {}: {}", server, command, description)), error_class(std::move(class_name)) {}
 
 struct Qmp::Connection {
     std::string path;
+    std::string server;
     asio::io_context io{1};
     local::socket socket{io};
     std::string received;
@@ -116,7 +118,7 @@ struct Qmp::Connection {
     // `fd`: goes with the command; -1: none.
     nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Clock::time_point deadline,
                            int fd = -1) {
-        nlohmann::json request{{"execute", command}, {"id", ++last_id}};
+        nlohmann::json request{{"execute", command}, {"id", std::to_string(++last_id)}}; // StratoVirt takes texts only
         if (!arguments.is_null()) { request["arguments"] = arguments; }
         const std::string line = request.dump() + '\n';
         std::optional<error_code> result;
@@ -145,7 +147,7 @@ struct Qmp::Connection {
             return found != error->end() && found->is_string() ? found->get<std::string>() : std::string();
         };
         const std::string description = text("desc");
-        return {command, text("class"), description.empty() ? message.dump().substr(0, 200) : description};
+        return {server, command, text("class"), description.empty() ? message.dump().substr(0, 200) : description};
     }
 
     void negotiate(Clock::time_point deadline) {
@@ -162,9 +164,11 @@ struct Qmp::Connection {
     }
 };
 
-Qmp::Qmp(const std::string& socket, milliseconds timeout) : connection_(std::make_unique<Connection>()) {
+Qmp::Qmp(const std::string& socket, milliseconds timeout, std::string_view server)
+    : connection_(std::make_unique<Connection>()) {
     const Clock::time_point deadline = Clock::now() + timeout;
     connection_->path = socket;
+    connection_->server = server;
     connect_unix(connection_->socket, socket, deadline);
     connection_->negotiate(deadline);
 }

@@ -7,13 +7,15 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace microvmc {
 
-/// A command that QEMU refused: its class ("GenericError") and its words.
+/// A command that the server refused: its class ("GenericError") and its words.
 struct QmpError : Error {
-    QmpError(const std::string& command, std::string class_name, const std::string& description);
+    QmpError(std::string_view server, const std::string& command, std::string class_name,
+             const std::string& description);
     std::string error_class;
 };
 
@@ -22,8 +24,8 @@ struct QmpError : Error {
 class Qmp {
 public:
     /// Connects, retrying until the socket is there and listens, reads the greeting and leaves negotiation mode, all
-    /// within `timeout`.
-    Qmp(const std::string& socket, std::chrono::milliseconds timeout);
+    /// within `timeout`. `server`: its name, for messages.
+    Qmp(const std::string& socket, std::chrono::milliseconds timeout, std::string_view server = "QEMU");
     ~Qmp();
     Qmp(const Qmp&) = delete;
     Qmp& operator=(const Qmp&) = delete;

@@ -15,6 +15,11 @@ constexpr const Backend* all[] = {
     &qemu,
     &cloud_hypervisor,
     &firecracker,
+    &crosvm,
+    &kvmtool,
+    &stratovirt,
+    &alioth,
+    &vfkit,
 };
 
 std::vector<const Backend*> stand_ins;

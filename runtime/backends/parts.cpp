@@ -140,4 +140,16 @@ std::vector<Child> virtiofs_servers(const VmPlan& vm) {
     return servers;
 }
 
+void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems) {
+    constexpr const char* node = "/dev/vhost-vsock";
+    const auto known = facts.paths.find(node);
+    const PathFacts host = known == facts.paths.end() ? PathFacts{} : known->second;
+    if (host.kind == PathFacts::Kind::missing) {
+        problems.push_back({"vsock", fmt::format("this host has no {}", node), "modprobe vhost_vsock brings it"});
+    } else if (!host.readable || !host.writable) {
+        problems.push_back({"vsock", fmt::format("you may not open {}", node),
+                            "join the group that it belongs to, or run microvmc as root"});
+    }
+}
+
 } // namespace microvmc

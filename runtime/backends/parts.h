@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compiler/plan.h"
+#include "compiler/traits.h"
 #include "runtime/launch.h"
 
 #include <cstdint>
@@ -36,6 +37,9 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
+
+/// Adds a problem when this host has no vhost-vsock that we may use.
+void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems);
 
 /// Lambdas as one visitor, one for each kind of device.
 template <typename... F> struct Overloaded : F... { using F::operator()...; };

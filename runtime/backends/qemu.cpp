@@ -56,8 +56,7 @@ namespace {
 
 constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
-constexpr std::size_t q35_slots = 30; // 32, less the host bridge and the ISA bridge
-constexpr const char* vsock_node = "/dev/vhost-vsock";
+constexpr std::size_t q35_slots = 30;          // 32, less the host bridge and the ISA bridge
 constexpr std::uint64_t plugged_block_mib = 2; // virtio-mem's block, by default a transparent huge page
 constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers of displays
 
@@ -147,17 +146,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     } else if (vm.cpu == "host" && vm.accel != "kvm") {
         found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
     }
-    if (vm.vsock_cid != 0) {
-        const auto node = facts.paths.find(vsock_node);
-        const PathFacts host = node == facts.paths.end() ? PathFacts{} : node->second;
-        if (host.kind == PathFacts::Kind::missing) {
-            found.push_back(
-                {"vsock", fmt::format("this host has no {}", vsock_node), "modprobe vhost_vsock brings it"});
-        } else if (!host.readable || !host.writable) {
-            found.push_back({"vsock", fmt::format("you may not open {}", vsock_node),
-                             "join the group that it belongs to, or run microvmc as root"});
-        }
-    }
+    if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
     if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||
         (vm.mem_max_mib != 0 && (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib != 0)) {
         found.push_back(

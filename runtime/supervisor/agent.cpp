@@ -4,6 +4,7 @@
 #include "runtime/supervisor/terminals.h"
 
 #include <chrono>
+#include <sys/socket.h>
 #include <utility>
 
 namespace microvmc::supervisor {
@@ -17,10 +18,23 @@ constexpr auto punished = 2000ms;
 constexpr auto answer_time = 20s;                          ///< of a guest whose driver is still to come
 constexpr std::size_t max_answer = 32;                     ///< "OK 4294967295\n"
 constexpr std::size_t max_rubbish = std::size_t{1} << 20U; ///< bytes without a single frame
+
+// With each of `which` twice.
+std::string doubled(std::string bytes, std::string_view which) {
+    if (which.empty()) { return bytes; }
+    std::string all;
+    all.reserve(bytes.size());
+    for (const char c : bytes) { all.append(which.find(c) == std::string_view::npos ? 1 : 2, c); }
+    return all;
+}
 } // namespace
 
 AgentLink::AgentLink(asio::io_context& io, AgentChannel channel)
     : io_(io), channel_(std::move(channel)), retry_(io), gap_(io) {}
+
+void AgentLink::prepare() {
+    if (channel_.kind == AgentChannel::Kind::served) { listener_.reset(listen_unix(channel_.socket)); }
+}
 
 void AgentLink::start(pid_t vmm) {
     vmm_ = vmm;
@@ -46,6 +60,7 @@ int AgentLink::open_channel() const {
     case AgentChannel::Kind::unix_stream:
     case AgentChannel::Kind::hybrid_vsock: return connect_unix(channel_.socket);
     case AgentChannel::Kind::terminal: return open_terminal_of(vmm_);
+    case AgentChannel::Kind::served: return ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     }
     return -1;
 }
@@ -177,7 +192,7 @@ void AgentLink::await_rest() {
 }
 
 void AgentLink::send(wire::Type type, std::uint32_t stream, std::string_view payload) {
-    if (connected()) { stream_->write(wire::encode(type, stream, payload)); }
+    if (connected()) { stream_->write(doubled(wire::encode(type, stream, payload), channel_.doubled)); }
 }
 
 void AgentLink::read(bool wanted) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "runtime/fd.h"
 #include "runtime/guest/wire.h"
 #include "runtime/launch.h"
 #include "runtime/supervisor/handover.h"
@@ -26,6 +27,8 @@ public:
     std::function<void()> on_written; ///< all that was sent is on its way
     std::function<void()> on_lost;    ///< the VMM closed it; connecting again
 
+    /// Before the VMM starts: listens where the VMM is to connect, if it is. Throws Error.
+    void prepare();
     /// Connects, again and again until the VMM and, on vsock, its guest listen; then asks the agent for its hello.
     void start(pid_t vmm);
     /// Goes on with the connection that an earlier program had, or connects.
@@ -55,6 +58,7 @@ private:
 
     asio::io_context& io_;
     AgentChannel channel_;
+    Fd listener_; ///< served
     pid_t vmm_ = 0;
     asio::steady_timer retry_;
     asio::steady_timer gap_; ///< of silence within a frame, or before an answer

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 // Starting, signals, and the machine's end. What the guest and the clients say is in supervisor_guest.cpp and
@@ -36,6 +39,13 @@ std::uint32_t random_stream() {
 void kill_group(pid_t pid, int number) {
     ::kill(-pid, number); // every child leads a session
     ::kill(pid, number);
+}
+
+void make(const ChildFile& file) {
+    if (!file.path.ends_with('/')) { return write_private_file(file.path, file.content, false); }
+    if (::mkdir(file.path.c_str(), 0700) != 0 && errno != EEXIST) {
+        throw Error("can't make " + file.path + ": " + std::strerror(errno));
+    }
 }
 
 // A cgroup that a killed supervisor left may be elsewhere: below that one's own.
@@ -108,6 +118,12 @@ void Supervisor::start_children() {
     events_.tell("starting");
     running_.clear();
     running_.reserve(launch_.children.size()); // callbacks hold on to elements
+    try {
+        agent_.prepare();
+    } catch (const Error& error) {
+        fail_start(error.what());
+        return;
+    }
     start_next();
 }
 
@@ -137,7 +153,7 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
-    for (const ChildFile& file : child.files) { write_private_file(file.path, file.content, false); }
+    for (const ChildFile& file : child.files) { make(file); }
     std::vector<std::string> argv = child.first_argv.empty() ? child.argv : child.first_argv;
     Fd listener; // closed here once the child has it, so that nobody waits for a dead one
     if (!child.listen.empty()) {
@@ -495,7 +511,10 @@ void Supervisor::conclude(const End& end) {
     remove_sockets(launch_.runtime_dir, "");
     for (const char* name : {launch_name, cgroup_name}) { ::unlink(path(name).c_str()); }
     for (const Child& child : launch_.children) {
-        for (const ChildFile& file : child.files) { ::unlink(file.path.c_str()); }
+        for (const ChildFile& file : child.files) {
+            std::error_code ignored;
+            std::filesystem::remove_all(file.path, ignored);
+        }
     }
     for (const std::string& file : {launch_.end_file, path(end_name)}) {
         try {

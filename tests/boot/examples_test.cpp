@@ -66,23 +66,29 @@ protected:
     std::string name_;
 };
 
-/// Those of hypervisors that take KVM, by the names of the hypervisors.
-class ExamplesOnKvm : public Examples, public ::testing::WithParamInterface<const char*> {};
+/// Of a hypervisor that takes KVM.
+struct OnKvm {
+    const char* name;
+    const char* program;
+    const char* kernel; ///< the variable that names a kernel for it
+};
+class ExamplesOnKvm : public Examples, public ::testing::WithParamInterface<OnKvm> {};
 
 } // namespace
 
 TEST_P(ExamplesOnKvm, HasItsShareAndItsVolume) {
     const char* path_variable = std::getenv("PATH");
-    const std::string program = GetParam();
+    const std::string program = GetParam().program;
     if (find_program(program, path_variable == nullptr ? "" : path_variable).empty()) {
         GTEST_SKIP() << program << " is not installed";
     }
-    const char* kernel = std::getenv("MICROVMC_ELF_KERNEL");
+    const char* kernel = std::getenv(GetParam().kernel);
     const KvmFacts kvm = probe_kvm().facts;
     if (kvm.state != KvmState::works && (kvm.state != KvmState::incomplete || kernel == nullptr)) {
-        GTEST_SKIP() << "KVM doesn't work here: " << kvm.reason << "; MICROVMC_ELF_KERNEL names no kernel for it";
+        GTEST_SKIP() << "KVM doesn't work here: " << kvm.reason << "; " << GetParam().kernel
+                     << " names no kernel for it";
     }
-    use(program + "-example");
+    use(std::string(GetParam().name) + "-example");
     std::vector<std::string> args{"run", path("microvm.toml")};
     if (kernel != nullptr) { args.insert(args.end(), {"--kernel", kernel}); }
     const Ran ran = cli.run(args, 6min);
@@ -90,7 +96,13 @@ TEST_P(ExamplesOnKvm, HasItsShareAndItsVolume) {
     EXPECT_THAT(ran.out, HasSubstr("A page of the host."));
     EXPECT_THAT(ran.out, HasSubstr("1\r\n")) << "the volume is there, and is written";
 }
-INSTANTIATE_TEST_SUITE_P(Hypervisors, ExamplesOnKvm, ::testing::Values("cloud-hypervisor", "firecracker"));
+INSTANTIATE_TEST_SUITE_P(Hypervisors, ExamplesOnKvm,
+                         ::testing::Values(OnKvm{"cloud-hypervisor", "cloud-hypervisor", "MICROVMC_ELF_KERNEL"},
+                                           OnKvm{"firecracker", "firecracker", "MICROVMC_ELF_KERNEL"},
+                                           OnKvm{"crosvm", "crosvm", "MICROVMC_ELF_KERNEL"},
+                                           OnKvm{"alioth", "alioth", "MICROVMC_ELF_KERNEL"},
+                                           OnKvm{"kvmtool", "lkvm", "MICROVMC_BZIMAGE_KERNEL"},
+                                           OnKvm{"stratovirt", "stratovirt", "MICROVMC_BZIMAGE_KERNEL"}));
 
 TEST_F(Examples, DebianNginxServesAPageOfTheHost) {
     std::string why_not;

@@ -90,7 +90,7 @@ std::string failure_of(const std::function<void()>& act) {
     return {};
 }
 
-const std::string accepted = R"({"return": {}, "id": 1})"
+const std::string accepted = R"({"return": {}, "id": "1"})"
                              "\r\n";
 
 } // namespace

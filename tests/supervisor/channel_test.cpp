@@ -57,6 +57,44 @@ TEST_F(Channels, ATerminalOfTheVmmsIsFound) {
     EXPECT_EQ(ended().kind, End::Kind::poweroff);
 }
 
+TEST_F(Channels, BytesThatTheVmmTakesForItsOwnComeTwice) {
+    Launch launch = plain(
+        {TEST_BINARY_DIR "/tests/fake_vmm", "none", "sleep", "50", "terminal", "commanded", "hello", "b1", "serve"});
+    launch.agent.kind = AgentChannel::Kind::terminal;
+    launch.agent.doubled = "\x01";
+    start_up(launch);
+    EXPECT_EQ(run_in_machine(run_, {{"show", "a\x01\x01 b\x01"}, {}, {}, false}).out,
+              "workdir= [show] [a\x01\x01 b\x01]");
+    stop_machine(run_, 5s);
+    EXPECT_EQ(ended().kind, End::Kind::poweroff);
+}
+
+TEST_F(Channels, AVmmConnectsWhereItIsAwaited) {
+    const std::string socket = run_ + "/served.sock";
+    Launch launch = plain({TEST_BINARY_DIR "/tests/fake_vmm", socket, "connect", "hello", "b1", "serve"});
+    launch.agent.kind = AgentChannel::Kind::served;
+    launch.agent.socket = socket;
+    start_up(launch);
+    const auto status = machine_status(run_);
+    ASSERT_TRUE(status);
+    EXPECT_TRUE(status->agent);
+    stop_machine(run_, 5s);
+    EXPECT_EQ(ended().kind, End::Kind::poweroff);
+}
+
+TEST_F(Channels, AChildHasAnEmptyDirectory) {
+    const std::string directory = run_ + "/root";
+    Launch launch = plain({"/bin/sh", "-c", "ls -A " + directory + "; touch " + directory + "/left; read line"});
+    launch.children.back().files = {{directory + "/", ""}};
+    start(launch);
+    struct stat status {};
+    EXPECT_TRUE(eventually([&] { return ::stat((directory + "/left").c_str(), &status) == 0; }));
+    ASSERT_EQ(::stat(directory.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0700U);
+    stop_machine(run_, 0s, StopKind::kill);
+    EXPECT_NE(::stat(directory.c_str(), &status), 0) << "it is gone with all that is in it";
+}
+
 TEST_F(Channels, AChildHasItsFilesWhileTheMachineIsThere) {
     const std::string file = run_ + "/vmm.json";
     Launch launch = plain({"/bin/sh", "-c", "cat " + file + "; read line"});

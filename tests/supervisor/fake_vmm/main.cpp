@@ -6,6 +6,8 @@
 //   hangup           on it
 //   vsock PORT       read what asks for this port of the guest's, and answer that it listens
 //   terminal         a pty that it makes, instead of SOCKET
+//   connect          to SOCKET, where the supervisor listens
+//   commanded        from now on a control-A begins a command to itself, of which there are none; two are one
 //   hello ID | ready | end KIND STATUS | failed MESSAGE      what a guest says
 //   garbage BYTES    that are no frames, magics among them, until it is hung up on
 //   torn BYTES       the beginning of a frame of that many
@@ -76,6 +78,7 @@ struct Command {
 std::map<std::uint32_t, Command> commands;
 int version = wire::protocol_version;
 bool greedy = false;
+bool commanded = false;
 std::string stale; ///< why it can't be renewed
 
 void pump(std::uint32_t stream) {
@@ -117,6 +120,14 @@ void listen_on(const std::string& path) {
     if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || ::listen(listener, 1) != 0) {
         die("listen");
     }
+}
+
+void connect_to(const std::string& path) {
+    channel = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    if (::connect(channel, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) { die("connect"); }
 }
 
 void say_hello() {
@@ -211,13 +222,26 @@ void handle(const wire::Frame& frame, bool deaf) {
     }
 }
 
+// What is left of a piece when each pair of control-As is one.
+std::string_view halved(char* piece, std::size_t size) {
+    static bool begun = false;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        if (begun && piece[i] != '\x01') { die("it was commanded"); }
+        begun = !begun && piece[i] == '\x01';
+        if (!begun) { piece[kept++] = piece[i]; }
+    }
+    return {piece, kept};
+}
+
 void serve(bool deaf) {
     std::array<char, 65536> buffer{};
     for (;;) {
         while (const auto frame = decoder.next()) { handle(*frame, deaf); }
         const ssize_t count = ::read(channel, buffer.data(), buffer.size());
         if (count <= 0) { die("the supervisor hung up"); }
-        decoder.feed({buffer.data(), static_cast<std::size_t>(count)});
+        const auto size = static_cast<std::size_t>(count);
+        decoder.feed(commanded ? halved(buffer.data(), size) : std::string_view(buffer.data(), size));
     }
 }
 
@@ -268,6 +292,10 @@ int main(int argc, char** argv) {
             answer_for_port(next());
         } else if (step == "terminal") {
             make_terminal();
+        } else if (step == "connect") {
+            connect_to(words[0]);
+        } else if (step == "commanded") {
+            commanded = true;
         } else if (step == "hello") {
             boot_id = next();
             say_hello();

@@ -1,0 +1,442 @@
+// crosvm, on x86_64.
+//
+// What is odd about it, and where that is written (crosvm: its sources of 2026-08, f1e797a; linux: those of 6.1):
+//
+// - An option's value may be in double quotes, where a quote and a backslash are written after a backslash
+//   (serde_keyvalue/src/key_values.rs). Of the kernel's command line it takes printable ASCII only
+//   (kernel_cmdline/src/kernel_cmdline.rs).
+// - The first serial port is its standard input and output unless it is told otherwise (arch/src/serial.rs). A port of
+// a
+//   virtio console has a name, and is a client of the socket that it is given, when it starts
+//   (devices/src/sys/linux/serial_device.rs).
+// - It takes an image for what its first bytes say (disk/src/disk.rs), so that a guest that writes those of a qcow2
+// image
+//   into a raw one has another disk the next time.
+// - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
+// - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
+//   it stands still, so that this is noted beside the socket.
+// - Its balloon always yields before the guest kills processes (devices/src/virtio/balloon.rs).
+// - Each device is a process in a sandbox of its own (minijail), for which it needs a directory to be its root; as an
+//   ordinary user it takes user namespaces.
+// - A guest that reboots and one that powers off end it, both with 0.
+
+#include "runtime/backend.h"
+#include "runtime/backends/capability.h"
+#include "runtime/backends/kernel_image.h"
+#include "runtime/backends/list.h"
+#include "runtime/backends/own_command.h"
+#include "runtime/backends/parts.h"
+#include "runtime/error.h"
+#include "runtime/virtiofs.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <variant>
+
+namespace microvmc {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::string_view title = "crosvm";
+constexpr const char* agent_port = "/dev/vport0p0"; // linux: drivers/char/virtio_console.c, by the device's number
+constexpr std::string_view running = "running";
+constexpr std::string_view standing = "paused";
+constexpr unsigned mib_shift = 20;
+
+bool has_balloon(const VmPlan& vm) {
+    return vm.balloon.mode != BalloonPlan::Mode::off;
+}
+
+std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<Problem> found;
+    for (const std::string& param : vm.kernel.params) {
+        if (std::ranges::all_of(param, [](char c) { return c >= ' ' && c <= '~'; })) { continue; }
+        found.push_back(
+            {"kernel-params", fmt::format("crosvm takes kernel parameters of printable ASCII only: {}", param)});
+    }
+    for (const SharePlan& share : vm.shares) {
+        if (!share.server.empty() && share.server_kind != "rust") {
+            found.push_back({"shares." + share.name,
+                             fmt::format("{} can't be told the share's tag, which crosvm needs", share.server),
+                             "install the virtiofsd that is written in Rust (cargo install virtiofsd)"});
+        }
+    }
+    if (facts.uid != 0 && !facts.namespaces) {
+        found.push_back({"", "crosvm's sandbox needs user namespaces, which this host doesn't let you make",
+                         "run microvmc as root"});
+    }
+    if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
+    return found;
+}
+
+MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
+    MachineChoice choice;
+    if (vm.console != "off") { choice.kernel_params.emplace_back("console=ttyS0"); }
+    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
+        choice.kernel_params.emplace_back(param);
+    }
+    choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
+    std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
+    return choice;
+}
+
+/// One argument, "key=value,...".
+class Options {
+public:
+    Options& add(std::string_view key, std::string_view value) {
+        if (value.find('\0') != std::string_view::npos) {
+            throw Error(fmt::format("{} has a NUL in it, which no program can be given", key));
+        }
+        if (!text_.empty()) { text_ += ','; }
+        text_.append(key).push_back('=');
+        if (!value.empty() && value.find_first_of("\"'\\,[] \t\n\r") == std::string_view::npos) {
+            text_.append(value);
+            return *this;
+        }
+        text_ += '"';
+        for (const char c : value) {
+            if (c == '"' || c == '\\') { text_ += '\\'; }
+            text_ += c;
+        }
+        text_ += '"';
+        return *this;
+    }
+    Options& add(std::string_view key, const char* value) { return add(key, std::string_view(value)); }
+    Options& add(std::string_view key, bool on) { return add(key, std::string_view(on ? "true" : "false")); }
+
+    [[nodiscard]] const std::string& text() const { return text_; }
+
+private:
+    std::string text_;
+};
+
+class CommandLine {
+public:
+    explicit CommandLine(const std::string& program) : argv_{program, "--no-syslog", "--log-level", "warn", "run"} {}
+
+    void flag(std::string_view name) { argv_.emplace_back(name); }
+    void option(std::string_view name, std::string value) {
+        argv_.emplace_back(name);
+        argv_.push_back(std::move(value));
+    }
+    void option(std::string_view name, const Options& values) { option(name, values.text()); }
+    std::vector<std::string> take() { return std::move(argv_); }
+
+private:
+    std::vector<std::string> argv_;
+};
+
+void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
+    Options console;
+    if (vm.console == "off") {
+        console.add("type", "sink").add("hardware", "serial").add("num", "1");
+    } else {
+        console.add("type", "stdout").add("hardware", "serial").add("num", "1").add("console", true).add("stdin", true);
+    }
+    line.option("--serial", console);
+    line.option("--serial", Options()
+                                .add("type", "unix-stream")
+                                .add("hardware", "virtio-console")
+                                .add("num", "2")
+                                .add("pci-address", "00:01.0")
+                                .add("path", lowered.agent.socket)
+                                .add("input-unix-stream", true));
+}
+
+void add_disk(CommandLine& line, const VolumePlan& disk) {
+    Options options;
+    options.add("path", disk.image).add("ro", disk.read_only).add("sparse", disk.discard).add("direct", disk.direct);
+    if (!disk.serial.empty()) { options.add("id", disk.serial); }
+    line.option("--block", options);
+}
+
+void add_devices(CommandLine& line, const VmPlan& vm) {
+    for (const VolumePlan& disk : disks_of(vm)) { add_disk(line, disk); }
+    std::size_t shares = 0;
+    for (const Device& device : vm.devices()) {
+        std::visit(Overloaded{
+                       [](const VolumePlan&) {}, // a disk like others
+                       [&](const SharePlan& share) {
+                           line.option("--vhost-user",
+                                       Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, shares++)));
+                       },
+                       [&](const InterfacePlan& interface) {
+                           line.option("--net", Options().add("tap-name", interface.id).add("mac", interface.mac));
+                       },
+                       [](const HostDevicePlan&) {}, // its traits have none
+                   },
+                   device);
+    }
+    if (!has_balloon(vm)) {
+        line.flag("--no-balloon");
+        return;
+    }
+    const bool automatic = vm.balloon.mode == BalloonPlan::Mode::automatic;
+    if (vm.balloon.free_page_reporting || automatic) { line.flag("--balloon-page-reporting"); }
+    if (vm.balloon.initial_mib != 0 && vm.balloon.initial_mib < vm.mem_mib) {
+        line.option("--init-mem", std::to_string(vm.mem_mib - vm.balloon.initial_mib));
+    }
+}
+
+std::vector<std::string> guest_modules(const VmPlan& vm) {
+    std::vector<std::string> modules{"virtio_pci", "virtio_console", "virtio_rng"};
+    modules.insert(modules.end(), {"button", "evdev"}); // powerbtn arrives as a key
+    add_device_modules(vm, modules);
+    if (vm.vsock_cid != 0) { modules.emplace_back("vmw_vsock_virtio_transport"); }
+    return modules;
+}
+
+/// Its servers tell it the shares' tags.
+std::vector<Child> share_servers(const VmPlan& vm) {
+    std::vector<Child> servers = virtiofs_servers(vm);
+    auto server = servers.begin();
+    for (const SharePlan& share : vm.shares) {
+        if (share.socket.empty() && server != servers.end()) { (server++)->argv.push_back("--tag=" + share.tag); }
+    }
+    return servers;
+}
+
+std::string state_file(const std::string& socket) {
+    return socket + ".state";
+}
+
+Lowered lower(const VmPlan& vm, const std::string& initramfs) {
+    const std::string socket = vm.runtime_dir + "/crosvm.sock";
+    const std::string root = vm.runtime_dir + "/sandbox";
+    Lowered lowered;
+    lowered.control = OwnCommand{vm.program, socket}.text();
+    lowered.agent = {.kind = AgentChannel::Kind::served, .socket = vm.runtime_dir + "/agent.sock"};
+    lowered.agent_device = fmt::format("tty:{}", agent_port);
+    lowered.console_device = vm.console == "off" ? "/dev/null" : "/dev/ttyS0";
+    lowered.end = "poweroff";
+    lowered.modules = guest_modules(vm);
+    lowered.file_systems = root_file_systems(vm);
+
+    CommandLine line(vm.program);
+    line.option("-s", socket);
+    line.option("--pivot-root", root);
+    line.option("--cpus", fmt::format("num-cores={}", vm.vcpu));
+    line.option("--mem", fmt::format("size={}", vm.mem_mib));
+    line.flag("--no-usb");
+    add_channels(line, vm, lowered);
+    if (vm.vsock_cid != 0) { line.option("--vsock", fmt::format("cid={}", vm.vsock_cid)); }
+    add_devices(line, vm);
+    line.option("-p", command_line_of(vm));
+    line.option("--initrd", initramfs);
+    std::vector<std::string> argv = line.take();
+    argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    argv.push_back(kernel_path(vm));
+    lowered.children = share_servers(vm);
+    lowered.children.push_back({.role = "vmm",
+                                .argv = std::move(argv),
+                                .console = vm.console != "off",
+                                .await_socket = socket,
+                                .files = {{.path = root + "/", .content = {}},
+                                          {.path = state_file(socket), .content = std::string(running)}}});
+    return lowered;
+}
+
+// Its names of what ControlStats::guest has.
+constexpr std::pair<const char*, const char*> guest_numbers[] = {
+    {"total_memory", "total"},        {"free_memory", "free"},          {"available_memory", "available"},
+    {"disk_caches", "caches"},        {"swap_in", "swapped-in"},        {"swap_out", "swapped-out"},
+    {"major_faults", "major-faults"}, {"minor_faults", "minor-faults"},
+};
+
+class CrosvmControl final : public Control {
+public:
+    explicit CrosvmControl(OwnCommand command) : command_(std::move(command)) {}
+
+    void power_button() override { ask({"powerbtn"}); }
+    void quit() override { ask({"stop"}); }
+
+    // Both do nothing to one that is so already.
+    void pause() override {
+        ask({"suspend"});
+        note(standing);
+    }
+    void resume() override {
+        ask({"resume"});
+        note(running);
+    }
+    bool paused() override {
+        std::ifstream in(state_file(command_.place));
+        return std::string{std::istreambuf_iterator<char>(in), {}} == standing;
+    }
+
+    void set_balloon(std::uint64_t mib) override { ask({"balloon", std::to_string(mib << mib_shift)}); }
+    std::uint64_t balloon_mib() override {
+        return balloon_stats().value("balloon_actual", std::uint64_t{0}) >> mib_shift;
+    }
+
+    ControlStats stats() override {
+        ControlStats stats;
+        nlohmann::json said;
+        try {
+            said = balloon_stats();
+        } catch (const TimeoutError&) { throw; } catch (const Error&) {
+            return stats;
+        } // it has no balloon
+        stats.balloon_mib = said.value("balloon_actual", std::uint64_t{0}) >> mib_shift;
+        const nlohmann::json guest = said.value("stats", nlohmann::json::object());
+        for (const auto& [theirs, ours] : guest_numbers) {
+            const auto found = guest.find(theirs);
+            if (found != guest.end() && found->is_number_unsigned()) {
+                stats.guest.emplace(ours, found->get<std::uint64_t>());
+            }
+        }
+        return stats;
+    }
+
+private:
+    std::string ask(std::vector<std::string> words) {
+        std::vector<std::string> argv{command_.program, "--no-syslog", "--log-level", "error"};
+        argv.insert(argv.end(), words.begin(), words.end());
+        argv.push_back(command_.place);
+        return run_own_command(title, argv);
+    }
+
+    nlohmann::json balloon_stats() {
+        const std::string text = ask({"balloon_stats"});
+        const nlohmann::json said = nlohmann::json::parse(text, nullptr, false);
+        const auto stats = said.is_object() ? said.find("BalloonStats") : said.end();
+        if (!said.is_object() || stats == said.end() || !stats->is_object()) {
+            throw Error(fmt::format("crosvm said this of its balloon: {:.200}", text));
+        }
+        return *stats;
+    }
+
+    void note(std::string_view state) { write_private_file(state_file(command_.place), state, false); }
+
+    OwnCommand command_;
+};
+
+std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeout*/) {
+    return std::make_unique<CrosvmControl>(OwnCommand::of(control)); // the supervisor has seen that it listens
+}
+
+std::vector<std::string_view> kernel_options(const VmPlan& vm) {
+    std::vector<std::string_view> options{"ACPI", "PCI"};
+    if (vm.console != "off") { options.emplace_back("SERIAL_8250_CONSOLE"); }
+    return options;
+}
+
+constexpr std::string_view no_user_network = "it has no network of its own, but taps";
+
+} // namespace
+
+const Backend crosvm{
+    .traits =
+        {
+            .name = "crosvm",
+            .title = title,
+            .programs = {{"x86_64", "crosvm"}},
+            .capabilities =
+                {
+                    native("accel.kvm"),
+                    lacking("accel.tcg", "it needs KVM", "use qemu"),
+                    lacking("cpu.model", "the guest has the host's CPU"),
+                    lacking("memory.hotplug", "it has no memory that comes and goes"),
+                    lacking("memory.hugepages", "it only advises the host to use them"),
+                    native("balloon"),
+                    native("balloon.auto",
+                           "the guest returns by itself what it frees, and takes it back as it needs it"),
+                    native("balloon.initial"),
+                    native("balloon.deflate-on-oom", "always"),
+                    native("balloon.free-page-reporting"),
+                    native("kernel.bzimage"),
+                    native("kernel.elf"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
+                    lacking("firmware", "microvmc doesn't look for what it boots"),
+                    native("cloud-init"),
+                    lacking("root.share", "a root over virtiofs is still to come", "use root.dir"),
+                    native("root.image"),
+                    native("root.dir"),
+                    native("root.tar"),
+                    native("root.oci"),
+                    lacking("root.store", "a root over virtiofs is still to come", "use qemu"),
+                    native("root.overlay-volume"),
+                    native("root.init"),
+                    native("machine-id"),
+                    native("credentials"),
+                    native("volume.raw"),
+                    native("volume.qcow2"),
+                    lacking("volume.vhd", "it reads raw and qcow2 images", "use format raw"),
+                    lacking("volume.vhdx", "it reads raw and qcow2 images", "use format raw"),
+                    native("volume.ext4"),
+                    native("volume.ext3"),
+                    native("volume.ext2"),
+                    native("volume.xfs"),
+                    native("volume.btrfs"),
+                    native("volume.vfat"),
+                    native("volume.none"),
+                    native("volume.mkfs-args"),
+                    native("volume.write"),
+                    native("volume.read-only"),
+                    native("volume.direct"),
+                    lacking("volume.cache", "it has one mode, and `direct`"),
+                    native("volume.discard"),
+                    lacking("volume.backing", "it goes by what the image says is behind it, not by the plan"),
+                    lacking("volume.grow", "microvmc doesn't drive its `disk resize` yet", "restart the machine"),
+                    lacking("share.9p", "microvmc doesn't drive its --shared-dir", "use proto virtiofs"),
+                    native("share.virtiofs"),
+                    lacking("share.image", "it shares directories", "use proto virtiofs"),
+                    native("share.read-only"),
+                    native("share.cache"),
+                    native("share.posix-acl"),
+                    native("share.xattr"),
+                    lacking("share.dax", "it maps no files into the guest"),
+                    lacking("share.security-model", "microvmc doesn't drive its 9p"),
+                    native("share.id-map"),
+                    native("share.on-death"),
+                    native("share.socket"),
+                    native("share.extra-args"),
+                    lacking("interface.user", no_user_network, "use type tap, or qemu"),
+                    native("interface.tap"),
+                    native("interface.bridge"),
+                    native("interface.address"),
+                    lacking("interface.queues", "a tap gets one so far"),
+                    native("interface.mtu", "the tap's"),
+                    native("interface.unmanaged"),
+                    native("interface.allow-spoofing"),
+                    lacking("forward.tcp", no_user_network, "give it an address in a network, or use qemu"),
+                    lacking("forward.udp", no_user_network, "give it an address in a network, or use qemu"),
+                    lacking("forward.ipv6", no_user_network),
+                    lacking("device.pci", "microvmc doesn't drive its --vfio yet", "use qemu or cloud-hypervisor"),
+                    lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
+                    native("vsock"),
+                    native("console.serial"),
+                    lacking("console.virtio", "it doesn't tell its guest that a virtio port is a console"),
+                    native("console.off"),
+                    lacking("graphics", "microvmc doesn't drive its displays", "use qemu"),
+                    native("depends-on"),
+                    native("restart"),
+                    native("autostart"),
+                    native("limits"),
+                    native("hooks"),
+                    native("shutdown"),
+                    native("pause"),
+                    lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
+                    lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
+                },
+            .accels = {"kvm"},
+            .max_vcpu = 254,
+            .user_network = {},
+            .choose_machine = choose_machine,
+            .discard_formats = {"raw", "qcow2"},
+        },
+    .lower = lower,
+    .attach = attach,
+    .kernel_options = kernel_options,
+    .drivers = guest_modules,
+};
+
+} // namespace microvmc

@@ -1,0 +1,356 @@
+// kvmtool (`lkvm`), on x86_64.
+//
+// What is odd about it, and where that is written (kvmtool: its sources of 2024-08, b48735e; linux: those of 6.1):
+//
+// - It boots a bzImage, or a flat binary, without ACPI (x86/kvm.c). What it says on the kernel's command line comes
+//   before ours, `noapic noacpi pci=conf1 reboot=k panic=1 ... console=ttyS0 root=/dev/vda` (builtin-run.c), in the
+//   same 2047 bytes; the last word of a parameter counts.
+// - It can't be told to have no console; with another than the serial one its serial ports receive nothing
+//   (hw/serial.c), so that the agent, which has the second, would be deaf.
+// - A serial port that isn't the console's is a pty that it makes for itself (`--tty N`; term.c), for which it needs a
+//   terminal on its standard input. On every port it takes a control-A for the beginning of a command to itself: what
+//   is meant for the guest must be written twice.
+// - A disk is `FILE,ro,direct`, a share `DIRECTORY,TAG`: a comma can't be part of a file's name, nor of a directory's
+//   (disk/core.c, virtio/9p.c). It takes a file for what it looks like: a qcow2 image is read-only there, whatever it
+//   is called. Disks are four, and serial numbers are its own: they are told by their order.
+// - Shares are written by the user who runs it; a share has no read-only flag, so that the directory is made so for it.
+// - Its control socket is $HOME/.lkvm/NAME.sock (main.c), so that each machine has a home of its own; asked by its own
+//   command. It can be told to make a balloon bigger or smaller by so much, but doesn't tell how big it is.
+// - Its `stop` ends it at once, the guest isn't told; a guest that powers off is never noticed, one that reboots ends
+//   it, with 0.
+// - It has no seccomp filter and no sandbox for itself.
+
+#include "runtime/backend.h"
+#include "runtime/backends/capability.h"
+#include "runtime/backends/kernel_image.h"
+#include "runtime/backends/list.h"
+#include "runtime/backends/own_command.h"
+#include "runtime/backends/parts.h"
+#include "runtime/backends/values.h"
+#include "runtime/error.h"
+#include "runtime/kernel_params.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <variant>
+
+namespace microvmc {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::string_view title = "kvmtool";
+constexpr std::string_view unsayable = ",";
+constexpr std::size_t disk_places = 4;
+constexpr std::uint64_t least_mib = 64;
+constexpr const char* instance = "vm"; ///< its name in the machine's own directory
+constexpr const char* agent_port = "1";
+/// What it may put on the kernel's command line before ours.
+constexpr std::size_t own_words = 220;
+
+/// Where it finds its home: not among its arguments.
+std::vector<std::string> with_home(const std::string& home, std::vector<std::string> argv) {
+    argv.insert(argv.begin(), {"/usr/bin/env", "HOME=" + home});
+    return argv;
+}
+
+/// Whether `path` is `directory` or below it.
+bool is_below(const std::string& path, const std::string& directory) {
+    return path == directory || directory == "/" || path.starts_with(directory + "/");
+}
+
+// A directory that is made read-only is so for all that kvmtool does, as what is below it is.
+void refuse_read_only_over_our_own(const VmPlan& vm, std::vector<Problem>& problems) {
+    for (const SharePlan& share : vm.shares) {
+        if (!share.read_only) { continue; }
+        const std::string key = "shares." + share.name + ".source";
+        if (is_below(vm.runtime_dir, share.source)) {
+            problems.push_back(
+                {key, fmt::format("kvmtool can't share {} read-only, where it makes its own socket", share.source),
+                 "share a directory below it, or name another place in MICROVMC_RUNTIME_DIR"});
+        }
+        for (const VolumePlan& disk : disks_of(vm)) {
+            if (disk.read_only || !is_below(disk.image, share.source)) { continue; }
+            problems.push_back(
+                {key, fmt::format("kvmtool can't share {} read-only and write {} in it", share.source, disk.image),
+                 "keep the image elsewhere, or share a directory below it"});
+        }
+    }
+}
+
+std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<Problem> found;
+    if (const std::size_t disks = disks_of(vm).size(); disks > disk_places) {
+        found.push_back(
+            {"", fmt::format("`{}` has {} disks, and kvmtool has room for {}", vm.name, disks, disk_places)});
+    }
+    if (vm.mem_mib < least_mib) {
+        found.push_back({"mem", fmt::format("kvmtool's machines have {} MiB at least", least_mib)});
+    }
+    const bool has_read_only = std::ranges::any_of(vm.shares, [](const SharePlan& share) { return share.read_only; });
+    if (has_read_only && facts.uid != 0) {
+        found.push_back({"", "kvmtool's shares are made read-only from outside, which takes root",
+                         "run microvmc as root, or leave read-only out"});
+    }
+    refuse_read_only_over_our_own(vm, found);
+    if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
+    refuse_values(title, unsayable, image_values(vm), found);
+    refuse_values(title, unsayable, share_source_values(vm), found);
+    return found;
+}
+
+MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
+    MachineChoice choice;
+    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t", "8250.nr_uarts=4"}) {
+        choice.kernel_params.emplace_back(param);
+    }
+    choose_kernel_image(vm, facts, {.title = title, .bzimage = true}, choice);
+    std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
+    return choice;
+}
+
+/// A part of an option; throws Error for one that can't be said, which `choose_machine` has refused before.
+const std::string& said(const std::string& key, const std::string& value) {
+    std::vector<Problem> problems;
+    refuse_values(title, unsayable, {{key, value}}, problems);
+    if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
+    return value;
+}
+
+class CommandLine {
+public:
+    explicit CommandLine(const std::string& program) : argv_{program, "run"} {}
+
+    void flag(std::string_view name) { argv_.emplace_back(name); }
+    void option(std::string_view name, std::string value) {
+        argv_.emplace_back(name);
+        argv_.push_back(std::move(value));
+    }
+    std::vector<std::string> take() { return std::move(argv_); }
+
+private:
+    std::vector<std::string> argv_;
+};
+
+std::string disk(const VolumePlan& volume) {
+    return fmt::format("{}{}{}", said("image", volume.image), volume.read_only ? ",ro" : "",
+                       volume.direct ? ",direct" : "");
+}
+
+void add_devices(CommandLine& line, const VmPlan& vm) {
+    for (const VolumePlan& each : disks_of(vm)) { line.option("-d", disk(each)); }
+    for (const Device& device : vm.devices()) {
+        std::visit(Overloaded{
+                       [](const VolumePlan&) {}, // a disk like others
+                       [&](const SharePlan& share) {
+                           line.option("--9p", fmt::format("{},{}", said("source", share.source), share.tag));
+                       },
+                       [&](const InterfacePlan& interface) {
+                           line.option("-n", fmt::format("mode=tap,tapif={},guest_mac={}", said("id", interface.id),
+                                                         said("mac", interface.mac)));
+                       },
+                       [](const HostDevicePlan&) {}, // its traits have none
+                   },
+                   device);
+    }
+    if (vm.interfaces.empty()) { line.option("-n", "mode=none"); } // else it has one to the user's network
+}
+
+std::vector<std::string> guest_modules(const VmPlan& vm) {
+    std::vector<std::string> modules{"virtio_pci", "virtio_rng"};
+    add_device_modules(vm, modules);
+    if (vm.vsock_cid != 0) { modules.emplace_back("vmw_vsock_virtio_transport"); }
+    return modules;
+}
+
+std::string params_of(const VmPlan& vm) {
+    std::string text = command_line_of(vm);
+    if (text.size() + own_words > max_kernel_command_line) {
+        throw Error(fmt::format("{}: the kernel's command line has no room left for what kvmtool says there", vm.name),
+                    "have fewer or shorter kernel parameters");
+    }
+    return text;
+}
+
+Lowered lower(const VmPlan& vm, const std::string& initramfs) {
+    Lowered lowered;
+    lowered.control = OwnCommand{vm.program, vm.runtime_dir}.text();
+    lowered.agent = {.kind = AgentChannel::Kind::terminal, .socket = {}, .doubled = "\x01"};
+    lowered.agent_device = fmt::format("tty:/dev/ttyS{}", agent_port);
+    lowered.console_device = "/dev/ttyS0";
+    lowered.serials = false;
+    lowered.end = "reboot";
+    lowered.modules = guest_modules(vm);
+    lowered.file_systems = root_file_systems(vm);
+
+    CommandLine line(vm.program);
+    line.option("--name", instance);
+    line.option("-k", kernel_path(vm));
+    line.option("-i", initramfs);
+    line.option("-p", params_of(vm));
+    line.option("-c", std::to_string(vm.vcpu));
+    line.option("-m", fmt::format("{}M", vm.mem_mib));
+    line.option("--console", "serial");
+    line.option("--tty", agent_port);
+    line.flag("--rng");
+    if (vm.vsock_cid != 0) { line.option("--vsock", std::to_string(vm.vsock_cid)); }
+    add_devices(line, vm);
+    std::vector<std::string> argv = line.take();
+    argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    Child vmm{.role = "vmm",
+              .argv = with_home(vm.runtime_dir, std::move(argv)),
+              .console = true,
+              .await_socket = {}, // it names its socket its own way
+              .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}}};
+    for (const SharePlan& share : vm.shares) {
+        if (share.read_only) { vmm.read_only.push_back(share.source); }
+    }
+    lowered.children.push_back(std::move(vmm));
+    return lowered;
+}
+
+class KvmtoolControl final : public Control {
+public:
+    explicit KvmtoolControl(OwnCommand command) : command_(std::move(command)) {}
+
+    void power_button() override { throw Error("kvmtool has no power button"); }
+    void quit() override { ask({"stop", "-n", instance}); }
+
+    void pause() override { ask({"pause", "-n", instance}); } // nothing happens when it stands still
+    void resume() override { ask({"resume", "-n", instance}); }
+    bool paused() override { return ask({"list", "--run"}).find(" paused") != std::string::npos; }
+
+private:
+    std::string ask(std::vector<std::string> argv) {
+        argv.insert(argv.begin(), command_.program);
+        return run_own_command(title, with_home(command_.place, std::move(argv)));
+    }
+
+    OwnCommand command_;
+};
+
+std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
+    OwnCommand command = OwnCommand::of(control);
+    await_listening(fmt::format("{}/.lkvm/{}.sock", command.place, instance), timeout);
+    return std::make_unique<KvmtoolControl>(std::move(command));
+}
+
+std::vector<std::string_view> kernel_options(const VmPlan& /*vm*/) {
+    return {"PCI", "X86_MPPARSE", "SERIAL_8250_CONSOLE"};
+}
+
+constexpr std::string_view no_driven_network = "its own network forwards no ports, and microvmc doesn't drive it";
+
+} // namespace
+
+const Backend kvmtool{
+    .traits =
+        {
+            .name = "kvmtool",
+            .title = title,
+            .programs = {{"x86_64", "lkvm"}},
+            .capabilities =
+                {
+                    native("accel.kvm"),
+                    lacking("accel.tcg", "it needs KVM", "use qemu"),
+                    lacking("cpu.model", "the guest has the host's CPU"),
+                    lacking("memory.hotplug", "it has no memory that comes and goes"),
+                    lacking("memory.hugepages", "it takes them from a hugetlbfs, which microvmc doesn't mount"),
+                    lacking("balloon", "it makes a balloon bigger or smaller, but doesn't tell how big it is",
+                            "use another hypervisor"),
+                    lacking("balloon.auto", "its balloon doesn't yield by itself"),
+                    lacking("balloon.initial", "its balloon is empty at first"),
+                    lacking("balloon.deflate-on-oom", "its balloon doesn't yield by itself"),
+                    lacking("balloon.free-page-reporting", "its balloon has none"),
+                    native("kernel.bzimage"),
+                    lacking("kernel.elf", "it boots a bzImage only", "name the bzImage (vmlinuz) of that kernel"),
+                    native("kernel.config"),
+                    native("kernel.initrd"),
+                    native("kernel.modules"),
+                    lacking("firmware", "it has none on x86_64"),
+                    native("cloud-init"),
+                    lacking("root.share", "its 9p can't be read-only beside what it writes itself",
+                            "use qemu, or root.dir"),
+                    native("root.image"),
+                    native("root.dir"),
+                    native("root.tar"),
+                    native("root.oci"),
+                    lacking("root.store", "its 9p can't be read-only beside what it writes itself", "use qemu"),
+                    native("root.overlay-volume"),
+                    native("root.init"),
+                    native("machine-id"),
+                    native("credentials"),
+                    native("volume.raw"),
+                    lacking("volume.qcow2", "it reads them only", "use format raw"),
+                    lacking("volume.vhd", "it reads raw images", "use format raw"),
+                    lacking("volume.vhdx", "it reads raw images", "use format raw"),
+                    native("volume.ext4"),
+                    native("volume.ext3"),
+                    native("volume.ext2"),
+                    native("volume.xfs"),
+                    native("volume.btrfs"),
+                    native("volume.vfat"),
+                    native("volume.none"),
+                    native("volume.mkfs-args"),
+                    native("volume.write"),
+                    native("volume.read-only"),
+                    native("volume.direct"),
+                    lacking("volume.cache", "it has one mode, and `direct`"),
+                    lacking("volume.discard", "its disks take no discard"),
+                    lacking("volume.backing", "it opens no image with another behind it"),
+                    lacking("volume.grow", "it has no command for that", "restart the machine"),
+                    native("share.9p"),
+                    lacking("share.virtiofs", "it has 9p", "use proto 9p"),
+                    lacking("share.image", "it shares directories", "use proto 9p"),
+                    bridged("share.read-only", "the directory is mounted read-only for it alone"),
+                    lacking("share.cache", "its 9p has no cache of its own"),
+                    lacking("share.posix-acl", "its 9p has no extended attributes"),
+                    lacking("share.xattr", "its 9p has no extended attributes"),
+                    lacking("share.dax", "it maps no files into the guest"),
+                    lacking("share.security-model", "its files belong to who made them, or to its own user"),
+                    lacking("share.id-map", "its 9p maps no ids"),
+                    lacking("share.on-death", "it serves its shares itself"),
+                    lacking("share.socket", "it serves its shares itself"),
+                    lacking("share.extra-args", "it serves its shares itself"),
+                    lacking("interface.user", no_driven_network, "use type tap, or qemu"),
+                    native("interface.tap"),
+                    native("interface.bridge"),
+                    native("interface.address"),
+                    lacking("interface.queues", "a tap gets one so far"),
+                    lacking("interface.mtu", "it has no way to tell its guest"),
+                    native("interface.unmanaged"),
+                    native("interface.allow-spoofing"),
+                    lacking("forward.tcp", no_driven_network, "give it an address in a network, or use qemu"),
+                    lacking("forward.udp", no_driven_network, "give it an address in a network, or use qemu"),
+                    lacking("forward.ipv6", no_driven_network),
+                    lacking("device.pci", "microvmc doesn't drive its --vfio-pci yet", "use qemu or cloud-hypervisor"),
+                    lacking("device.usb", "it has no USB", "use qemu"),
+                    native("vsock"),
+                    native("console.serial"),
+                    lacking("console.virtio", "its serial ports are deaf then, and the agent has one of them"),
+                    lacking("console.off", "it always has one"),
+                    lacking("graphics", "microvmc doesn't drive its VNC server", "use qemu"),
+                    native("depends-on"),
+                    native("restart"),
+                    native("autostart"),
+                    native("limits"),
+                    native("hooks"),
+                    bridged("shutdown", "the guest's own init is asked, by its agent"),
+                    native("pause"),
+                    lacking("snapshot", "it saves no machines", "use qemu"),
+                    lacking("snapshot.elsewhere", "it saves no machines", "use qemu"),
+                },
+            .accels = {"kvm"},
+            .max_vcpu = 255, // x86/mptable.c, MPTABLE_MAX_CPUS
+            .user_network = {},
+            .choose_machine = choose_machine,
+        },
+    .lower = lower,
+    .attach = attach,
+    .kernel_options = kernel_options,
+    .drivers = guest_modules,
+};
+
+} // namespace microvmc

@@ -1,0 +1,180 @@
+#include "runtime/backend.h"
+#include "runtime/backends/own_command.h"
+#include "runtime/error.h"
+#include "tests/runtime/sample.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace microvmc::test {
+
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+const Backend& its() {
+    return backend("crosvm");
+}
+
+VmPlan sample() {
+    VmPlan vm = hello_vm();
+    vm.hypervisor = "crosvm";
+    vm.program = "/usr/bin/crosvm";
+    vm.accel = "kvm";
+    vm.shares.clear();
+    vm.interfaces.front().type = "tap";
+    vm.interfaces.front().id = "mv0123456789";
+    vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
+    return vm;
+}
+
+std::vector<std::string> argv_of(const VmPlan& vm) {
+    return its().lower(vm, "/cache/initramfs").children.back().argv;
+}
+
+std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
+    std::vector<std::string> found;
+    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
+        if (argv[i] == name) { found.push_back(argv[i + 1]); }
+    }
+    return found;
+}
+
+/// A crosvm that notes what it is asked and says what it is told to.
+class StandIn {
+public:
+    StandIn() {
+        char name[] = "/tmp/crosvm-XXXXXX";
+        dir = ::mkdtemp(name);
+        std::ofstream(dir + "/crosvm") << "#!/bin/sh\necho \"$*\" >> " << dir << "/asked\ncat " << dir << "/out\ncat "
+                                       << dir << "/err >&2\nexit $(cat " << dir << "/status)\n";
+        std::filesystem::permissions(dir + "/crosvm", std::filesystem::perms::owner_all);
+        says("", "", 0);
+    }
+    ~StandIn() { std::filesystem::remove_all(dir); }
+    StandIn(const StandIn&) = delete;
+    StandIn& operator=(const StandIn&) = delete;
+
+    void says(const std::string& out, const std::string& err, int status) const {
+        std::ofstream(dir + "/out") << out;
+        std::ofstream(dir + "/err") << err;
+        std::ofstream(dir + "/status") << status;
+    }
+    [[nodiscard]] std::unique_ptr<Control> control() const {
+        return its().attach(OwnCommand{dir + "/crosvm", dir + "/vm.sock"}.text(), milliseconds(1'000));
+    }
+    [[nodiscard]] std::string asked() const {
+        std::ifstream in(dir + "/asked");
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+
+    std::string dir;
+};
+
+} // namespace
+
+TEST(Crosvm, HasWhatThePlanSays) {
+    const Lowered lowered = its().lower(sample(), "/cache/initramfs");
+    const auto& argv = lowered.children.back().argv;
+    EXPECT_THAT(argv.back(), HasSubstr("/var/lib/microvmc/kernels/"));
+    EXPECT_THAT(values(argv, "--mem"), ElementsAre("size=256"));
+    EXPECT_THAT(values(argv, "--pivot-root"), ElementsAre("/run/microvmc/hello/web/sandbox"));
+    EXPECT_THAT(argv, Not(Contains("--disable-sandbox")));
+    EXPECT_THAT(values(argv, "--serial"),
+                ElementsAre("type=stdout,hardware=serial,num=1,console=true,stdin=true",
+                            "type=unix-stream,hardware=virtio-console,num=2,pci-address=00:01.0,"
+                            "path=/run/microvmc/hello/web/agent.sock,input-unix-stream=true"));
+    EXPECT_THAT(values(argv, "--block"),
+                ElementsAre("path=/var/lib/microvmc/projects/hello/web/volumes/data.img,ro=false,sparse=false,"
+                            "direct=false,id=mv0123456789abcdef01"));
+    EXPECT_THAT(values(argv, "--net"), ElementsAre("tap-name=mv0123456789,mac=02:00:5e:01:02:03"));
+    EXPECT_THAT(argv, Contains("--no-balloon"));
+    EXPECT_EQ(lowered.agent.kind, AgentChannel::Kind::served);
+}
+
+TEST(Crosvm, AnyPathCanBeSaid) {
+    VmPlan vm = sample();
+    vm.volumes.front().image = "/a,b=c \"d\" 'e' [f] \\ 100%\n h\xc3\xa4t";
+    EXPECT_THAT(values(argv_of(vm), "--block"),
+                ElementsAre(HasSubstr("path=\"/a,b=c \\\"d\\\" 'e' [f] \\\\ 100%\n h\xc3\xa4t\",ro=false")));
+    vm.volumes.front().image = std::string("/a\0b", 4);
+    EXPECT_THROW(argv_of(vm), Error);
+}
+
+TEST(Crosvm, KernelParametersAreAscii) {
+    VmPlan vm = sample();
+    EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, IsEmpty());
+    vm.kernel.params.emplace_back("a=h\xc3\xa4t");
+    const auto problems = its().traits.choose_machine(vm, sample_facts()).problems;
+    ASSERT_THAT(problems, SizeIs(1));
+    EXPECT_EQ(problems.front().key, "kernel-params");
+}
+
+TEST(Crosvm, AShareServerTellsTheTag) {
+    VmPlan vm = sample();
+    SharePlan share;
+    share.name = "www";
+    share.tag = "a tag";
+    share.proto = "virtiofs";
+    share.source = "/srv/www";
+    share.server = "/usr/libexec/virtiofsd";
+    share.server_kind = "rust";
+    share.sandbox = "chroot";
+    SharePlan theirs = share;
+    theirs.server.clear();
+    theirs.socket = "/run/theirs.sock";
+    vm.shares = {theirs, share};
+    const Lowered lowered = its().lower(vm, "");
+    ASSERT_THAT(lowered.children, SizeIs(2));
+    EXPECT_EQ(lowered.children.front().argv.back(), "--tag=a tag");
+    EXPECT_THAT(values(lowered.children.back().argv, "--vhost-user"),
+                ElementsAre("type=fs,socket=/run/theirs.sock", "type=fs,socket=/run/microvmc/hello/web/fs1.sock"));
+    vm.shares.back().server_kind = "qemu";
+    EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1));
+}
+
+TEST(Crosvm, ABalloonIsThereWhenItIsWanted) {
+    VmPlan vm = sample();
+    vm.balloon.mode = BalloonPlan::Mode::on;
+    vm.balloon.initial_mib = 56;
+    EXPECT_THAT(values(argv_of(vm), "--init-mem"), ElementsAre("200"));
+    EXPECT_THAT(argv_of(vm), Not(Contains("--no-balloon")));
+    EXPECT_THAT(argv_of(vm), Not(Contains("--balloon-page-reporting")));
+    vm.balloon.mode = BalloonPlan::Mode::automatic;
+    EXPECT_THAT(argv_of(vm), Contains("--balloon-page-reporting"));
+}
+
+TEST(Crosvm, IsAskedByItsOwnCommand) {
+    const StandIn crosvm;
+    const auto control = crosvm.control();
+    EXPECT_FALSE(control->paused());
+    control->pause();
+    EXPECT_TRUE(crosvm.control()->paused()) << "whoever asks";
+    control->resume();
+    EXPECT_FALSE(control->paused());
+    control->set_balloon(64);
+    crosvm.says(R"({"BalloonStats": {"stats": {"total_memory": 7, "free_memory": null}, "balloon_actual": 67108864}})",
+                "", 0);
+    EXPECT_EQ(control->balloon_mib(), 64U);
+    EXPECT_EQ(control->stats().guest, (std::map<std::string, std::uint64_t>{{"total", 7}}));
+    EXPECT_THAT(crosvm.asked(), HasSubstr("--log-level error balloon 67108864 " + crosvm.dir + "/vm.sock\n"));
+    crosvm.says("nonsense", "", 0);
+    EXPECT_THROW(control->balloon_mib(), Error);
+    crosvm.says("", "first\nit is gone\n", 1);
+    try {
+        control->quit();
+        ADD_FAILURE() << "nothing was wrong";
+    } catch (const Error& error) { EXPECT_THAT(error.what(), HasSubstr("it is gone")); }
+}
+
+} // namespace microvmc::test
