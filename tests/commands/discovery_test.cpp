@@ -143,7 +143,7 @@ TEST(Hypervisors, ShowsEachCapability) {
     EXPECT_EQ(qemu.at("capabilities").at("volume.raw").at("support"), "native");
     const Ran why = cli.run({"hypervisors", "--why"});
     EXPECT_NE(why.out.find("the user network forwards IPv4 only"), std::string::npos) << why.out;
-    EXPECT_EQ(why.out.find("\nvolume.raw"), std::string::npos) << "what it can needs no reason";
+    EXPECT_NE(why.out.find("macOS"), std::string::npos) << why.out;
 }
 
 TEST(Completion, MachinesAreNamedAndErrorsAreSilent) {

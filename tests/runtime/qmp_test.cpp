@@ -139,8 +139,8 @@ TEST(Qmp, AChildDoesNotHoldTheConnection) {
 
 TEST(Qmp, EventsAndAnswersToOthersAreSkipped) {
     const FakeServer server({greeting, accepted,
-                             "{\"event\": \"A\"}\r\n{\"return\": 0, \"id\": 99}\r\n{\"event\": \"B\"}\r\n"
-                             "{\"return\": {\"answer\": 42}, \"id\": 2}\r\n"});
+                             "{\"event\": \"A\"}\r\n{\"return\": 0, \"id\": \"99\"}\r\n{\"event\": \"B\"}\r\n"
+                             "{\"return\": {\"answer\": 42}, \"id\": \"2\"}\r\n"});
     Qmp qmp(server.path, patience);
     EXPECT_EQ(qmp.execute("question", patience).at("answer"), 42);
     const auto events = qmp.take_events();
@@ -151,7 +151,7 @@ TEST(Qmp, EventsAndAnswersToOthersAreSkipped) {
 
 TEST(Qmp, ErrorsCarryClassAndWords) {
     const FakeServer server(
-        {greeting, accepted, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}, \"id\": 2}\n"});
+        {greeting, accepted, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}, \"id\": \"2\"}\n"});
     Qmp qmp(server.path, patience);
     try {
         qmp.execute("device_del", patience);

@@ -65,7 +65,9 @@ SharePlan share(const std::string& name) {
 } // namespace
 
 TEST(Stratovirt, HasWhatThePlanSays) {
-    const Lowered lowered = its().lower(sample(), "/cache/initramfs");
+    VmPlan vm = sample();
+    vm.kernel.image = KernelImage::bzimage;
+    const Lowered lowered = its().lower(vm, "/cache/initramfs");
     const auto& argv = lowered.children.back().argv;
     EXPECT_THAT(values(argv, "-machine"), ElementsAre("microvm,dump-guest-core=off,mem-share=off"));
     EXPECT_THAT(values(argv, "-kernel"), ElementsAre(HasSubstr("/vmlinuz")));
