@@ -313,7 +313,7 @@ const Backend firecracker{
                     native("hooks"),
                     bridged("shutdown", "through the guest's init"),
                     native("pause"),
-                    native("snapshot"),
+                    lacking("snapshot", "its guest's agent, whose connection it cuts, isn't awaited after one yet"),
                     lacking("snapshot.elsewhere", "the paths of its files are in what it saves"),
                 },
             .accels = {"kvm"},
