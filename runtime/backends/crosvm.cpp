@@ -5,13 +5,11 @@
 // - An option's value may be in double quotes, where a quote and a backslash are written after a backslash
 //   (serde_keyvalue/src/key_values.rs). Of the kernel's command line it takes printable ASCII only
 //   (kernel_cmdline/src/kernel_cmdline.rs).
-// - The first serial port is its standard input and output unless it is told otherwise (arch/src/serial.rs). A port of
-// a
-//   virtio console has a name, and is a client of the socket that it is given, when it starts
-//   (devices/src/sys/linux/serial_device.rs).
+// - The first serial port is its standard input and output unless it is told otherwise (arch/src/serial.rs). A virtio
+//   console has one port, which is the guest's /dev/hvc0 whatever name it is given, and is a client of the socket that
+//   it is given, when it starts (devices/src/sys/linux/serial_device.rs).
 // - It takes an image for what its first bytes say (disk/src/disk.rs), so that a guest that writes those of a qcow2
-// image
-//   into a raw one has another disk the next time.
+//   image into a raw one has another disk the next time.
 // - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
 // - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
 //   it stands still, so that this is noted beside the socket.
@@ -44,7 +42,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::string_view title = "crosvm";
-constexpr const char* agent_port = "/dev/vport0p0"; // linux: drivers/char/virtio_console.c, by the device's number
+constexpr const char* agent_port = "/dev/hvc0"; // the device has no more ports, and its only one is a console (linux: virtio_console.c)
 constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
 constexpr unsigned mib_shift = 20;

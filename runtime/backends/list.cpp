@@ -18,7 +18,6 @@ constexpr const Backend* all[] = {
     &crosvm,
     &kvmtool,
     &stratovirt,
-    &alioth,
     &vfkit,
 };
 

@@ -10,7 +10,6 @@ extern const Backend firecracker;
 extern const Backend crosvm;
 extern const Backend kvmtool;
 extern const Backend stratovirt;
-extern const Backend alioth;
 extern const Backend vfkit;
 
 } // namespace microvmc
