@@ -49,7 +49,7 @@ void make_esp(const std::string& tree, const std::string& image) {
     fs::create_directories(texts);
     std::ofstream(texts + "/loader.conf") << "default debian.conf\ntimeout 0\n";
     std::ofstream(texts + "/debian.conf") << "title Debian\nlinux /vmlinuz\ninitrd /initrd.img\n"
-                                             "options root=LABEL=cloudroot ro console=ttyS0 quiet\n";
+                                             "options root=LABEL=cloudroot rw console=ttyS0 quiet\n";
     for (const char* directory : {"::EFI", "::EFI/BOOT", "::loader", "::loader/entries"}) {
         run({"mmd", "-i", image, directory});
     }
