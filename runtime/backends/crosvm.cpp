@@ -42,7 +42,8 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::string_view title = "crosvm";
-constexpr const char* agent_port = "/dev/hvc0"; // the device has no more ports, and its only one is a console (linux: virtio_console.c)
+constexpr const char* agent_port =
+    "/dev/hvc0"; // the device has no more ports, and its only one is a console (linux: virtio_console.c)
 constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
 constexpr unsigned mib_shift = 20;

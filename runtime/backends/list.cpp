@@ -1,8 +1,8 @@
 #include "runtime/backends/list.h"
 
 #include "runtime/backend.h"
-#include "runtime/kernel/config.h"
 #include "runtime/error.h"
+#include "runtime/kernel/config.h"
 
 #include <fmt/format.h>
 
@@ -12,13 +12,7 @@ namespace {
 
 // One line a backend, in the order in which `auto` prefers them.
 constexpr const Backend* all[] = {
-    &qemu,
-    &cloud_hypervisor,
-    &firecracker,
-    &crosvm,
-    &kvmtool,
-    &stratovirt,
-    &vfkit,
+    &qemu, &cloud_hypervisor, &firecracker, &crosvm, &kvmtool, &stratovirt, &vfkit,
 };
 
 std::vector<const Backend*> stand_ins;
