@@ -41,7 +41,15 @@ std::string no_huge_pages(const HostFacts& facts) {
 }
 
 std::string no_cgroup(const HostFacts& facts) {
-    return facts.cgroup_controllers.empty() ? "this host's cgroup v2 has no controllers that this user may use" : "";
+    const auto has = [&facts](std::string_view controller) {
+        return std::ranges::find(facts.cgroup_controllers, controller) != facts.cgroup_controllers.end();
+    };
+    return has("memory") && has("pids") && has("cpu") ? ""
+                                                      : "this host's cgroup v2 has no controllers that this user may use";
+}
+
+std::string no_step(const HostFacts& /*facts*/) {
+    return "no step restores a machine under other paths; isolated cases are started so";
 }
 
 std::string not_root(const HostFacts& facts) {
@@ -86,6 +94,7 @@ constexpr std::array excuses{
     Excuse{"device.usb", no_device_to_give},
     Excuse{"vsock", no_vhost_vsock},
     Excuse{"limits", no_cgroup},
+    Excuse{"snapshot.elsewhere", no_step},
 };
 
 /// Why nothing can run on the hypervisor at all; empty: something can.
