@@ -68,7 +68,7 @@ struct Document {
 std::size_t count_values(const Node& node);
 
 /// Merging and `count` copy; this many values are the most that a project may come to.
-inline constexpr std::size_t max_values = 4'000'000;
+inline constexpr std::size_t max_values = 3'000'000;
 inline constexpr std::size_t max_source_bytes = std::size_t{8} << 20;
 inline constexpr std::uint32_t max_nesting = 32;      ///< of brackets and inline tables
 inline constexpr std::uint32_t max_dotted_parts = 32; ///< of a key or a table header

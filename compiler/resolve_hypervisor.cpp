@@ -263,6 +263,8 @@ void choose_machine(const Inputs& in, Draft& draft, Candidate& candidate) {
     draft.plan.program = candidate.program;
     draft.plan.program_version = candidate.version;
     draft.plan.accel = candidate.accel;
+    draft.plan.kernel.params.clear(); // so far the user's own
+    for (const auto& param : draft.config->kernel_params) { draft.plan.kernel.params.push_back(param.value); }
     candidate.choice = candidate.traits->choose_machine(draft.plan, in.facts);
     for (Problem& problem : candidate.choice.problems) {
         candidate.obstacles.push_back({problem.key.empty() ? codes::too_many_devices : codes::host_lacks,

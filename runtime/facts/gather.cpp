@@ -19,6 +19,7 @@
 #include "runtime/supervisor/cgroup.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -151,6 +152,24 @@ void look_into(const std::string& path, PathFacts& facts) {
     facts.is_written = use.written;
 }
 
+/// Who has the image, when it is a machine. Processes that were killed hold their locks until they are gone, so somebody
+/// whom nobody knows is waited for.
+void find_user(const std::string& runtime_dir, const std::string& path, PathFacts& facts) {
+    constexpr auto patience = std::chrono::seconds(2);
+    constexpr auto interval = std::chrono::milliseconds(20);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (!facts.used_by.empty()) {
+        if (std::string user = image_user(runtime_dir, path); !user.empty()) {
+            facts.used_by = std::move(user);
+            return;
+        }
+        if (std::chrono::steady_clock::now() >= deadline) { return; }
+        std::this_thread::sleep_for(interval);
+        facts.used_by.clear();
+        look_into(path, facts);
+    }
+}
+
 /// What one path is, for the user who asks.
 PathFacts path_facts(const std::string& path, Rooms& rooms) {
     PathFacts facts;
@@ -218,10 +237,7 @@ HostFacts gather_facts(const FactsRequest& request) {
     Rooms rooms;
     for (const std::string& path : request.paths) {
         PathFacts& found = facts.paths[path] = path_facts(path, rooms);
-        if (found.used_by.empty()) { continue; }
-        if (std::string user = image_user(request.runtime_dir, path); !user.empty()) {
-            found.used_by = std::move(user);
-        }
+        find_user(request.runtime_dir, path, found);
     }
     for (const std::string& path : request.oci_images) { facts.oci_images[path] = oci_facts(path, facts.arch); }
     for (const std::string& path : request.root_sources) { facts.paths[path].identity = source_identity(path); }
