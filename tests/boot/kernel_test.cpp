@@ -38,14 +38,15 @@ TEST_F(OneMachine, AnInitramfsOfTheUsersOwnRunsBehindOurs) {
     make_initramfs(cli, "first");
     apply("initrd = \"initrd.img\"\nshutdown-timeout = 1\nvolumes.data = { size = \"64MiB\", mount-point = \"/data\" }\n");
     const auto busybox = [this](const std::string& words) { return guest("busybox " + words); };
-    EXPECT_EQ(busybox("cat /said"), "first\n");
+    const char* const awaited = "sh -c 'until busybox test -s /said; do busybox sleep 0.1; done; busybox cat /said'";
+    EXPECT_EQ(busybox(awaited), "first\n");
     EXPECT_THAT(busybox("head -c 20 /proc/1/cmdline"), HasSubstr("/bin/sh"));
     EXPECT_THAT(busybox("grep /data /proc/mounts"), HasSubstr("ext4"));
     EXPECT_THAT(done({"apply", "microvm.toml"}), HasSubstr("Nothing to do"));
 
     make_initramfs(cli, "second"); // the same path, another content
     done({"apply", "--yes", "microvm.toml"});
-    EXPECT_EQ(busybox("cat /said"), "second\n");
+    EXPECT_EQ(busybox(awaited), "second\n");
 }
 
 TEST_F(OneMachine, ModulesOfTheUsersOwnAreLoaded) {
