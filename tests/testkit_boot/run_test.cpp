@@ -310,7 +310,7 @@ TEST_F(Runs, MachinesBecomeWhatTheTextSaysThen) {
     steps[5].expect.status = text("1");
     add("changed", volume_of(48)).steps = steps;
     const RunReport report = run();
-    EXPECT_EQ(only(report).outcome, Outcome::wrong) << only(report);
+    EXPECT_EQ(only(report).outcome, Outcome::error) << only(report);
     EXPECT_THAT(only(report).message, HasSubstr("step 7: "));
     EXPECT_THAT(only(report).message, HasSubstr("can't shrink to 32MiB")) << "a volume never shrinks";
 }
