@@ -3,6 +3,7 @@
 #include "compiler/traits.h"
 
 #include <string_view>
+#include <vector>
 
 // How a backend's table of capabilities is written. What isn't listed at all, microvmc doesn't drive yet.
 
@@ -24,5 +25,11 @@ constexpr Capability bridged(std::string_view name, std::string_view how) {
 constexpr Capability lacking(std::string_view name, std::string_view why, std::string_view remedy = {}) {
     return {.name = name, .support = Support::unsupported, .why = why, .remedy = remedy};
 }
+
+/// Its own, and what comes with our init, images and supervisor whatever the hypervisor.
+std::vector<Capability> with_ours(std::vector<Capability> its);
+
+/// Its own, and virtiofsd's: for one that takes the socket of a vhost-user file system.
+std::vector<Capability> with_virtiofsd(std::vector<Capability> its);
 
 } // namespace microvmc
