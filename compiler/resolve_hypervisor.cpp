@@ -1,6 +1,7 @@
 #include "compiler/address.h"
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
+#include "compiler/kernel_options.h"
 #include "compiler/text.h"
 
 #include <algorithm>
@@ -238,22 +239,11 @@ const KernelOptions* options_of_kernel(const Inputs& in, const Draft& draft) {
 void check_kernel(const Inputs& in, const Draft& draft, Candidate& candidate) {
     const KernelOptions* options = options_of_kernel(in, draft);
     if (options == nullptr || options->empty() || !candidate.traits->kernel_options) { return; }
-    const bool has_modules = !draft.plan.kernel.modules.empty();
-    std::vector<std::string> missing;
-    for (const std::string_view option : candidate.traits->kernel_options(draft.plan)) {
-        const auto found = options->find(option);
-        if (found != options->end() && (found->second || has_modules)) { continue; }
-        std::string name = fmt::format("CONFIG_{}", option);
-        if (std::ranges::find(missing, name) == missing.end()) { missing.push_back(std::move(name)); }
-    }
-    if (missing.empty()) { return; }
-    const std::string& path = draft.plan.kernel.source;
-    candidate.obstacles.push_back(
-        {codes::kernel_lacks, draft.config->kernel.span,
-         fmt::format("{} lacks {}{}, which {} needs for this machine", printable(path.substr(path.rfind('/') + 1)),
-                     fmt::join(missing, ", "), has_modules ? "" : " (it comes without modules)",
-                     candidate.traits->title),
-         "build it with them, or take another kernel"});
+    const std::string lacks = kernel_lacks(draft.plan, *options, candidate.traits->kernel_options(draft.plan));
+    if (lacks.empty()) { return; }
+    candidate.obstacles.push_back({codes::kernel_lacks, draft.config->kernel.span,
+                                   fmt::format("{}, which {} needs for this machine", lacks, candidate.traits->title),
+                                   "build it with them, or take another kernel"});
 }
 
 /// What the hypervisor's own code says of the machine.

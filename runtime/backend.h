@@ -103,6 +103,8 @@ struct Backend {
 std::span<const Backend* const> backends();
 const Backend& backend(std::string_view name);
 std::vector<Traits> all_traits();
+/// Options that the guest's kernel must have: what our init needs, the hypervisor and the machine's devices.
+std::vector<std::string_view> kernel_needs(const Backend& its, const VmPlan& vm);
 
 /// For tests: these are all the hypervisors that there are while it lives.
 class StandInBackends {

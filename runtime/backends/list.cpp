@@ -40,23 +40,23 @@ const Backend& backend(std::string_view name) {
                 "the machine's record was written by another version of microvmc; apply it again");
 }
 
+std::vector<std::string_view> kernel_needs(const Backend& its, const VmPlan& vm) {
+    std::vector<std::string_view> wanted = init_options();
+    for (const std::string_view option : its.kernel_options(vm)) {
+        if (is_known_option(option)) { wanted.push_back(option); }
+    }
+    if (its.drivers == nullptr) { return wanted; }
+    for (const std::string& driver : its.drivers(vm)) {
+        if (const std::string_view option = option_of_module(driver); !option.empty()) { wanted.push_back(option); }
+    }
+    return wanted;
+}
+
 std::vector<Traits> all_traits() {
     std::vector<Traits> traits;
     for (const Backend* candidate : backends()) {
         traits.push_back(candidate->traits);
-        traits.back().kernel_options = [candidate](const VmPlan& vm) {
-            std::vector<std::string_view> wanted = init_options();
-            for (const std::string_view option : candidate->kernel_options(vm)) {
-                if (is_known_option(option)) { wanted.push_back(option); }
-            }
-            if (candidate->drivers == nullptr) { return wanted; }
-            for (const std::string& driver : candidate->drivers(vm)) {
-                if (const std::string_view option = option_of_module(driver); !option.empty()) {
-                    wanted.push_back(option);
-                }
-            }
-            return wanted;
-        };
+        traits.back().kernel_options = [candidate](const VmPlan& vm) { return kernel_needs(*candidate, vm); };
     }
     return traits;
 }

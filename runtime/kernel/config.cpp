@@ -180,19 +180,6 @@ std::string_view option_of_module(std::string_view module) {
     return found == module_options.end() ? std::string_view() : found->option;
 }
 
-std::vector<std::string> missing_options(const KernelConfig& config, const std::vector<std::string_view>& wanted,
-                                         bool has_modules) {
-    std::vector<std::string> missing;
-    for (const std::string_view option : wanted) {
-        const KernelConfig::Setting setting = config.of(option);
-        const bool there =
-            setting == KernelConfig::Setting::built_in || (setting == KernelConfig::Setting::module && has_modules);
-        std::string name = fmt::format("{}{}", prefix, option);
-        if (!there && std::ranges::find(missing, name) == missing.end()) { missing.push_back(std::move(name)); }
-    }
-    return missing;
-}
-
 std::vector<std::string_view> init_options() {
     return {"BLK_DEV_INITRD", "BINFMT_ELF", "BINFMT_SCRIPT", "DEVTMPFS", "PROC_FS", "SYSFS",
             "TMPFS",          "UNIX",       "INET",          "EPOLL",    "SIGNALFD"};

@@ -40,11 +40,6 @@ std::optional<std::string> config_inside(const KernelFacts& kernel);
 /// without it, or it isn't known.
 std::string_view option_of_module(std::string_view module);
 
-/// What a kernel lacks of these options, as messages name them: "CONFIG_VIRTIO_BLK". `has_modules`: what is a module
-/// will be loaded; else it counts as missing.
-std::vector<std::string> missing_options(const KernelConfig& config, const std::vector<std::string_view>& wanted,
-                                         bool has_modules);
-
 /// What a machine may need, of a configuration's text.
 KernelOptions options_of(std::string_view text);
 /// Whether `options_of` keeps it.

@@ -2,6 +2,7 @@
 
 #include "compiler/compile.h"
 #include "runtime/backend.h"
+#include "runtime/kernel/config.h"
 
 #include <gmock/gmock.h>
 
@@ -24,11 +25,11 @@ VmPlan plain() {
     return vm;
 }
 
-KernelConfig config(const std::vector<std::string>& settings) {
+KernelOptions config(const std::vector<std::string>& settings) {
     std::string text;
     for (const std::string_view option : init_options()) { text += fmt::format("CONFIG_{}=y\n", option); }
     for (const std::string& setting : settings) { text += fmt::format("CONFIG_{}\n", setting); }
-    return KernelConfig::parse(text);
+    return options_of(text);
 }
 
 const std::vector<std::string> enough{"ACPI=y", "SERIAL_8250_CONSOLE=y", "VIRTIO_MMIO=m", "VIRTIO_CONSOLE=m"};
