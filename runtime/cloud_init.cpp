@@ -1,6 +1,7 @@
 #include "runtime/cloud_init.h"
 
 #include "compiler/text.h"
+#include "runtime/byte_order.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 
@@ -27,14 +28,6 @@ void check(archive* writer, int result) {
     if (result == ARCHIVE_OK) { return; }
     const char* const why = archive_error_string(writer);
     throw Error(fmt::format("can't make the disk for cloud-init: {}", why == nullptr ? "libarchive failed" : why));
-}
-
-std::uint32_t number_at(const std::string& image, std::size_t at) {
-    std::uint32_t value = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-        value |= std::uint32_t{static_cast<unsigned char>(image.at(at + i))} << 8 * i;
-    }
-    return value;
 }
 
 void zero(std::string& image, std::size_t at, std::size_t count, char with = '\0') {
@@ -78,7 +71,7 @@ void forget_dates(std::string& image) {
         }
         forget_dates_of_record(image, at + root_at);
         // The first two records are the directory itself and what is above it: itself again.
-        const std::size_t itself = std::size_t{number_at(image, at + root_at + extent_at)} * sector;
+        const std::size_t itself = little_endian(image, at + root_at + extent_at, 4) * sector;
         forget_dates_of_record(image, itself);
         forget_dates_of_record(image, itself + static_cast<unsigned char>(image.at(itself)));
     }

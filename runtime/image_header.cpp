@@ -1,5 +1,6 @@
 #include "runtime/image_header.h"
 
+#include "runtime/byte_order.h"
 #include "runtime/fd.h"
 
 #include <fcntl.h>
@@ -19,24 +20,6 @@ std::string bytes_at(int fd, std::uint64_t offset, std::size_t count) {
     const ssize_t got = offset > INT64_MAX ? -1 : ::pread(fd, bytes.data(), count, static_cast<off_t>(offset));
     bytes.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
     return bytes;
-}
-
-/// Zero behind the end.
-std::uint64_t big_endian(std::string_view bytes, std::size_t at, std::size_t count) {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < count && at + i < bytes.size(); ++i) {
-        value = value << 8U | static_cast<std::uint8_t>(bytes[at + i]);
-    }
-    return value;
-}
-
-std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::size_t count) {
-    std::uint64_t value = 0;
-    for (std::size_t i = count; i-- > 0;) {
-        const std::uint64_t byte = at + i < bytes.size() ? static_cast<std::uint8_t>(bytes[at + i]) : 0;
-        value = value << 8U | byte;
-    }
-    return value;
 }
 
 std::optional<ImageFacts> read_qcow2(int fd) {

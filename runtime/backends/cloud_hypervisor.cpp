@@ -46,10 +46,6 @@ constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each
 constexpr std::uint64_t plugged_block_mib = 128;
 constexpr std::size_t pci_slots = 31; // of its one segment, less the host bridge
 
-bool has_balloon(const VmPlan& vm) {
-    return vm.balloon.mode != BalloonPlan::Mode::off;
-}
-
 std::size_t pci_devices(const VmPlan& vm) {
     return 2 + (vm.console == "virtio" ? 1 : 0) + (has_balloon(vm) ? 1 : 0) + (vm.mem_max_mib != 0 ? 1 : 0) +
            disks_of(vm).size() + vm.shares.size() + vm.interfaces.size() + vm.host_devices.size();

@@ -10,13 +10,13 @@
 
 #include "runtime/backends/cloud_hypervisor_control.h"
 
+#include "runtime/backends/parts.h"
 #include "runtime/error.h"
 #include "runtime/http_client.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <optional>
 #include <string_view>
 
@@ -28,17 +28,6 @@ namespace {
 
 constexpr milliseconds request_timeout{10'000};
 constexpr unsigned mib_shift = 20;
-
-/// The number of a volume's disk, "volume12" -> 12.
-std::optional<std::size_t> volume_number(std::string_view id) {
-    const std::string_view prefix = cloud_hypervisor_ids::volume;
-    if (!id.starts_with(prefix)) { return std::nullopt; }
-    id.remove_prefix(prefix.size());
-    std::size_t number = 0;
-    const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
-    if (error != std::errc{} || end != id.data() + id.size()) { return std::nullopt; }
-    return number;
-}
 
 struct Memory {
     std::uint64_t base = 0;    ///< that it was started with, in bytes
@@ -88,7 +77,7 @@ public:
         if (memory_now().has_balloon) { stats.balloon_mib = balloon_mib(); }
         const nlohmann::json counters = get("vm.counters");
         for (const auto& [id, counted] : counters.items()) {
-            const auto number = volume_number(id);
+            const auto number = numbered(id, cloud_hypervisor_ids::volume);
             if (!number) { continue; }
             if (stats.disks.size() <= *number) { stats.disks.resize(*number + 1); }
             const auto count = [&counted = counted](const char* name) { return counted.value(name, std::uint64_t{0}); };

@@ -48,10 +48,6 @@ constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
 constexpr unsigned mib_shift = 20;
 
-bool has_balloon(const VmPlan& vm) {
-    return vm.balloon.mode != BalloonPlan::Mode::off;
-}
-
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
     for (const std::string& param : vm.kernel.params) {

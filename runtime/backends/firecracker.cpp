@@ -47,10 +47,6 @@ constexpr std::uint32_t seldom_s = 3'600;
 // A line of the interrupt controller each, less those of devices that it always has: src/vmm/src/arch/x86_64/layout.rs.
 constexpr std::size_t mmio_slots = 16;
 
-bool has_balloon(const VmPlan& vm) {
-    return vm.balloon.mode != BalloonPlan::Mode::off;
-}
-
 std::size_t mmio_devices(const VmPlan& vm) {
     return 2 + (has_balloon(vm) ? 1 : 0) + (vm.mem_max_mib != 0 ? 1 : 0) + disks_of(vm).size() + vm.interfaces.size();
 }

@@ -8,6 +8,7 @@
 #include "runtime/virtiofs.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/format.h>
 #include <optional>
 #include <variant>
@@ -78,7 +79,7 @@ void add_device_modules(const VmPlan& vm, std::vector<std::string>& modules) {
             want("virtiofs");
         }
     };
-    if (vm.balloon.mode != BalloonPlan::Mode::off) { want("virtio_balloon"); }
+    if (has_balloon(vm)) { want("virtio_balloon"); }
     if (vm.mem_max_mib != 0) { want("virtio_mem"); }
     if (!vm.cloud_init.instance_id.empty()) {
         want("virtio_blk");
@@ -138,6 +139,19 @@ std::vector<Child> virtiofs_servers(const VmPlan& vm) {
         if (auto server = virtiofs_server(vm, vm.shares[i], i)) { servers.push_back(std::move(*server)); }
     }
     return servers;
+}
+
+bool has_balloon(const VmPlan& vm) {
+    return vm.balloon.mode != BalloonPlan::Mode::off;
+}
+
+std::optional<std::size_t> numbered(std::string_view id, std::string_view prefix, std::string_view suffix) {
+    if (!id.starts_with(prefix)) { return std::nullopt; }
+    id.remove_prefix(prefix.size());
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+    if (error != std::errc{} || std::string_view(end, id.data() + id.size()) != suffix) { return std::nullopt; }
+    return number;
 }
 
 void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems) {

@@ -4,8 +4,11 @@
 #include "compiler/traits.h"
 #include "runtime/launch.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // Pieces that backends have in common when they lower a machine. All of it is pure.
@@ -37,6 +40,12 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
+
+/// Whether the machine has a balloon device.
+bool has_balloon(const VmPlan& vm);
+
+/// The number in a device's id: "volume12-device" with the prefix "volume" and the suffix "-device" -> 12.
+std::optional<std::size_t> numbered(std::string_view id, std::string_view prefix, std::string_view suffix = {});
 
 /// Adds a problem when this host has no vhost-vsock that we may use.
 void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems);

@@ -82,10 +82,6 @@ std::optional<KernelVersion> kernel_version(std::string_view release) {
 // The first that has tsc_early_khz=, merged on 2020-06-03.
 constexpr KernelVersion first_with_tsc_early_khz{5, 8};
 
-bool has_balloon(const VmPlan& vm) {
-    return vm.balloon.mode != BalloonPlan::Mode::off;
-}
-
 bool has_display(const VmPlan& vm) {
     return !vm.graphics.backend.empty();
 }

@@ -16,13 +16,13 @@
 
 #include "runtime/backends/qemu_control.h"
 
+#include "runtime/backends/parts.h"
 #include "runtime/error.h"
 #include "runtime/qmp.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -52,19 +52,6 @@ constexpr std::pair<const char*, const char*> guest_numbers[] = {
 std::string text_at(const nlohmann::json& json, const char* key) {
     const auto found = json.find(key);
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-// The number of a volume's device, "volume12-device" -> 12.
-std::optional<std::size_t> volume_number(std::string_view device) {
-    const std::string_view prefix = qemu_ids::volume;
-    if (!device.starts_with(prefix)) { return std::nullopt; }
-    device.remove_prefix(prefix.size());
-    std::size_t number = 0;
-    const auto [end, error] = std::from_chars(device.data(), device.data() + device.size(), number);
-    if (error != std::errc{} || std::string_view(end, device.data() + device.size()) != "-device") {
-        return std::nullopt;
-    }
-    return number;
 }
 
 class QemuControl final : public Control {
@@ -142,7 +129,7 @@ public:
             stats.guest = guest_memory();
         } catch (const QmpError&) {} // DeviceNotActive: it has no balloon
         for (const nlohmann::json& each : ask("query-blockstats")) {
-            const auto number = volume_number(text_at(each, "qdev"));
+            const auto number = numbered(text_at(each, "qdev"), qemu_ids::volume, "-device");
             if (!number) { continue; }
             const nlohmann::json& counted = each.at("stats");
             if (stats.disks.size() <= *number) { stats.disks.resize(*number + 1); }

@@ -56,10 +56,6 @@ constexpr std::size_t announcement = 38;
 constexpr milliseconds command_timeout{5'000};
 constexpr unsigned mib_shift = 20;
 
-bool has_balloon(const VmPlan& vm) {
-    return vm.balloon.mode != BalloonPlan::Mode::off;
-}
-
 bool has_virtio_console(const VmPlan& vm) {
     return vm.console == "virtio";
 }

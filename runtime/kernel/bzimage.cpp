@@ -1,5 +1,6 @@
 #include "runtime/kernel/bzimage.h"
 
+#include "runtime/byte_order.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
@@ -28,12 +29,6 @@ constexpr std::size_t header_end = 0x250;
 
 constexpr std::size_t vmlinux_limit = std::size_t{1} << 30U;
 
-std::uint64_t little(std::string_view bytes, std::size_t at, std::size_t size) {
-    std::uint64_t value = 0;
-    for (std::size_t i = size; i-- > 0;) { value = value << 8U | static_cast<std::uint8_t>(bytes[at + i]); }
-    return value;
-}
-
 std::string read_at(int fd, std::size_t size, std::uint64_t offset) {
     std::string bytes(size, '\0');
     std::size_t length = 0;
@@ -50,12 +45,13 @@ std::string read_at(int fd, std::size_t size, std::uint64_t offset) {
 } // namespace
 
 std::optional<BootHeader> parse_boot_header(std::string_view start) {
-    if (start.size() < header_end || little(start, at_boot_flag, 2) != 0xaa55 || start.substr(at_header, 4) != "HdrS") {
+    if (start.size() < header_end || little_endian(start, at_boot_flag, 2) != 0xaa55 ||
+        start.substr(at_header, 4) != "HdrS") {
         return std::nullopt;
     }
     BootHeader header;
-    header.protocol = static_cast<std::uint16_t>(little(start, at_version, 2));
-    if (const std::uint64_t pointer = little(start, at_kernel_version, 2);
+    header.protocol = static_cast<std::uint16_t>(little_endian(start, at_version, 2));
+    if (const std::uint64_t pointer = little_endian(start, at_kernel_version, 2);
         pointer != 0 && pointer + 0x200 < start.size()) {
         // "6.1.0-56-amd64 (debian-kernel@lists.debian.org) #1 SMP ...", ended by a NUL
         const std::string_view text = start.substr(pointer + 0x200, 512);
@@ -66,10 +62,10 @@ std::optional<BootHeader> parse_boot_header(std::string_view start) {
         if (plain && release.size() < 65 && release.find("..") == std::string_view::npos) { header.release = release; }
     }
     if (header.protocol >= 0x208) {
-        std::uint64_t sectors = little(start, at_setup_sects, 1);
+        std::uint64_t sectors = little_endian(start, at_setup_sects, 1);
         if (sectors == 0) { sectors = 4; }
-        header.payload_offset = (sectors + 1) * 512 + little(start, at_payload_offset, 4);
-        header.payload_length = little(start, at_payload_length, 4);
+        header.payload_offset = (sectors + 1) * 512 + little_endian(start, at_payload_offset, 4);
+        header.payload_length = little_endian(start, at_payload_length, 4);
     }
     return header;
 }
@@ -92,9 +88,9 @@ std::string extract_vmlinux(std::string_view image, const std::string& what) {
         if (compression != Compression::gzip) { stream.remove_suffix(4); }
     }
     std::string vmlinux = decompress(stream, compression, vmlinux_limit, "the payload of " + what);
-    if (compression != Compression::none && little(payload, payload.size() - 4, 4) != vmlinux.size()) {
+    if (compression != Compression::none && little_endian(payload, payload.size() - 4, 4) != vmlinux.size()) {
         throw Error(fmt::format("the payload of {} is corrupt: {} bytes unpacked, not the {} that it says", what,
-                                vmlinux.size(), little(payload, payload.size() - 4, 4)));
+                                vmlinux.size(), little_endian(payload, payload.size() - 4, 4)));
     }
     if (!vmlinux.starts_with("\x7f"
                              "ELF")) {

@@ -1,5 +1,6 @@
 #include "runtime/kernel/decompress.h"
 
+#include "runtime/byte_order.h"
 #include "runtime/error.h"
 
 #include <archive.h>
@@ -38,12 +39,6 @@ constexpr std::array magics{
 
 constexpr std::size_t lz4_legacy_block = std::size_t{8} << 20U;
 
-std::uint32_t u32_at(std::string_view bytes, std::size_t at) {
-    std::uint32_t value = 0;
-    for (std::size_t i = 4; i-- > 0;) { value = value << 8U | static_cast<std::uint8_t>(bytes[at + i]); }
-    return value;
-}
-
 [[noreturn]] void fail(const std::string& what, std::string_view why) {
     throw Error(fmt::format("can't unpack {}: {}", what, why));
 }
@@ -57,7 +52,7 @@ std::string unpack_lz4_legacy(std::string_view bytes, std::size_t limit, const s
     bytes.remove_prefix(4);
     while (!bytes.empty()) {
         if (bytes.size() < 4) { fail(what, "cut off"); }
-        const std::size_t length = u32_at(bytes, 0);
+        const std::size_t length = little_endian(bytes, 0, 4);
         bytes.remove_prefix(4);
         if (length > bytes.size()) { fail(what, "cut off"); }
         const std::size_t before = out.size();

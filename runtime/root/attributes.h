@@ -32,6 +32,11 @@ struct DeviceNumber {
     std::uint32_t minor = 0;
 };
 
+/// As file systems keep it: Linux' new_encode_dev (include/linux/kdev_t.h).
+constexpr std::uint32_t encoded(DeviceNumber device) {
+    return (device.minor & 0xffU) | (device.major << 8U) | ((device.minor & ~0xffU) << 12U);
+}
+
 /// Some of a file's content; what lies between pieces is zero.
 struct Piece {
     std::uint64_t offset = 0;

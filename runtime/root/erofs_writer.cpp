@@ -82,11 +82,6 @@ std::uint8_t dirent_type(FileKind kind) {
     return 0;
 }
 
-/// Linux' new_encode_dev.
-std::uint32_t encoded(DeviceNumber device) {
-    return (device.minor & 0xffU) | (device.major << 8U) | ((device.minor & ~0xffU) << 12U);
-}
-
 struct Prefix {
     std::string_view text;
     std::uint8_t index;

@@ -171,9 +171,8 @@ public:
         Inode& inode = inodes_.emplace_back();
         keep(inode, kind, attributes);
         inode.other = make_inode(kind, {});
-        if (kind == FileKind::character_device || kind == FileKind::block_device) { // Linux' new_encode_dev
-            inode.other->data.dev.devno =
-                (device.minor & 0xffU) | (device.major << 8U) | ((device.minor & ~0xffU) << 12U);
+        if (kind == FileKind::character_device || kind == FileKind::block_device) {
+            inode.other->data.dev.devno = encoded(device);
         }
         return number();
     }
