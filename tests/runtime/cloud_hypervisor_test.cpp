@@ -38,26 +38,17 @@ const Backend& its() {
 }
 
 VmPlan sample() {
-    VmPlan vm = hello_vm();
-    vm.hypervisor = "cloud-hypervisor";
-    vm.program = "/usr/bin/cloud-hypervisor";
+    VmPlan vm = kvm_vm("cloud-hypervisor", "/usr/bin/cloud-hypervisor");
     vm.program_version = "53.0";
-    vm.accel = "kvm";
     vm.machine.clear();
     vm.shares.clear();
-    vm.interfaces.front().type = "tap";
-    vm.interfaces.front().id = "mv0123456789";
     vm.kernel.image = KernelImage::elf;
     vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     return vm;
 }
 
-std::vector<std::string> argv_of(const VmPlan& vm) {
-    return its().lower(vm, "/cache/initramfs").children.back().argv;
-}
-
 // What follows an option, up to the next one.
-std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
+std::vector<std::string> arguments(const std::vector<std::string>& argv, const std::string& name) {
     std::vector<std::string> found;
     auto at = std::ranges::find(argv, name);
     while (at != argv.end() && ++at != argv.end() && !at->starts_with("--")) { found.push_back(*at); }
@@ -69,19 +60,21 @@ std::vector<std::string> values(const std::vector<std::string>& argv, const std:
 TEST(CloudHypervisor, HasWhatThePlanSays) {
     const Lowered lowered = its().lower(sample(), "/cache/initramfs");
     const auto& argv = lowered.children.back().argv;
-    EXPECT_THAT(values(argv, "--kernel"), ElementsAre("/var/lib/microvmc/kernels/6.1.0-56-amd64-0123456789ab/vmlinux"));
-    EXPECT_THAT(values(argv, "--initramfs"), ElementsAre("/cache/initramfs"));
-    EXPECT_THAT(values(argv, "--cmdline"), ElementsAre("console=ttyS0 quiet rdinit=/microvmc/init reboot=t panic=0"));
-    EXPECT_THAT(values(argv, "--memory"), ElementsAre("size=256M"));
-    EXPECT_THAT(values(argv, "--cpus"), ElementsAre("boot=1"));
-    EXPECT_THAT(values(argv, "--serial"), ElementsAre("tty"));
-    EXPECT_THAT(values(argv, "--console"), ElementsAre("off"));
-    EXPECT_THAT(values(argv, "--vsock"), ElementsAre("cid=3,socket=/run/microvmc/hello/web/vsock.sock"));
-    EXPECT_THAT(values(argv, "--disk"),
+    EXPECT_THAT(arguments(argv, "--kernel"),
+                ElementsAre("/var/lib/microvmc/kernels/6.1.0-56-amd64-0123456789ab/vmlinux"));
+    EXPECT_THAT(arguments(argv, "--initramfs"), ElementsAre("/cache/initramfs"));
+    EXPECT_THAT(arguments(argv, "--cmdline"),
+                ElementsAre("console=ttyS0 quiet rdinit=/microvmc/init reboot=t panic=0"));
+    EXPECT_THAT(arguments(argv, "--memory"), ElementsAre("size=256M"));
+    EXPECT_THAT(arguments(argv, "--cpus"), ElementsAre("boot=1"));
+    EXPECT_THAT(arguments(argv, "--serial"), ElementsAre("tty"));
+    EXPECT_THAT(arguments(argv, "--console"), ElementsAre("off"));
+    EXPECT_THAT(arguments(argv, "--vsock"), ElementsAre("cid=3,socket=/run/microvmc/hello/web/vsock.sock"));
+    EXPECT_THAT(arguments(argv, "--disk"),
                 ElementsAre("path=/var/lib/microvmc/projects/hello/web/volumes/data.img,readonly=off,id=volume0,"
                             "serial=mv0123456789abcdef01,sparse=off,image_type=raw"));
-    EXPECT_THAT(values(argv, "--net"), ElementsAre("tap=mv0123456789,mac=02:00:5e:01:02:03"));
-    EXPECT_THAT(values(argv, "--seccomp"), ElementsAre("true"));
+    EXPECT_THAT(arguments(argv, "--net"), ElementsAre("tap=mv0123456789,mac=02:00:5e:01:02:03"));
+    EXPECT_THAT(arguments(argv, "--seccomp"), ElementsAre("true"));
     EXPECT_EQ(lowered.end, "poweroff");
     EXPECT_EQ(lowered.agent.kind, AgentChannel::Kind::hybrid_vsock);
     EXPECT_EQ(lowered.agent_device, "vsock:" + std::to_string(lowered.agent.port));
@@ -91,13 +84,13 @@ TEST(CloudHypervisor, HasWhatThePlanSays) {
 TEST(CloudHypervisor, AConsoleIsOneOfTwoOrNone) {
     VmPlan vm = sample();
     vm.console = "virtio";
-    EXPECT_THAT(values(argv_of(vm), "--serial"), ElementsAre("off"));
-    EXPECT_THAT(values(argv_of(vm), "--console"), ElementsAre("tty"));
+    EXPECT_THAT(arguments(argv_of(vm), "--serial"), ElementsAre("off"));
+    EXPECT_THAT(arguments(argv_of(vm), "--console"), ElementsAre("tty"));
     EXPECT_EQ(its().lower(vm, "").console_device, "/dev/hvc0");
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).kernel_params, Contains("console=hvc0"));
     vm.console = "off";
-    EXPECT_THAT(values(argv_of(vm), "--serial"), ElementsAre("off"));
-    EXPECT_THAT(values(argv_of(vm), "--console"), ElementsAre("off"));
+    EXPECT_THAT(arguments(argv_of(vm), "--serial"), ElementsAre("off"));
+    EXPECT_THAT(arguments(argv_of(vm), "--console"), ElementsAre("off"));
     const auto params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     EXPECT_THAT(params, Not(Contains(HasSubstr("console="))));
     EXPECT_THAT(params, Contains("panic=-1")) << "nobody would see that it stands still";
@@ -105,19 +98,12 @@ TEST(CloudHypervisor, AConsoleIsOneOfTwoOrNone) {
 
 TEST(CloudHypervisor, ASharesServerWorksInTheGuestsMemory) {
     VmPlan vm = sample();
-    SharePlan share;
-    share.name = share.tag = "www";
-    share.proto = "virtiofs";
-    share.source = "/srv/www";
-    share.server = "/usr/libexec/virtiofsd";
-    share.server_kind = "rust";
-    share.sandbox = "chroot";
-    vm.shares = {share, share};
+    vm.shares = {virtiofs_share("www"), virtiofs_share("www")};
     const Lowered lowered = its().lower(vm, "");
     ASSERT_EQ(lowered.children.size(), 3U);
     EXPECT_EQ(lowered.children[1].listen, "/run/microvmc/hello/web/fs1.sock");
-    EXPECT_THAT(values(lowered.children.back().argv, "--memory"), ElementsAre("size=256M,shared=on"));
-    EXPECT_THAT(values(lowered.children.back().argv, "--fs"),
+    EXPECT_THAT(arguments(lowered.children.back().argv, "--memory"), ElementsAre("size=256M,shared=on"));
+    EXPECT_THAT(arguments(lowered.children.back().argv, "--fs"),
                 ElementsAre("tag=www,socket=/run/microvmc/hello/web/fs0.sock",
                             "tag=www,socket=/run/microvmc/hello/web/fs1.sock"));
 }
@@ -127,7 +113,7 @@ TEST(CloudHypervisor, MemoryIsPluggedInByItsBlocks) {
     vm.mem_mib = 384;
     vm.mem_boot_mib = 256;
     vm.mem_max_mib = 768;
-    EXPECT_THAT(values(argv_of(vm), "--memory"),
+    EXPECT_THAT(arguments(argv_of(vm), "--memory"),
                 ElementsAre("size=256M,hotplug_method=virtio-mem,hotplug_size=512M,hotplugged_size=128M"));
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, IsEmpty());
     vm.mem_max_mib = 770;
@@ -136,13 +122,13 @@ TEST(CloudHypervisor, MemoryIsPluggedInByItsBlocks) {
     EXPECT_EQ(problems.front().key, "mem-max");
     vm.mem_max_mib = 0;
     vm.hugepages = "2MiB";
-    EXPECT_THAT(values(argv_of(vm), "--memory"), ElementsAre("size=384M,hugepages=on,hugepage_size=2M"));
+    EXPECT_THAT(arguments(argv_of(vm), "--memory"), ElementsAre("size=384M,hugepages=on,hugepage_size=2M"));
 }
 
 TEST(CloudHypervisor, WhatAVersionDoesNotKnowItIsNotGiven) {
     VmPlan vm = sample();
     vm.program_version = "51.1";
-    EXPECT_THAT(values(argv_of(vm), "--disk").front(), Not(HasSubstr("image_type")));
+    EXPECT_THAT(arguments(argv_of(vm), "--disk").front(), Not(HasSubstr("image_type")));
     vm.program_version = "50.0";
     const auto problems = its().traits.choose_machine(vm, sample_facts()).problems;
     ASSERT_EQ(problems.size(), 1U);

@@ -27,27 +27,10 @@ const Backend& its() {
 }
 
 VmPlan sample() {
-    VmPlan vm = hello_vm();
-    vm.hypervisor = "crosvm";
-    vm.program = "/usr/bin/crosvm";
-    vm.accel = "kvm";
+    VmPlan vm = kvm_vm("crosvm", "/usr/bin/crosvm");
     vm.shares.clear();
-    vm.interfaces.front().type = "tap";
-    vm.interfaces.front().id = "mv0123456789";
     vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     return vm;
-}
-
-std::vector<std::string> argv_of(const VmPlan& vm) {
-    return its().lower(vm, "/cache/initramfs").children.back().argv;
-}
-
-std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
-    std::vector<std::string> found;
-    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
-        if (argv[i] == name) { found.push_back(argv[i + 1]); }
-    }
-    return found;
 }
 
 /// A crosvm that notes what it is asked and says what it is told to.
@@ -122,14 +105,8 @@ TEST(Crosvm, KernelParametersAreAscii) {
 
 TEST(Crosvm, AShareServerTellsTheTag) {
     VmPlan vm = sample();
-    SharePlan share;
-    share.name = "www";
+    SharePlan share = virtiofs_share("www");
     share.tag = "a tag";
-    share.proto = "virtiofs";
-    share.source = "/srv/www";
-    share.server = "/usr/libexec/virtiofsd";
-    share.server_kind = "rust";
-    share.sandbox = "chroot";
     SharePlan theirs = share;
     theirs.server.clear();
     theirs.socket = "/run/theirs.sock";

@@ -33,15 +33,10 @@ const Backend& its() {
 }
 
 VmPlan sample() {
-    VmPlan vm = hello_vm();
-    vm.hypervisor = "firecracker";
-    vm.program = "/usr/bin/firecracker";
+    VmPlan vm = kvm_vm("firecracker", "/usr/bin/firecracker");
     vm.program_version = "1.17.0";
-    vm.accel = "kvm";
     vm.machine.clear();
     vm.shares.front().proto = "image";
-    vm.interfaces.front().type = "tap";
-    vm.interfaces.front().id = "mv0123456789";
     vm.kernel.image = KernelImage::elf;
     vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     return vm;

@@ -19,10 +19,7 @@ const Backend& its() {
 }
 
 VmPlan sample() {
-    VmPlan vm = hello_vm();
-    vm.hypervisor = "kvmtool";
-    vm.program = "/usr/bin/lkvm";
-    vm.accel = "kvm";
+    VmPlan vm = kvm_vm("kvmtool", "/usr/bin/lkvm");
     vm.interfaces.clear();
     vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     return vm;
@@ -40,14 +37,6 @@ std::vector<Problem> problems(const VmPlan& vm) {
 
 Child vmm(const VmPlan& vm) {
     return its().lower(vm, "/cache/initramfs").children.back();
-}
-
-std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
-    std::vector<std::string> found;
-    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
-        if (argv[i] == name) { found.push_back(argv[i + 1]); }
-    }
-    return found;
 }
 
 } // namespace

@@ -32,10 +32,6 @@ MachineChoice choose(const VmPlan& vm, const HostFacts& facts) {
     return backend("qemu").traits.choose_machine(vm, facts);
 }
 
-std::vector<std::string> argv_of(const VmPlan& vm) {
-    return backend("qemu").lower(vm, "/cache/initramfs").children.front().argv;
-}
-
 // The value of an option that is there once.
 std::string option(const std::vector<std::string>& argv, const std::string& name) {
     const auto found = std::ranges::find(argv, name);

@@ -46,6 +46,39 @@ HostFacts sample_facts() {
     return facts;
 }
 
+VmPlan kvm_vm(const std::string& hypervisor, const std::string& program) {
+    VmPlan vm = hello_vm();
+    vm.hypervisor = hypervisor;
+    vm.program = program;
+    vm.accel = "kvm";
+    vm.interfaces.front().type = "tap";
+    vm.interfaces.front().id = "mv0123456789";
+    return vm;
+}
+
+std::vector<std::string> argv_of(const VmPlan& vm) {
+    return backend(vm.hypervisor).lower(vm, "/cache/initramfs").children.back().argv;
+}
+
+std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
+    std::vector<std::string> found;
+    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
+        if (argv[i] == name) { found.push_back(argv[i + 1]); }
+    }
+    return found;
+}
+
+SharePlan virtiofs_share(const std::string& name) {
+    SharePlan share;
+    share.name = share.tag = name;
+    share.proto = "virtiofs";
+    share.source = "/srv/" + name;
+    share.server = "/usr/libexec/virtiofsd";
+    share.server_kind = "rust";
+    share.sandbox = "chroot";
+    return share;
+}
+
 VmPlan hello_vm() {
     VmPlan vm;
     vm.name = "web";

@@ -16,6 +16,16 @@ HostFacts sample_facts();
 VmPlan hello_vm();
 Plan hello_plan();
 
+/// hello's machine on a hypervisor that needs KVM: on a tap, `program` being its program. Its kernel's parameters and
+/// what else the hypervisor decides are still QEMU's.
+VmPlan kvm_vm(const std::string& hypervisor, const std::string& program);
+/// The VMM's command line.
+std::vector<std::string> argv_of(const VmPlan& vm);
+/// What stands behind an option, each time that it is there.
+std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name);
+/// A share of /srv/NAME over virtiofs, by Rust's virtiofsd.
+SharePlan virtiofs_share(const std::string& name);
+
 /// Nothing is known of any machine.
 Observed nothing_observed();
 /// hello runs as `vm` says, its volumes existing with their size.

@@ -23,43 +23,15 @@ const Backend& its() {
 }
 
 VmPlan sample() {
-    VmPlan vm = hello_vm();
-    vm.hypervisor = "stratovirt";
-    vm.program = "/usr/bin/stratovirt";
+    VmPlan vm = kvm_vm("stratovirt", "/usr/bin/stratovirt");
     vm.program_version = "2.5.0";
-    vm.accel = "kvm";
     vm.shares.clear();
-    vm.interfaces.front().type = "tap";
-    vm.interfaces.front().id = "mv0123456789";
     vm.kernel.params = its().traits.choose_machine(vm, sample_facts()).kernel_params;
     return vm;
 }
 
 std::vector<Problem> problems(const VmPlan& vm) {
     return its().traits.choose_machine(vm, sample_facts()).problems;
-}
-
-std::vector<std::string> argv_of(const VmPlan& vm) {
-    return its().lower(vm, "/cache/initramfs").children.back().argv;
-}
-
-std::vector<std::string> values(const std::vector<std::string>& argv, const std::string& name) {
-    std::vector<std::string> found;
-    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
-        if (argv[i] == name) { found.push_back(argv[i + 1]); }
-    }
-    return found;
-}
-
-SharePlan share(const std::string& name) {
-    SharePlan share;
-    share.name = share.tag = name;
-    share.proto = "virtiofs";
-    share.source = "/srv/" + name;
-    share.server = "/usr/libexec/virtiofsd";
-    share.server_kind = "rust";
-    share.sandbox = "chroot";
-    return share;
 }
 
 } // namespace
@@ -112,7 +84,7 @@ TEST(Stratovirt, WhatAnOptionCantSayIsRefused) {
         EXPECT_EQ(problems(vm).front().key, "volumes.data.serial") << odd;
         EXPECT_THROW(argv_of(vm), Error) << odd;
         vm = good;
-        vm.shares = {share("www")};
+        vm.shares = {virtiofs_share("www")};
         vm.shares.front().tag = odd;
         EXPECT_EQ(problems(vm).front().key, "shares.www.tag") << odd;
         EXPECT_THROW(argv_of(vm), Error) << odd;
@@ -131,7 +103,7 @@ TEST(Stratovirt, HasRoomForSoMuch) {
     VmPlan vm = sample();
     vm.volumes.resize(4, vm.volumes.front());
     vm.interfaces.resize(2, vm.interfaces.front());
-    vm.shares = {share("a"), share("b"), share("c")};
+    vm.shares = {virtiofs_share("a"), virtiofs_share("b"), virtiofs_share("c")};
     EXPECT_THAT(problems(vm), IsEmpty());
     vm.balloon.mode = BalloonPlan::Mode::on;
     EXPECT_THAT(problems(vm), SizeIs(1));
@@ -156,7 +128,7 @@ TEST(Stratovirt, LongWordsAreRefused) {
 
 TEST(Stratovirt, ASharesServerWorksInTheGuestsMemory) {
     VmPlan vm = sample();
-    vm.shares = {share("www")};
+    vm.shares = {virtiofs_share("www")};
     const Lowered lowered = its().lower(vm, "");
     ASSERT_THAT(lowered.children, SizeIs(2));
     const auto& argv = lowered.children.back().argv;
