@@ -153,7 +153,7 @@ void look_into(const std::string& path, PathFacts& facts) {
 }
 
 /// Who has the image, when it is a machine. Processes that were killed hold their locks until they are gone, so somebody
-/// whom nobody knows is waited for.
+/// whom nobody knows and who may write it is waited for.
 void find_user(const std::string& runtime_dir, const std::string& path, PathFacts& facts) {
     constexpr auto patience = std::chrono::seconds(2);
     constexpr auto interval = std::chrono::milliseconds(20);
@@ -163,7 +163,7 @@ void find_user(const std::string& runtime_dir, const std::string& path, PathFact
             facts.used_by = std::move(user);
             return;
         }
-        if (std::chrono::steady_clock::now() >= deadline) { return; }
+        if (!facts.is_written || std::chrono::steady_clock::now() >= deadline) { return; }
         std::this_thread::sleep_for(interval);
         facts.used_by.clear();
         look_into(path, facts);
