@@ -26,7 +26,8 @@ constexpr milliseconds host_command_time{120'000};
 std::string shortened(std::string text) {
     text = printable(text);
     if (text.size() <= described_limit) { return text; }
-    return text.substr(0, described_limit) + "...";
+    text.resize(described_limit);
+    return text.append("...");
 }
 
 milliseconds left_until(Clock::time_point deadline) {

@@ -68,11 +68,11 @@ Ending Agent::run(pid_t main_process) {
         probe_.ask();
         report_ready();
         channel_.pump();
-        watch_channel();
         read_channel();
         close_finished();
         for (auto& [id, stream] : streams_) { stream.watch(poller_, channel_.congested()); }
         if (ending_) { break; }
+        watch_channel(); // after all that sends: with the host before gone, that takes the next one
         for (const auto& event : poller_.wait(timeout_ms())) { handle(event); }
     }
     return *ending_;
