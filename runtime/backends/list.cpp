@@ -12,7 +12,7 @@ namespace {
 
 // One line a backend, in the order in which `auto` prefers them.
 constexpr const Backend* all[] = {
-    &qemu, &cloud_hypervisor, &firecracker, &crosvm, &kvmtool, &stratovirt, &vfkit,
+    &qemu, &cloud_hypervisor, &firecracker, &crosvm, &kvmtool, &stratovirt, &alioth, &vfkit,
 };
 
 std::vector<const Backend*> stand_ins;

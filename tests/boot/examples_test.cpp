@@ -100,6 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Hypervisors, ExamplesOnKvm,
                          ::testing::Values(OnKvm{"cloud-hypervisor", "cloud-hypervisor", "MICROVMC_ELF_KERNEL"},
                                            OnKvm{"firecracker", "firecracker", "MICROVMC_ELF_KERNEL"},
                                            OnKvm{"crosvm", "crosvm", "MICROVMC_ELF_KERNEL"},
+                                           OnKvm{"alioth", "alioth", "MICROVMC_ELF_KERNEL"},
                                            OnKvm{"kvmtool", "lkvm", "MICROVMC_BZIMAGE_KERNEL"},
                                            OnKvm{"stratovirt", "stratovirt", "MICROVMC_BZIMAGE_KERNEL"}));
 
