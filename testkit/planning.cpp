@@ -91,6 +91,16 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
 
 } // namespace
 
+// User code of interpreted guests runs on the processor as it is, and finds registers that their kernels, which lack
+// XSAVE there, don't keep for it: what glibc has in them is lost now and then (glibc: manual/tunables.texi).
+constexpr const char* tunables = "GLIBC_TUNABLES";
+constexpr const char* without_avx = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-XSAVE,-XSAVEC";
+
+void avoid_avx(VmConfig& vm) {
+    vm.kernel_params.push_back({.value = fmt::format("{}={}", tunables, without_avx), .span = {}});
+    vm.env.emplace_back(tunables, Located<std::string>{.value = without_avx, .span = {}});
+}
+
 // The host's own model asks a KVM that interprets for registers that it lacks (QEMU: target/i386/kvm/kvm.c).
 constexpr const char* cpu_of_interpreted = "qemu64";
 
@@ -106,6 +116,7 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        if (target.interpreted) { avoid_avx(vm); }
         vm.startup_timeout.value *= patience_of(target);
         vm.shutdown_timeout.value *= patience_of(target);
         if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
