@@ -95,6 +95,11 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
 // without XSAVEERPTR Linux executes fnclex, which it can't (linux: arch/x86/include/asm/fpu/api.h, X86_BUG_FXSAVE_LEAK).
 constexpr const char* cpu_of_interpreted = "qemu64,vendor=GenuineIntel";
 
+int patience_of(const Target& target) {
+    constexpr int of_interpreted = 5;
+    return target.interpreted ? of_interpreted : 1;
+}
+
 Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports) {
     auto port = ports.begin();
     const bool chooses_cpu = refusal(backend(target.hypervisor).traits, "cpu.model", target.version).empty();
@@ -102,6 +107,8 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        vm.startup_timeout.value *= patience_of(target);
+        vm.shutdown_timeout.value *= patience_of(target);
         if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
             vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
         }

@@ -47,6 +47,9 @@ struct Planning {
     std::string details; ///< the diagnostics as people read them, when the text or the host is wrong
 };
 
+/// By how much what a guest does may take longer than a spec or its machines say.
+int patience_of(const Target& target);
+
 /// Why the case isn't for the target, as far as its text, the target and the needs that are named tell. Pure.
 std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,
                                 const Sources& sources);

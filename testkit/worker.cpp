@@ -21,12 +21,6 @@ std::string kept_text(const Job& job) {
 
 namespace {
 
-/// By how much what a guest does may take longer than a spec says.
-int patience_of(const Target& target) {
-    constexpr int of_interpreted = 5;
-    return target.interpreted ? of_interpreted : 1;
-}
-
 class Worker {
 public:
     Worker(const Job& job, const WorkerContext& context) : job_(job), context_(context) {}
