@@ -19,6 +19,8 @@
 // - `system_powerdown` ends it at once, its guest isn't told; a guest that powers off is never noticed, one that resets
 //   by a triple fault (reboot=t) ends it, with 0.
 // - A machine is saved into a directory, not a file (docs/snapshot.md).
+// - It logs what it was told, on standard error, unless an environment variable says that warnings will do
+//   (util/src/logger.rs).
 // - Seccomp is on by itself, unless `-disable-seccomp` is given.
 
 #include "runtime/backend.h"
@@ -288,8 +290,10 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children = virtiofs_servers(vm);
-    lowered.children.push_back(
-        {.role = "vmm", .argv = std::move(argv), .console = vm.console != "off", .await_socket = socket});
+    lowered.children.push_back({.role = "vmm",
+                                .argv = with_environment("STRATOVIRT_LOG_LEVEL", "warn", std::move(argv)),
+                                .console = vm.console != "off",
+                                .await_socket = socket});
     lowered.control = control_place(socket, vm.mem_mib);
     return lowered;
 }
