@@ -20,8 +20,43 @@ std::string no_kvm(const HostFacts& facts) {
                                     : fmt::format("KVM doesn't work on this host: {}", facts.kvm.reason);
 }
 
-std::string emulated_kernels_are_elf(const HostFacts& facts) {
-    return facts.kvm.state == KvmState::works ? "" : "without KVM the host's kernels are booted in the form of ELF";
+/// That all kernels that were named, of which there are some, are such.
+template <typename Is> bool all_named(const HostFacts& facts, Is is) {
+    return !facts.named_kernels.empty() &&
+           std::ranges::all_of(facts.named_kernels, [&is](const auto& each) { return is(each.second); });
+}
+
+std::string no_bzimage(const HostFacts& facts) {
+    if (all_named(facts, [](const KernelFacts& kernel) { return kernel.image != KernelImage::bzimage; })) {
+        return "the kernel that was named is no bzImage";
+    }
+    const bool emulated = facts.named_kernels.empty() && facts.kvm.state != KvmState::works;
+    return emulated ? "without KVM the host's kernels are booted in the form of ELF" : "";
+}
+
+std::string no_elf(const HostFacts& facts) {
+    return all_named(facts, [](const KernelFacts& kernel) { return kernel.image != KernelImage::elf; })
+               ? "the kernel that was named is no ELF file"
+               : "";
+}
+
+std::string no_option(const HostFacts& facts, std::string_view option) {
+    const auto lacks = [option](const KernelFacts& kernel) {
+        return !kernel.options.empty() && !kernel.options.contains(option);
+    };
+    return all_named(facts, lacks) ? fmt::format("the kernel that was named lacks CONFIG_{}", option) : std::string();
+}
+
+std::string no_modules(const HostFacts& facts) {
+    return no_option(facts, "MODULES");
+}
+
+std::string no_btrfs(const HostFacts& facts) {
+    return no_option(facts, "BTRFS_FS");
+}
+
+std::string no_xfs(const HostFacts& facts) {
+    return no_option(facts, "XFS_FS");
 }
 
 std::string no_vhost_vsock(const HostFacts& facts) {
@@ -44,8 +79,9 @@ std::string no_cgroup(const HostFacts& facts) {
     const auto has = [&facts](std::string_view controller) {
         return std::ranges::find(facts.cgroup_controllers, controller) != facts.cgroup_controllers.end();
     };
-    return has("memory") && has("pids") && has("cpu") ? ""
-                                                      : "this host's cgroup v2 has no controllers that this user may use";
+    return has("memory") && has("pids") && has("cpu")
+               ? ""
+               : "this host's cgroup v2 has no controllers that this user may use";
 }
 
 std::string no_step(const HostFacts& /*facts*/) {
@@ -75,7 +111,11 @@ struct Excuse {
 };
 constexpr std::array excuses{
     Excuse{"accel.kvm", no_kvm},
-    Excuse{"kernel.bzimage", emulated_kernels_are_elf},
+    Excuse{"kernel.bzimage", no_bzimage},
+    Excuse{"kernel.elf", no_elf},
+    Excuse{"kernel.modules", no_modules},
+    Excuse{"volume.xfs", no_xfs},
+    Excuse{"volume.btrfs", no_btrfs},
     Excuse{"memory.hugepages", no_huge_pages},
     Excuse{"share.virtiofs", no_virtiofsd},
     Excuse{"share.id-map", no_virtiofsd_that_maps},

@@ -49,6 +49,17 @@ std::string left_out_by_text(const Case& which, const Target& target) {
     return {};
 }
 
+/// What is to be proven, when the hypervisor can't do any of it; empty: it can do some, or nothing is.
+std::string nothing_to_prove(const Case& which, const Traits& traits, const std::string& version) {
+    std::string first;
+    for (const std::string& capability : which.proves) {
+        std::string why = refusal(traits, capability, version);
+        if (why.empty()) { return {}; }
+        if (first.empty()) { first = std::move(why); }
+    }
+    return first;
+}
+
 /// The host as the target sees it: whoever names a kernel for a KVM that only interprets knows what that kernel can.
 HostFacts facts_of(const HostFacts& facts, const Target& target) {
     HostFacts seen = facts;
@@ -172,6 +183,9 @@ std::optional<Planning> refused(const Case& which, const Target& target, const s
     for (const Need& need : needs) {
         std::string why = refusal(traits, need.capability, target.version);
         if (!why.empty()) { return skipped(std::move(why), place_of(need.span, sources)); }
+    }
+    if (std::string why = nothing_to_prove(which, traits, target.version); !why.empty()) {
+        return skipped(std::move(why));
     }
     return std::nullopt;
 }

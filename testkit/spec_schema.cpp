@@ -230,7 +230,9 @@ std::vector<KeySchema> file_keys() {
         {.name = "proves",
          .form = Form::strings,
          .slot = slot<&SpecConfig::proves>(),
-         .doc = "The capabilities that a passed case proves; `microvmc hypervisors` lists them all."},
+         .doc =
+             "The capabilities that a passed case proves; `microvmc hypervisors` lists them all. A hypervisor that has "
+             "none of them is left out."},
         {.name = "timeout",
          .form = Form::duration,
          .slot = slot<&SpecConfig::timeout>(),

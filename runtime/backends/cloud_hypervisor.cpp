@@ -277,6 +277,7 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
+constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
 constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_emulation = "it needs KVM";
 
@@ -326,8 +327,8 @@ const Backend cloud_hypervisor{
                 lacking("interface.queues", "a tap gets one so far"),
                 native("interface.mtu"),
                 native("interface.unmanaged"),
-                lacking("forward.tcp", no_user_network, "give it an address in a network, or use qemu"),
-                lacking("forward.udp", no_user_network, "give it an address in a network, or use qemu"),
+                bridged("forward.tcp", of_networks),
+                bridged("forward.udp", of_networks),
                 lacking("forward.ipv6", no_user_network),
                 native("device.pci"),
                 lacking("device.usb", "it has no USB"),

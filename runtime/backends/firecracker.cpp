@@ -40,6 +40,7 @@ namespace {
 
 constexpr std::string_view first_driven = "1.8";          // devices by ACPI
 constexpr std::string_view first_with_reporting = "1.14"; // free pages, plugged memory
+constexpr std::string_view first_with_bzimage = "1.17";
 constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
 constexpr std::uint32_t most_vcpus = 32;
 constexpr std::uint64_t slot_mib = 128; ///< of plugged memory, the least that it has
@@ -89,7 +90,8 @@ std::vector<std::string> kernel_params(const VmPlan& vm) {
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
     choice.kernel_params = kernel_params(vm);
-    choose_kernel_image(vm, facts, {.title = "Firecracker", .bzimage = false, .elf = true}, choice);
+    const bool bzimage = !is_older(vm.program_version, first_with_bzimage);
+    choose_kernel_image(vm, facts, {.title = "Firecracker", .bzimage = bzimage, .elf = true}, choice);
     std::ranges::move(problems(vm), std::back_inserter(choice.problems));
     return choice;
 }
@@ -210,6 +212,7 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
 
 constexpr std::string_view raw_only = "it has raw images";
 constexpr std::string_view no_shares = "it shares no directories";
+constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
 constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_remote_root = "it shares no directories, and a root on an image is better made of one";
 
@@ -233,7 +236,7 @@ const Backend firecracker{
                 native("balloon.initial"),
                 native("balloon.deflate-on-oom"),
                 native_since(first_with_reporting, "balloon.free-page-reporting"),
-                bridged("kernel.bzimage", "its ELF is extracted"),
+                native("kernel.bzimage", "before 1.17 its ELF is extracted"),
                 native("kernel.elf"),
                 lacking("firmware", "it has none"),
                 lacking("root.share", no_remote_root, "set root.dir"),
@@ -269,8 +272,8 @@ const Backend firecracker{
                 native_since("1.16", "interface.mtu"),
                 native("interface.rate"),
                 native("interface.unmanaged"),
-                lacking("forward.tcp", no_user_network, "give it an address in a network, or use qemu"),
-                lacking("forward.udp", no_user_network, "give it an address in a network, or use qemu"),
+                bridged("forward.tcp", of_networks),
+                bridged("forward.udp", of_networks),
                 lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", "it passes no devices through"),
                 lacking("device.usb", "it has no USB"),
@@ -281,7 +284,7 @@ const Backend firecracker{
                 lacking("graphics", "it has no display"),
                 bridged("shutdown", "through the guest's init"),
                 native("pause"),
-                lacking("snapshot", "its guest's agent, whose connection it cuts, isn't awaited after one yet"),
+                native("snapshot"),
                 lacking("snapshot.elsewhere", "the paths of its files are in what it saves"),
             }),
             .accels = {"kvm"},

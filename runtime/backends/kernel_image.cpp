@@ -14,7 +14,15 @@ void choose_kernel_image(const VmPlan& vm, const HostFacts& facts, const KernelF
     };
     const KernelFacts* kernel = find_kernel(facts, vm.kernel);
     const bool is_elf = kernel != nullptr && kernel->image == KernelImage::elf;
-    if (!takes.bzimage) { return choose(KernelImage::elf, is_elf ? "the file is one" : "it boots nothing else"); }
+    if (!takes.bzimage) {
+        if (kernel != nullptr && kernel->image == KernelImage::bzimage && kernel->compression == Compression::other) {
+            choice.problems.push_back(
+                {"kernel",
+                 fmt::format("{} boots an ELF kernel, and none can be taken out of {}", takes.title, vm.kernel.source),
+                 "name the ELF file (vmlinux) of that kernel"});
+        }
+        return choose(KernelImage::elf, is_elf ? "the file is one" : "it boots nothing else");
+    }
     if (!takes.elf) {
         if (is_elf) {
             choice.problems.push_back(

@@ -12,7 +12,7 @@ namespace {
 
 // One line a backend, in the order in which `auto` prefers them.
 constexpr const Backend* all[] = {
-    &qemu, &cloud_hypervisor, &firecracker, &crosvm, &kvmtool, &stratovirt, &vfkit,
+    &qemu, &cloud_hypervisor, &firecracker, &crosvm, &kvmtool, &stratovirt, &alioth, &vfkit,
 };
 
 std::vector<const Backend*> stand_ins;
@@ -42,6 +42,7 @@ const Backend& backend(std::string_view name) {
 
 std::vector<std::string_view> kernel_needs(const Backend& its, const VmPlan& vm) {
     std::vector<std::string_view> wanted = init_options();
+    if (!vm.kernel.modules.empty()) { wanted.emplace_back("MODULES"); }
     for (const std::string_view option : its.kernel_options(vm)) {
         if (is_known_option(option)) { wanted.push_back(option); }
     }

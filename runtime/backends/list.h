@@ -10,6 +10,7 @@ extern const Backend firecracker;
 extern const Backend crosvm;
 extern const Backend kvmtool;
 extern const Backend stratovirt;
+extern const Backend alioth;
 extern const Backend vfkit;
 
 } // namespace microvmc

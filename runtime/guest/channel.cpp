@@ -38,17 +38,34 @@ void make_raw(int tty) {
     tcsetattr(tty, TCSANOW, &settings);
 }
 
-Fd listen_on_vsock(std::uint32_t port) {
-    Fd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+constexpr linger until_taken{1, 1}; // seconds
+
+sockaddr_vm vsock_address(std::uint32_t cid, std::uint32_t port) {
     sockaddr_vm address{};
     address.svm_family = AF_VSOCK;
-    address.svm_cid = VMADDR_CID_ANY;
+    address.svm_cid = cid;
     address.svm_port = port;
+    return address;
+}
+
+Fd listen_on_vsock(std::uint32_t port) {
+    Fd listener(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const sockaddr_vm address = vsock_address(VMADDR_CID_ANY, port);
     const auto* any = reinterpret_cast<const sockaddr*>(&address);
     if (listener.open() && (bind(listener.get(), any, sizeof address) != 0 || listen(listener.get(), 4) != 0)) {
         listener.reset();
     }
     return listener;
+}
+
+Fd connect_to_host(std::uint32_t port) {
+    Fd stream(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_vm address = vsock_address(VMADDR_CID_HOST, port);
+    const auto* host = reinterpret_cast<const sockaddr*>(&address);
+    if (!stream.open() || connect(stream.get(), host, sizeof address) != 0) { return {}; }
+    fcntl(stream.get(), F_SETFL, O_NONBLOCK);
+    setsockopt(stream.get(), SOL_SOCKET, SO_LINGER, &until_taken, sizeof until_taken);
+    return stream;
 }
 
 } // namespace
@@ -57,10 +74,17 @@ Failure Channel::open(const std::string& spec) {
     const std::size_t colon = std::min(spec.find(':'), spec.size());
     const std::string kind = spec.substr(0, colon);
     const std::string name = spec.substr(std::min(colon + 1, spec.size()));
-    if (kind == "vsock") {
+    if (kind == "vsock" || kind == "vsock-host") {
         const auto port = wire::parse_number<std::uint32_t>(name);
         if (!port) { return concat({"not a vsock port: ", name}); }
-        serve(listen_on_vsock(*port));
+        if (kind == "vsock") {
+            serve(listen_on_vsock(*port));
+        } else {
+            wait_for(device_wait_ms, [&] {
+                device_ = connect_to_host(*port);
+                return device_.open();
+            });
+        }
         return is_open() ? Failure() : with_errno({"cannot open the agent channel ", spec}, errno);
     }
     if (kind != "virtio-port" && kind != "tty") { return concat({"unknown kind of agent channel: ", spec}); }
@@ -85,7 +109,6 @@ void Channel::send(wire::Type type, std::uint32_t stream, std::string_view paylo
 }
 
 void Channel::take_hosts() {
-    constexpr linger until_taken{1, 1}; // seconds
     for (;;) {
         Fd host(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!host.open()) { return; }

@@ -12,10 +12,10 @@ namespace microvmc::guest {
 
 /// The agent's way to the host: frames over a device that never blocks. What the device doesn't take at once is queued.
 /// On vsock the host connects, at any time and again: the one that came last is spoken to, and what was for one that
-/// left is dropped.
+/// left is dropped. Or, where that can't be told from a guest that isn't there yet ("vsock-host"), the guest does, once.
 class Channel {
 public:
-    /// `spec`: "virtio-port:NAME", "tty:DEVICE" or "vsock:PORT". Waits for the device to appear; a host on the other
+    /// `spec`: "virtio-port:NAME", "tty:DEVICE", "vsock:PORT" or "vsock-host:PORT". Waits for the device to appear; a host on the other
     /// side isn't needed.
     Failure open(const std::string& spec);
     /// Speaks to who connects to a listening socket, which must not block.

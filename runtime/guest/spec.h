@@ -16,7 +16,7 @@
 //   param KEY VALUE                KEY: hostname
 //                                       machine-id   32 hexadecimal digits, machine-id(5); none: the root's own
 //                                       console   "/dev/hvc0", "/dev/ttyS0": of the main process (/dev/console)
-//                                       agent     "virtio-port:NAME", "tty:/dev/ttyS1", "vsock:PORT"; none: no agent
+//                                       agent     "virtio-port:NAME", "tty:/dev/ttyS1", "vsock:PORT", "vsock-host:PORT"; none: no agent
 //                                       end       "reboot", "poweroff": how the machine is ended (poweroff), whatever the
 //                                                 reported kind of end is
 //   root KIND OVERLAY ARG...       No root record: the initramfs stays the root. OVERLAY tmpfs, none, or volume: the

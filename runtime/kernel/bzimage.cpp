@@ -115,7 +115,7 @@ KernelFacts inspect_kernel(const std::string& path) {
     } else if (const auto header = parse_boot_header(start)) {
         facts.image = KernelImage::bzimage;
         facts.release = header->release;
-        facts.compression = header->payload_offset == 0
+        facts.compression = header->payload_offset == 0 || header->payload_length == 0
                                 ? Compression::other
                                 : sniff_compression(read_at(fd.get(), 8, header->payload_offset));
     }

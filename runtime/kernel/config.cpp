@@ -56,6 +56,7 @@ constexpr std::array backend_options{
     "HW_RANDOM_VIRTIO"sv,
     "INPUT_EVDEV"sv,
     "KEYBOARD_ATKBD"sv,
+    "MODULES"sv,
     "PCI"sv,
     "PCI_MSI"sv,
     "PVH"sv,

@@ -1,17 +1,15 @@
 // What each of docs/examples shows, as its text is, but for ports of the host and the time that emulation takes.
 
-#include "runtime/facts/kvm_probe.h"
-#include "runtime/facts/tools.h"
 #include "tests/boot/cloud_image.h"
 #include "tests/boot/debian.h"
 #include "tests/boot/guest.h"
+#include "tests/boot/on_kvm.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -66,42 +64,23 @@ protected:
     std::string name_;
 };
 
-/// Of a hypervisor that takes KVM.
-struct OnKvm {
-    const char* name;
-    const char* program;
-    const char* kernel; ///< the variable that names a kernel for it
-};
 class ExamplesOnKvm : public Examples, public ::testing::WithParamInterface<OnKvm> {};
 
 } // namespace
 
 TEST_P(ExamplesOnKvm, HasItsShareAndItsVolume) {
-    const char* path_variable = std::getenv("PATH");
-    const std::string program = GetParam().program;
-    if (find_program(program, path_variable == nullptr ? "" : path_variable).empty()) {
-        GTEST_SKIP() << program << " is not installed";
-    }
-    const char* kernel = std::getenv(GetParam().kernel);
-    const KvmFacts kvm = probe_kvm().facts;
-    if (kvm.state != KvmState::works && (kvm.state != KvmState::incomplete || kernel == nullptr)) {
-        GTEST_SKIP() << "KVM doesn't work here: " << kvm.reason << "; " << GetParam().kernel
-                     << " names no kernel for it";
-    }
+    if (const std::string why = unusable(GetParam()); !why.empty()) { GTEST_SKIP() << why; }
     use(std::string(GetParam().name) + "-example");
     std::vector<std::string> args{"run", path("microvm.toml")};
-    if (kernel != nullptr) { args.insert(args.end(), {"--kernel", kernel}); }
+    if (const std::string kernel = kernel_for(GetParam()); !kernel.empty()) {
+        args.insert(args.end(), {"--kernel", kernel});
+    }
     const Ran ran = cli.run(args, 6min);
     EXPECT_EQ(ran.status, 0) << ran.err;
     EXPECT_THAT(ran.out, HasSubstr("A page of the host."));
     EXPECT_THAT(ran.out, HasSubstr("1\r\n")) << "the volume is there, and is written";
 }
-INSTANTIATE_TEST_SUITE_P(Hypervisors, ExamplesOnKvm,
-                         ::testing::Values(OnKvm{"cloud-hypervisor", "cloud-hypervisor", "MICROVMC_ELF_KERNEL"},
-                                           OnKvm{"firecracker", "firecracker", "MICROVMC_ELF_KERNEL"},
-                                           OnKvm{"crosvm", "crosvm", "MICROVMC_ELF_KERNEL"},
-                                           OnKvm{"kvmtool", "lkvm", "MICROVMC_BZIMAGE_KERNEL"},
-                                           OnKvm{"stratovirt", "stratovirt", "MICROVMC_BZIMAGE_KERNEL"}));
+INSTANTIATE_TEST_SUITE_P(Hypervisors, ExamplesOnKvm, ::testing::ValuesIn(all_on_kvm));
 
 TEST_F(Examples, DebianNginxServesAPageOfTheHost) {
     std::string why_not;

@@ -61,6 +61,25 @@ TEST(Coverage, AHostIsExcused) {
     EXPECT_EQ(cell(coverage_of(targets, {}, facts), "accel.kvm").excuse, "");
 }
 
+TEST(Coverage, AKernelThatWasNamedIsExcused) {
+    const auto excuse = [](const HostFacts& facts, const std::string& capability) {
+        return cell(coverage_of(targets, {}, facts), capability).excuse;
+    };
+    HostFacts facts;
+    EXPECT_EQ(excuse(facts, "kernel.elf"), "");
+    KernelFacts& elf = facts.named_kernels["/vmlinux"];
+    elf.image = KernelImage::elf;
+    EXPECT_EQ(excuse(facts, "kernel.elf"), "");
+    EXPECT_EQ(excuse(facts, "kernel.bzimage"), "the kernel that was named is no bzImage");
+    EXPECT_EQ(excuse(facts, "volume.btrfs"), "") << "nobody knows what it was built with";
+    elf.options = {{"XFS_FS", true}};
+    EXPECT_EQ(excuse(facts, "volume.btrfs"), "the kernel that was named lacks CONFIG_BTRFS_FS");
+    EXPECT_EQ(excuse(facts, "volume.xfs"), "");
+    facts.named_kernels["/bzImage"].image = KernelImage::bzimage;
+    EXPECT_EQ(excuse(facts, "kernel.bzimage"), "") << "one of them can";
+    EXPECT_EQ(excuse(facts, "volume.btrfs"), "");
+}
+
 TEST(Coverage, AHypervisorThatIsNotThereIsExcused) {
     std::vector<Target> here = targets;
     here[0].unusable = "QEMU is not installed";
