@@ -55,11 +55,12 @@ Tried try_once(const Step& step, const Scene& scene, Variables& variables, Clock
 }
 
 /// Tries a step until it holds, its time is over, or no more tries can help.
-Verdict perform(const Step& step, const Scene& scene, Variables& variables, Clock::time_point deadline) {
-    const auto until = step.within_ms ? std::min(deadline, Clock::now() + milliseconds(*step.within_ms)) : Clock::now();
+Verdict perform(const Step& step, const Scene& scene, Variables& variables, Clock::time_point deadline, int patience) {
+    const auto until =
+        step.within_ms ? std::min(deadline, Clock::now() + milliseconds(*step.within_ms) * patience) : Clock::now();
     milliseconds pause = first_pause;
     for (bool first = true;; first = false) {
-        const auto attempt_deadline = std::min(deadline, Clock::now() + milliseconds(step.timeout_ms));
+        const auto attempt_deadline = std::min(deadline, Clock::now() + milliseconds(step.timeout_ms) * patience);
         Tried tried = try_once(step, scene, variables, attempt_deadline, first);
         if (tried.verdict.outcome == Outcome::passed) { return {}; }
         const bool last = !tried.again || Clock::now() >= until;
@@ -95,8 +96,8 @@ Verdict judge(const Step& step, const Answer& answer, Variables& variables, cons
 }
 
 Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeline& timeline,
-                 const std::string& directory, const Replan& replan, std::int64_t timeout_ms) {
-    const auto deadline = Clock::now() + milliseconds(timeout_ms - timeline.elapsed_ms());
+                 const std::string& directory, const Replan& replan, const Pace& pace) {
+    const auto deadline = Clock::now() + milliseconds(pace.timeout_ms - timeline.elapsed_ms());
     const auto finished = [&](Verdict verdict, const Span& span) {
         timeline.add(verdict.outcome == Outcome::passed ? "passed" : verdict.message);
         return Carried{Carried::Kind::finished, std::move(verdict), span};
@@ -108,13 +109,13 @@ Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeli
         timeline.add(prefix + describe(step));
         Verdict verdict;
         try {
-            verdict =
-                perform(step, {machines, state.variables, timeline, directory, replan}, state.variables, deadline);
+            verdict = perform(step, {machines, state.variables, timeline, directory, replan}, state.variables, deadline,
+                              pace.patience);
         } catch (const Error& error) { verdict = {Outcome::error, printable(error.what())}; }
         if (std::holds_alternative<ApplyStep>(step.what)) { state.plan = machines.plan(); }
         if (verdict.outcome == Outcome::passed) { continue; }
         if (Clock::now() >= deadline) {
-            verdict.message += fmt::format(" (the case's {} are over)", format_duration(timeout_ms));
+            verdict.message += fmt::format(" (the case's {} are over)", format_duration(pace.timeout_ms));
         }
         if (verdict.outcome == Outcome::hang) { verdict.message += ": " + describe(step); }
         verdict.message.insert(0, prefix);

@@ -41,9 +41,15 @@ struct Carried {
     Span span;       ///< what the verdict is about; unknown: the case as a whole
 };
 
+/// How long things may take.
+struct Pace {
+    std::int64_t timeout_ms = 0; ///< of the whole case
+    int patience = 1;            ///< by how much a step's own time is multiplied, where guests are slow
+};
+
 /// Goes on with a case until it is finished or comes to a step that reads a volume. `state` says how far it came.
 Carried carry_on(const Case& which, CaseState& state, Machines& machines, Timeline& timeline,
-                 const std::string& directory, const Replan& replan, std::int64_t timeout_ms);
+                 const std::string& directory, const Replan& replan, const Pace& pace);
 
 /// Judges what a step gave: passed, with what it captures in `variables`; or how it differs.
 Verdict judge(const Step& step, const Answer& answer, Variables& variables, const Plan& plan);

@@ -124,7 +124,9 @@ void perform(const CommandLine& line, Session& session) {
         session.status = exit_failure;
         return;
     }
-    const std::vector<Target> targets = find_targets(line.targets, host_facts({.kernels = line.targets.kernels}));
+    FactsRequest wanted;
+    wanted.kernels = line.targets.kernels;
+    const std::vector<Target> targets = find_targets(line.targets, host_facts(wanted));
     const std::vector<Combination> combinations = select(specs, targets, line.selection);
     if (line.list) {
         print(session.json ? listing_json(specs, targets, combinations, all_traits())

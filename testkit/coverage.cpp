@@ -1,6 +1,7 @@
 #include "testkit/coverage.h"
 
 #include "runtime/backend.h"
+#include "runtime/backends/capability.h"
 
 #include <algorithm>
 #include <array>
@@ -179,6 +180,25 @@ std::vector<std::string> proofs_of(std::string_view capability, std::string_view
     return cases;
 }
 
+bool only_interprets(std::string_view hypervisor, const std::vector<Target>& targets) {
+    return std::ranges::none_of(targets, [&](const Target& target) {
+        return target.hypervisor == hypervisor && target.unusable.empty() && !target.interpreted;
+    });
+}
+
+/// Specs of what is the same everywhere leave out where guests are interpreted, which takes too long for it.
+std::string left_to_others(std::string_view capability, std::string_view hypervisor, const std::vector<Target>& targets,
+                           const std::vector<CaseResult>& results) {
+    if (!is_independent(capability) || !only_interprets(hypervisor, targets)) { return {}; }
+    for (const Target& target : targets) {
+        if (!proofs_of(capability, target.hypervisor, targets, results).empty()) {
+            return fmt::format("it is the same everywhere, {} has proven it, and guests are interpreted here",
+                               target.hypervisor);
+        }
+    }
+    return "it is the same everywhere, and guests are interpreted here";
+}
+
 } // namespace
 
 std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const std::vector<CaseResult>& results,
@@ -192,11 +212,13 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
         for (const CapabilityName& known : known_capabilities()) {
             const Support support = traits.capability(known.name).support;
             if (support == Support::unsupported) { continue; }
+            std::string excuse = missing.empty() ? excuse_for(known.name, facts) : missing;
+            if (excuse.empty()) { excuse = left_to_others(known.name, traits.name, targets, results); }
             cells.push_back({.capability = std::string(known.name),
                              .hypervisor = std::string(traits.name),
                              .support = std::string(name_of(support)),
                              .cases = proofs_of(known.name, traits.name, targets, results),
-                             .excuse = missing.empty() ? excuse_for(known.name, facts) : missing});
+                             .excuse = std::move(excuse)});
         }
     }
     return cells;

@@ -65,7 +65,7 @@ vm.a.interfaces.lan.network = "lan"
 
 - `exclude` leaves out the combinations for which all that an entry says holds; an array stands for any of its values.
   Beside axes, an entry may name what a case is run on: `hypervisor`, `accel` (`kvm`, `tcg`) and `interpreted` (true where
-  KVM runs guests in software, far slower than emulation).
+  KVM runs guests in software, far slower than emulation; a case and its steps have five times their time there).
 - A case is called after its values: `volumes[fs=ext4,ending=stop]`. There are at most 10,000.
 - The value of an axis of fragments is the fragment's name.)"},
     {"References",

@@ -21,6 +21,12 @@ std::string kept_text(const Job& job) {
 
 namespace {
 
+/// By how much what a guest does may take longer than a spec says.
+int patience_of(const Target& target) {
+    constexpr int of_interpreted = 5;
+    return target.interpreted ? of_interpreted : 1;
+}
+
 class Worker {
 public:
     Worker(const Job& job, const WorkerContext& context) : job_(job), context_(context) {}
@@ -47,13 +53,13 @@ private:
     void carry_out(std::size_t index) {
         const Run& run = job_.group.runs[index];
         const Subject subject = subject_of(run, context_.specs, context_.targets, context_.options);
-        const std::int64_t timeout_ms = timeout_of(subject.which, context_.options);
+        const std::int64_t timeout_ms = timeout_of(subject.which, subject.target, context_.options);
         CaseState state = job_.resumed.value_or(beginning(subject.which, job_.scratch));
         tell({{"started", index}, {"within-ms", timeout_ms - state.elapsed_ms}});
         Timeline timeline(state.elapsed_ms, state.timeline);
         Carried carried;
         try {
-            carried = carry_out(subject.which, state, timeline, timeout_ms);
+            carried = carry_out(subject, state, timeline, timeout_ms);
         } catch (const std::exception& error) {
             carried = {Carried::Kind::finished, {Outcome::error, printable(error.what())}, {}};
         }
@@ -68,19 +74,18 @@ private:
         finish(index, subject, carried, state);
     }
 
-    Carried carry_out(const Case& which, CaseState& state, Timeline& timeline, std::int64_t timeout_ms) {
+    Carried carry_out(const Subject& subject, CaseState& state, Timeline& timeline, std::int64_t timeout_ms) {
         const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms - state.elapsed_ms);
         Verdict verdict = get_machines(state, timeline, deadline);
         if (verdict.outcome != Outcome::passed) {
             timeline.add(verdict.message);
             return {Carried::Kind::finished, std::move(verdict), {}};
         }
-        return carry_on(
-            which, state, *machines_, timeline, directory_of(which, context_.specs.sources),
-            [this](const Config& config, const Observed& observed, HostFacts& facts) {
-                return plan_again(config, observed, facts);
-            },
-            timeout_ms);
+        return carry_on(subject.which, state, *machines_, timeline, directory_of(subject.which, context_.specs.sources),
+                        [this](const Config& config, const Observed& observed, HostFacts& facts) {
+                            return plan_again(config, observed, facts);
+                        },
+                        {.timeout_ms = timeout_ms, .patience = patience_of(subject.target)});
     }
 
     /// By what the host is like now.
@@ -161,8 +166,8 @@ private:
 
 } // namespace
 
-std::int64_t timeout_of(const Case& which, const RunOptions& options) {
-    return options.timeout_ms > 0 ? options.timeout_ms : which.timeout_ms;
+std::int64_t timeout_of(const Case& which, const Target& target, const RunOptions& options) {
+    return options.timeout_ms > 0 ? options.timeout_ms : which.timeout_ms * patience_of(target);
 }
 
 Subject subject_of(const Run& run, const Specs& specs, const std::vector<Target>& targets, const RunOptions& options) {

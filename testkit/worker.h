@@ -37,8 +37,8 @@ void work(const Job& job, const WorkerContext& context);
 /// How to look at machines that are kept, for the time line.
 std::string kept_text(const Job& job);
 
-/// What a case may take; RunOptions::timeout_ms wins.
-std::int64_t timeout_of(const Case& which, const RunOptions& options);
+/// What a case may take, with patience for a target that interprets guests; RunOptions::timeout_ms wins.
+std::int64_t timeout_of(const Case& which, const Target& target, const RunOptions& options);
 
 /// Who a result is of.
 Subject subject_of(const Run& run, const Specs& specs, const std::vector<Target>& targets, const RunOptions& options);

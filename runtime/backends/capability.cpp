@@ -1,6 +1,8 @@
 #include "runtime/backends/capability.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 
 namespace microvmc {
 
@@ -51,6 +53,13 @@ std::vector<Capability> with_ours(std::vector<Capability> its) {
 std::vector<Capability> with_virtiofsd(std::vector<Capability> its) {
     its.insert(its.end(), virtiofsds.begin(), virtiofsds.end());
     return its;
+}
+
+bool is_independent(std::string_view name) {
+    const auto of = [name](std::span<const Capability> all) {
+        return std::ranges::find(all, name, &Capability::name) != all.end();
+    };
+    return of(ours) || of(std::span(virtiofsds).subspan(1)); // the first is the device, which is each one's own
 }
 
 } // namespace microvmc

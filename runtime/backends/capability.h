@@ -35,4 +35,7 @@ std::vector<Capability> with_ours(std::vector<Capability> its);
 /// Its own, and virtiofsd's: for one that takes the socket of a vhost-user file system.
 std::vector<Capability> with_virtiofsd(std::vector<Capability> its);
 
+/// Whether no part of it is a hypervisor's: it's by our init, images and supervisor, or by virtiofsd.
+bool is_independent(std::string_view name);
+
 } // namespace microvmc

@@ -112,8 +112,9 @@ KernelConfig KernelConfig::parse(std::string_view text) {
         const std::size_t end = std::min(text.find('\n'), text.size());
         const std::string_view line = text.substr(0, end);
         text.remove_prefix(std::min(end + 1, text.size()));
+        if (!line.starts_with(prefix)) { continue; }
         const std::size_t equals = line.find('=');
-        if (!line.starts_with(prefix) || equals == std::string_view::npos) { continue; }
+        if (equals == std::string_view::npos) { continue; }
         const std::string_view value = line.substr(equals + 1);
         const Setting setting = value == "m" ? Setting::module : value == "n" ? Setting::absent : Setting::built_in;
         config.settings_[std::string(line.substr(prefix.size(), equals - prefix.size()))] = setting;

@@ -136,7 +136,7 @@ void Supervisor::send_credential(const std::vector<std::string_view>& fields) {
     // It may ask as often as it likes; more than this is never kept for it.
     if (fields.size() != 1 || agent_.queued() > max_unsent_credentials) { return; }
     const auto found = std::ranges::find(credentials_, fields[0], &Credential::name);
-    wire::CredentialPiece piece{.name = fields[0], .known = found != credentials_.end()};
+    wire::CredentialPiece piece{.name = fields[0], .known = found != credentials_.end(), .bytes = {}};
     if (!piece.known) {
         agent_.send(wire::Type::credential, 0, wire::encode_credential(piece));
         return;

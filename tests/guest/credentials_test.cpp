@@ -31,7 +31,7 @@ TEST(CredentialPieces, AnEmptyOneIsWholeAndAnUnknownOneRefused) {
     empty.take(piece("token", 0, 0, ""));
     EXPECT_TRUE(empty.whole());
     CredentialPieces unknown("token");
-    unknown.take({wire::Type::credential, 0, wire::encode_credential({.name = "token", .known = false})});
+    unknown.take({wire::Type::credential, 0, wire::encode_credential({.name = "token", .known = false, .bytes = {}})});
     EXPECT_TRUE(unknown.refused());
     EXPECT_FALSE(unknown.whole());
 }

@@ -88,6 +88,28 @@ TEST(Coverage, AHypervisorThatIsNotThereIsExcused) {
     EXPECT_EQ(cell(coverage_of(here, {}, {}), "volume.raw").excuse, "");
 }
 
+TEST(Coverage, WhatIsTheSameEverywhereIsLeftToOthersWhereGuestsAreInterpreted) {
+    std::vector<Target> both = targets;
+    Target kvm;
+    kvm.hypervisor = "crosvm";
+    kvm.accel = "kvm";
+    both.push_back(kvm);
+    const std::vector<CaseResult> results{proving("keeps", "hooks", Outcome::passed)};
+    const auto excuse_of = [&](const std::string& capability) {
+        const auto cells = coverage_of(both, results, {});
+        const auto found = std::ranges::find_if(cells, [&](const CoverageCell& each) {
+            return each.capability == capability && each.hypervisor == "crosvm";
+        });
+        return found == cells.end() ? "no such cell" : found->excuse;
+    };
+    EXPECT_EQ(excuse_of("hooks"), "");
+    both[1].interpreted = true;
+    EXPECT_EQ(excuse_of("hooks"), "it is the same everywhere, qemu has proven it, and guests are interpreted here");
+    EXPECT_EQ(excuse_of("depends-on"), "it is the same everywhere, and guests are interpreted here");
+    EXPECT_EQ(excuse_of("volume.raw"), "") << "its disks are its own";
+    EXPECT_EQ(excuse_of("share.virtiofs"), "no virtiofsd is installed on this host") << "its device is its own";
+}
+
 TEST(Proven, AcceleratorsAndFormsOfKernelsCountWhereTheyWere) {
     Plan plan;
     plan.vms.resize(1);
