@@ -94,6 +94,11 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
 // The host's own model asks a KVM that interprets for registers that it lacks (QEMU: target/i386/kvm/kvm.c).
 constexpr const char* cpu_of_interpreted = "qemu64";
 
+int patience_of(const Target& target) {
+    constexpr int of_interpreted = 5;
+    return target.interpreted ? of_interpreted : 1;
+}
+
 Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports) {
     auto port = ports.begin();
     const bool chooses_cpu = refusal(backend(target.hypervisor).traits, "cpu.model", target.version).empty();
@@ -104,6 +109,8 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
         if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
             vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
         }
+        vm.startup_timeout.value *= patience_of(target);
+        vm.shutdown_timeout.value *= patience_of(target);
         for (VolumeConfig& volume : vm.volumes) {
             if (!volume.read_only.value) { volume.image = Opt<std::string>(); }
         }

@@ -4,6 +4,7 @@
 #include "runtime/error.h"
 #include "testkit/enter.h"
 #include "testkit/machines.h"
+#include "testkit/planning.h"
 #include "testkit/scratch.h"
 #include "testkit/workspace.h"
 
@@ -20,12 +21,6 @@ std::string kept_text(const Job& job) {
 }
 
 namespace {
-
-/// By how much what a guest does may take longer than a spec says.
-int patience_of(const Target& target) {
-    constexpr int of_interpreted = 5;
-    return target.interpreted ? of_interpreted : 1;
-}
 
 class Worker {
 public:
