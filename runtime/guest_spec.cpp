@@ -133,6 +133,7 @@ void append_interface(std::string& spec, const InterfacePlan& interface) {
     args.push_back(interface.gateway);
     args.insert(args.end(), interface.dns.begin(), interface.dns.end());
     append_record(spec, "interface", args);
+    if (interface.mtu != 0) { append_record(spec, "mtu", {interface.mac, std::to_string(interface.mtu)}); }
 }
 
 void append_ready(std::string& spec, const ReadyPlan& ready) {

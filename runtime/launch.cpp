@@ -87,6 +87,7 @@ static void to_json(nlohmann::json& json, const Child& child) {
     if (!child.files.empty()) { json["files"] = child.files; }
     if (!child.listen.empty()) { json["listen"] = child.listen; }
     if (!child.read_only.empty()) { json["read_only"] = child.read_only; }
+    if (!child.raw_images.empty()) { json["raw_images"] = child.raw_images; }
     if (child.on_death != Child::OnDeath::nothing) {
         json["on_death"] = death_kinds[static_cast<std::size_t>(child.on_death)];
     }
@@ -102,6 +103,7 @@ static void from_json(const nlohmann::json& json, Child& child) {
     child.files = json.value("files", std::vector<ChildFile>());
     child.listen = json.value("listen", "");
     child.read_only = json.value("read_only", std::vector<std::string>());
+    child.raw_images = json.value("raw_images", std::vector<std::string>());
     if (json.contains("on_death")) { read_enum(json["on_death"], death_kinds, child.on_death); }
 }
 

@@ -50,6 +50,9 @@ struct Child {
     /// Directories that it sees read-only, with all that is mounted in them, whatever it tries: in a mount namespace of
     /// its own, for which the supervisor has to be root.
     std::vector<std::string> read_only{};
+    /// Raw disk images, for one that takes an image for what its first bytes say: it isn't started while these are those
+    /// of another format, which the guest may have put there.
+    std::vector<std::string> raw_images{};
     /// What follows when it ends while the machine is up. A VMM's end is the machine's, whatever this says.
     enum class OnDeath {
         nothing,

@@ -26,6 +26,9 @@ constexpr Capability lacking(std::string_view name, std::string_view why, std::s
     return {.name = name, .support = Support::unsupported, .why = why, .remedy = remedy};
 }
 
+/// How ports of the host lead to a guest whose hypervisor has no network of its own.
+inline constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
+
 /// Its own, and what comes with our init, images and supervisor whatever the hypervisor.
 std::vector<Capability> with_ours(std::vector<Capability> its);
 

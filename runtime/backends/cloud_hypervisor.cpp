@@ -277,7 +277,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
-constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
 constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_emulation = "it needs KVM";
 

@@ -8,8 +8,8 @@
 // - The first serial port is its standard input and output unless it is told otherwise (arch/src/serial.rs). A virtio
 //   console has one port, which is the guest's /dev/hvc0 whatever name it is given, and is a client of the socket that
 //   it is given, when it starts (devices/src/sys/linux/serial_device.rs).
-// - It takes an image for what its first bytes say (disk/src/disk.rs), so that a guest that writes those of a qcow2
-//   image into a raw one has another disk the next time.
+// - It takes an image for what its first bytes say (disk/src/disk.rs), and can't be told another format: with a raw one
+//   that begins as a qcow2 image or a composite disk, which its guest may have written, it isn't started.
 // - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
 // - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
 //   it stands still, so that this is noted beside the socket.
@@ -228,12 +228,13 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     argv.push_back(kernel_path(vm));
     lowered.children = share_servers(vm);
-    lowered.children.push_back({.role = "vmm",
-                                .argv = std::move(argv),
-                                .console = vm.console != "off",
-                                .await_socket = socket,
-                                .files = {{.path = root + "/", .content = {}},
-                                          {.path = state_file(socket), .content = std::string(running)}}});
+    lowered.children.push_back(
+        {.role = "vmm",
+         .argv = std::move(argv),
+         .console = vm.console != "off",
+         .await_socket = socket,
+         .files = {{.path = root + "/", .content = {}}, {.path = state_file(socket), .content = std::string(running)}},
+         .raw_images = raw_images(vm)});
     return lowered;
 }
 
@@ -370,8 +371,8 @@ const Backend crosvm{
                 lacking("interface.queues", "a tap gets one so far"),
                 native("interface.mtu", "the tap's"),
                 native("interface.unmanaged"),
-                lacking("forward.tcp", no_user_network, "give it an address in a network, or use qemu"),
-                lacking("forward.udp", no_user_network, "give it an address in a network, or use qemu"),
+                bridged("forward.tcp", of_networks),
+                bridged("forward.udp", of_networks),
                 lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", "microvmc doesn't drive its --vfio yet", "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),

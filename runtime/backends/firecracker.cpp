@@ -212,7 +212,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
 
 constexpr std::string_view raw_only = "it has raw images";
 constexpr std::string_view no_shares = "it shares no directories";
-constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
 constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_remote_root = "it shares no directories, and a root on an image is better made of one";
 

@@ -11,8 +11,9 @@
 //   terminal on its standard input. On every port it takes a control-A for the beginning of a command to itself: what
 //   is meant for the guest must be written twice.
 // - A disk is `FILE,ro,direct`, a share `DIRECTORY,TAG`: a comma can't be part of a file's name, nor of a directory's
-//   (disk/core.c, virtio/9p.c). It takes a file for what it looks like: a qcow2 image is read-only there, whatever it
-//   is called. Disks are four, and serial numbers are its own: they are told by their order.
+//   (disk/core.c, virtio/9p.c). It takes a file for what its first bytes say, and reads qcow2 images only; so a raw
+//   one that begins as such isn't started with. Disks are four, and serial numbers are its own: they are told by their
+//   order.
 // - Shares are written by the user who runs it; a share has no read-only flag, so that the directory is made so for it.
 // - Its control socket is $HOME/.lkvm/NAME.sock (main.c), so that each machine has a home of its own; asked by its own
 //   command. It can be told to make a balloon bigger or smaller by so much, but doesn't tell how big it is.
@@ -49,12 +50,6 @@ constexpr const char* instance = "vm"; ///< its name in the machine's own direct
 constexpr const char* agent_port = "1";
 /// What it may put on the kernel's command line before ours.
 constexpr std::size_t own_words = 220;
-
-/// Where it finds its home: not among its arguments.
-std::vector<std::string> with_home(const std::string& home, std::vector<std::string> argv) {
-    argv.insert(argv.begin(), {"/usr/bin/env", "HOME=" + home});
-    return argv;
-}
 
 /// Whether `path` is `directory` or below it.
 bool is_below(const std::string& path, const std::string& directory) {
@@ -200,10 +195,11 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     Child vmm{.role = "vmm",
-              .argv = with_home(vm.runtime_dir, std::move(argv)),
+              .argv = with_environment("HOME", vm.runtime_dir, std::move(argv)),
               .console = true,
               .await_socket = {}, // it names its socket its own way
-              .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}}};
+              .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
+              .raw_images = raw_images(vm)};
     for (const SharePlan& share : vm.shares) {
         if (share.read_only) { vmm.read_only.push_back(share.source); }
     }
@@ -225,7 +221,7 @@ public:
 private:
     std::string ask(std::vector<std::string> argv) {
         argv.insert(argv.begin(), command_.program);
-        return run_own_command(title, with_home(command_.place, std::move(argv)));
+        return run_own_command(title, with_environment("HOME", command_.place, std::move(argv)));
     }
 
     OwnCommand command_;
@@ -297,10 +293,10 @@ const Backend kvmtool{
                 native("interface.tap"),
                 native("interface.bridge"),
                 lacking("interface.queues", "a tap gets one so far"),
-                lacking("interface.mtu", "it has no way to tell its guest"),
+                bridged("interface.mtu", "the guest's own init sets it"),
                 native("interface.unmanaged"),
-                lacking("forward.tcp", no_driven_network, "give it an address in a network, or use qemu"),
-                lacking("forward.udp", no_driven_network, "give it an address in a network, or use qemu"),
+                bridged("forward.tcp", of_networks),
+                bridged("forward.udp", of_networks),
                 lacking("forward.ipv6", no_driven_network),
                 lacking("device.pci", "microvmc doesn't drive its --vfio-pci yet", "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "it has no USB", "use qemu"),

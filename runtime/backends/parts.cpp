@@ -132,6 +132,20 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm) {
     return disks;
 }
 
+std::vector<std::string> raw_images(const VmPlan& vm) {
+    std::vector<std::string> images;
+    for (const VolumePlan& disk : disks_of(vm)) {
+        if (disk.format == "raw") { images.push_back(disk.image); }
+    }
+    return images;
+}
+
+std::vector<std::string> with_environment(const std::string& name, const std::string& value,
+                                          std::vector<std::string> argv) {
+    argv.insert(argv.begin(), {"/usr/bin/env", name + "=" + value});
+    return argv;
+}
+
 std::vector<Child> virtiofs_servers(const VmPlan& vm) {
     std::vector<Child> servers;
     for (std::size_t i = 0; i < vm.shares.size(); ++i) {

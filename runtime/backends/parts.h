@@ -38,6 +38,13 @@ std::vector<std::string> root_file_systems(const VmPlan& vm);
 /// images of shares, cloud-init's.
 std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
+/// The images of those that are raw (Child::raw_images).
+std::vector<std::string> raw_images(const VmPlan& vm);
+
+/// `argv` with one more environment variable, which is not among its arguments.
+std::vector<std::string> with_environment(const std::string& name, const std::string& value,
+                                          std::vector<std::string> argv);
+
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
 

@@ -19,6 +19,8 @@
 // - `system_powerdown` ends it at once, its guest isn't told; a guest that powers off is never noticed, one that resets
 //   by a triple fault (reboot=t) ends it, with 0.
 // - A machine is saved into a directory, not a file (docs/snapshot.md).
+// - It logs what it was told, on standard error, unless an environment variable says that warnings will do
+//   (util/src/logger.rs).
 // - Seccomp is on by itself, unless `-disable-seccomp` is given.
 
 #include "runtime/backend.h"
@@ -288,8 +290,10 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children = virtiofs_servers(vm);
-    lowered.children.push_back(
-        {.role = "vmm", .argv = std::move(argv), .console = vm.console != "off", .await_socket = socket});
+    lowered.children.push_back({.role = "vmm",
+                                .argv = with_environment("STRATOVIRT_LOG_LEVEL", "warn", std::move(argv)),
+                                .console = vm.console != "off",
+                                .await_socket = socket});
     lowered.control = control_place(socket, vm.mem_mib);
     return lowered;
 }
@@ -396,10 +400,10 @@ const Backend stratovirt{
                 native("interface.tap"),
                 native("interface.bridge"),
                 lacking("interface.queues", "a tap gets one so far"),
-                lacking("interface.mtu", "it has no way to tell its guest"),
+                bridged("interface.mtu", "the guest's own init sets it"),
                 native("interface.unmanaged"),
-                lacking("forward.tcp", no_user_network, "give it an address in a network, or use qemu"),
-                lacking("forward.udp", no_user_network, "give it an address in a network, or use qemu"),
+                bridged("forward.tcp", of_networks),
+                bridged("forward.udp", of_networks),
                 lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
                 lacking("device.usb", no_pci, "use qemu"),

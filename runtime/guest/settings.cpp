@@ -129,11 +129,16 @@ Failure parse_share(const Args& args, Settings& settings) {
     return std::nullopt;
 }
 
+std::string lower_case(std::string_view text) {
+    std::string lower(text);
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    return lower;
+}
+
 Failure parse_interface(const Args& args, Settings& settings) {
     InterfaceSettings interface;
-    interface.mac = args[0];
-    std::transform(interface.mac.begin(), interface.mac.end(), interface.mac.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    interface.mac = lower_case(args[0]);
     const auto end = std::find(args.begin() + 1, args.end(), std::string_view());
     if (end == args.end() || end + 1 == args.end()) { return std::string("addresses without an end, or no gateway"); }
     for (auto text = args.begin() + 1; text != end; ++text) {
@@ -149,6 +154,19 @@ Failure parse_interface(const Args& args, Settings& settings) {
     interface.dns.assign(end + 2, args.end());
     settings.interfaces.push_back(std::move(interface));
     return std::nullopt;
+}
+
+Failure parse_mtu(const Args& args, Settings& settings) {
+    constexpr std::uint16_t least = 68; // of IPv4, RFC 791
+    const auto mtu = wire::parse_number<std::uint16_t>(args[1]);
+    if (!mtu || *mtu < least) { return concat({"not an MTU: ", args[1]}); }
+    const std::string mac = lower_case(args[0]);
+    for (InterfaceSettings& interface : settings.interfaces) {
+        if (interface.mac != mac) { continue; }
+        interface.mtu = *mtu;
+        return std::nullopt;
+    }
+    return concat({"no interface before it has the MAC ", mac});
 }
 
 Failure parse_ready(const Args& args, Settings& settings) {
@@ -201,6 +219,7 @@ const Verb verbs[] = {
     {"volume", 7, 7, parse_volume},
     {"share", 4, 4, parse_share},
     {"interface", 3, any, parse_interface},
+    {"mtu", 2, 2, parse_mtu},
     {"credential", 1, 1,
      [](const Args& args, Settings& settings) -> Failure {
          if (args[0].empty() || args[0].find('/') != std::string_view::npos || args[0][0] == '.') {

@@ -66,6 +66,7 @@ struct InterfaceSettings {
     std::vector<Address> addresses;
     std::optional<Address> gateway;
     std::vector<std::string> dns;
+    std::uint16_t mtu = 0; ///< 0: what its device says
 };
 
 namespace ready {

@@ -38,6 +38,7 @@
 //                                  PROTO 9p, virtiofs. OPTIONS: as mount(8) takes them, added to the transport's own
 //   interface MAC ADDRESS... "" GATEWAY DNS...
 //                                  ADDRESS with prefix length; the empty argument ends them; GATEWAY may be empty
+//   mtu MAC BYTES                  of an interface before it, 68 to 65535
 //   credential NAME                asked for on the agent's channel (wire.h) before anything is started
 //   env NAME VALUE                 for the main process, and what the agent executes
 //   workdir PATH                   of the command

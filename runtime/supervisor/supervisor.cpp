@@ -157,6 +157,7 @@ void Supervisor::start_child(const Child& child) {
     }
     const Fd err_end(pipe[1]);
     const auto err = Stream::make(io_, pipe[0]);
+    refuse_disguised(child.raw_images);
     for (const ChildFile& file : child.files) { make(file); }
     std::vector<std::string> argv = child.first_argv.empty() ? child.argv : child.first_argv;
     Fd listener; // closed here once the child has it, so that nobody waits for a dead one

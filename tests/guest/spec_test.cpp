@@ -31,6 +31,7 @@ std::string whole_spec() {
     append_record(text, "interface",
                   {"52:54:00:AB:CD:EF", "10.0.2.15/24", "fd00::2/64", "", "10.0.2.2", "10.0.2.3", "1.1.1.1"});
     append_record(text, "interface", {"52:54:00:00:00:02", "", ""});
+    append_record(text, "mtu", {"52:54:00:AB:cd:EF", "1400"});
     append_record(text, "credential", {"token"});
     append_record(text, "env", {"GREETING", "hello world=1"});
     append_record(text, "workdir", {"/data"});
@@ -70,7 +71,7 @@ TEST(Spec, EveryTruncationIsMalformedUnlessItEndsBetweenRecords) {
         parse_records(std::string_view(text).substr(0, size), whole);
         good += whole ? 1 : 0;
     }
-    EXPECT_EQ(good, 1 + 21); // nothing, and after each of the 21
+    EXPECT_EQ(good, 1 + 22); // nothing, and after each of the 22
 }
 
 TEST(Spec, ManglingNeverCrashes) {
@@ -135,6 +136,8 @@ TEST(Spec, SettingsOfEveryRecord) {
     EXPECT_EQ(settings.interfaces[0].addresses[1], parse_address("fd00::2/64"));
     EXPECT_EQ(settings.interfaces[0].gateway, parse_address("10.0.2.2"));
     EXPECT_EQ(settings.interfaces[0].dns, (Fields{"10.0.2.3", "1.1.1.1"}));
+    EXPECT_EQ(settings.interfaces[0].mtu, 1400);
+    EXPECT_EQ(settings.interfaces[1].mtu, 0);
     EXPECT_TRUE(settings.interfaces[1].addresses.empty());
     EXPECT_FALSE(settings.interfaces[1].gateway.has_value());
     EXPECT_EQ(settings.credentials, (Fields{"token"}));
@@ -218,6 +221,8 @@ TEST(Spec, WhatCannotBeDoneIsRefusedWithItsPlace) {
     EXPECT_EQ(message("interface", {"m", "10.0.0.3/24", ""}),
               "record 1, interface: addresses without an end, or no gateway");
     EXPECT_EQ(message("interface", {"m", "", "gw"}), "record 1, interface: gateway is not an address: gw");
+    EXPECT_EQ(message("mtu", {"m", "67"}), "record 1, mtu: not an MTU: 67");
+    EXPECT_EQ(message("mtu", {"m", "1400"}), "record 1, mtu: no interface before it has the MAC m");
     EXPECT_EQ(message("ready", {"tcp", "0"}), "record 1, ready: not a port: 0");
     EXPECT_EQ(message("ready", {"tcp"}), "record 1, ready: unknown kind or too few arguments: tcp");
     Settings settings;

@@ -15,6 +15,7 @@
 namespace microvmc::test {
 
 using ::testing::HasSubstr;
+using namespace std::string_literals;
 
 class Images : public MachineTest {
 protected:
@@ -104,6 +105,31 @@ TEST_F(Images, TheLockOutlivesAnUpgrade) {
     EXPECT_THAT(other_start(false), HasSubstr("another machine uses it"));
     stop_machine(run_, 0s, StopKind::kill);
     EXPECT_FALSE(use().used);
+}
+
+// A VMM that goes by an image's first bytes isn't given one that its guest has made look like another format, at a
+// restart neither.
+TEST_F(Images, OneInDisguiseIsRefused) {
+    for (const std::string& first : {"QFI\xfb"s, "composite_disk\x1d"s, "\x3a\xff\x26\xed"s, "\x28\xb5\x2f\xfd"s}) {
+        std::ofstream(image) << first << "more";
+        Launch launch = machine(false);
+        launch.children.back().raw_images = {image};
+        try {
+            start(launch);
+            FAIL();
+        } catch (const Error& error) {
+            EXPECT_THAT(error.what(), HasSubstr("the image " + image + " is a raw one, but begins as a "));
+        }
+        EXPECT_TRUE(eventually([&] { return !is_locked(launch.runtime_dir); }));
+    }
+    for (const std::string& first : {""s, "QFI"s, "data"s}) {
+        std::ofstream(image) << first;
+        Launch launch = machine(false);
+        launch.children.back().raw_images = {image};
+        start_up(launch);
+        stop_machine(run_, 0s, StopKind::kill);
+        EXPECT_TRUE(eventually([&] { return !is_locked(launch.runtime_dir); }));
+    }
 }
 
 } // namespace microvmc::test
