@@ -106,11 +106,11 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        vm.startup_timeout.value *= patience_of(target);
+        vm.shutdown_timeout.value *= patience_of(target);
         if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {
             vm.cpu = Located<std::string>{.value = cpu_of_interpreted, .span = {}};
         }
-        vm.startup_timeout.value *= patience_of(target);
-        vm.shutdown_timeout.value *= patience_of(target);
         for (VolumeConfig& volume : vm.volumes) {
             if (!volume.read_only.value) { volume.image = Opt<std::string>(); }
         }

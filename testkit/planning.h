@@ -20,12 +20,8 @@
 
 namespace microvmc::testkit {
 
-/// By how much what a guest does may take longer than is said of it.
-int patience_of(const Target& target);
-
 /// Machines (of a case, `placed`) as this target is to run them. `ports` are given to forwards that leave the host's
 /// port open, as far as there are some. A volume that is written to gets an image of its own, whatever its file names.
-/// Its times to start and to stop are multiplied by the target's patience.
 Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports = {});
 /// How many ports of the host its forwards leave open.
 std::size_t open_ports(const Config& config);
@@ -50,6 +46,9 @@ struct Planning {
     std::string where;   ///< the place that it is about
     std::string details; ///< the diagnostics as people read them, when the text or the host is wrong
 };
+
+/// By how much what a guest does may take longer than a spec or its machines say.
+int patience_of(const Target& target);
 
 /// Why the case isn't for the target, as far as its text, the target and the needs that are named tell. Pure.
 std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,

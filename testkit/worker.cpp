@@ -4,7 +4,6 @@
 #include "runtime/error.h"
 #include "testkit/enter.h"
 #include "testkit/machines.h"
-#include "testkit/planning.h"
 #include "testkit/scratch.h"
 #include "testkit/workspace.h"
 

@@ -66,7 +66,8 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), started_(std::time(nullptr)) {
+      deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), reconnection_(io),
+      started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
     const std::string cgroup = cgroup_name_of(launch_.project, launch_.vm, launch_.runtime_dir);
@@ -83,7 +84,10 @@ void Supervisor::connect_parts() {
     console_.on_halt = [this] { halted(); };
     agent_.on_frame = [this](const wire::Frame& frame) { guest_said(frame); };
     agent_.on_written = [this] { execs_.agent_written(); };
-    agent_.on_connected = [this] { execs_.close_orphans(); };
+    agent_.on_connected = [this] {
+        execs_.close_orphans();
+        handle_held();
+    };
     agent_.on_lost = [this] {
         execs_.end_all();
         shutdown_sent_ = false; // it may not have arrived

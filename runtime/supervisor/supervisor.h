@@ -71,6 +71,12 @@ private:
         std::shared_ptr<Stream> client;
         std::unique_ptr<asio::steady_timer> timer;
     };
+    /// A request of the guest's agent that came while its channel was cut, as some VMMs do when they save a machine.
+    struct Held {
+        nlohmann::json request;
+        std::shared_ptr<Stream> client;
+        std::string rest;
+    };
     struct Stopper {
         std::shared_ptr<Stream> client;
         Clock::time_point since;
@@ -132,6 +138,9 @@ private:
     void new_boot();
     // clients
     void handle(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest);
+    [[nodiscard]] bool hold(const nlohmann::json& request, const std::shared_ptr<Stream>& client,
+                            std::string_view rest);
+    void handle_held();
     void handle_await(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_stop(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
     void handle_amend(const nlohmann::json& request, const std::shared_ptr<Stream>& client);
@@ -176,6 +185,7 @@ private:
     asio::steady_timer panic_;
     asio::steady_timer stable_; ///< until what runs counts as stable
     asio::steady_timer hook_time_;
+    asio::steady_timer reconnection_; ///< until what is held is given up
 
     struct Chat {
         std::shared_ptr<Stream> stream; ///< null: there is none
@@ -219,6 +229,7 @@ private:
     bool hello_since_panic_ = false;
     std::list<Waiter> waiters_;
     std::list<Stopper> stoppers_;
+    std::vector<Held> held_;
     std::vector<std::shared_ptr<Stream>> renewers_; ///< who waits for `renewed`
     std::shared_ptr<Stream> upgrader_;              ///< who asked for this program, until it is answered
 };

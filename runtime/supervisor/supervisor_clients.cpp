@@ -10,6 +10,9 @@ namespace microvmc::supervisor {
 
 namespace {
 
+using namespace std::chrono_literals;
+constexpr auto reconnection_time = 20s; ///< of a channel that was cut
+
 std::chrono::milliseconds milliseconds_in(const nlohmann::json& request, const char* key) {
     const auto value = request.at(key).get<std::int64_t>();
     if (value < 0) { throw Error(std::string(key) + " is negative"); }
@@ -30,6 +33,8 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         handle_stop(request, client);
     } else if (op == "amend") {
         handle_amend(request, client);
+    } else if ((op == "renew" || op == "exec") && hold(request, client, rest)) {
+        return; // until the agent can be spoken to
     } else if (op == "renew") {
         handle_renew(client);
     } else if (op == "reexec") {
@@ -43,6 +48,32 @@ void Supervisor::handle(const nlohmann::json& request, const std::shared_ptr<Str
         execs_.start(request, client, rest, agent_version_ >= wire::window_version);
     } else {
         throw Error("unknown op \"" + op + "\"");
+    }
+}
+
+bool Supervisor::hold(const nlohmann::json& request, const std::shared_ptr<Stream>& client, std::string_view rest) {
+    if (!agent_up_ || agent_.connected()) { return false; }
+    held_.push_back({request, client, std::string(rest)});
+    if (held_.size() > 1) { return true; }
+    reconnection_.expires_after(reconnection_time);
+    reconnection_.async_wait([this](boost::system::error_code error) {
+        if (error) { return; }
+        for (const Held& held : std::exchange(held_, {})) {
+            answer(held.client, error_answer("the guest's agent went, and can't be reached"));
+        }
+    });
+    return true;
+}
+
+void Supervisor::handle_held() {
+    reconnection_.cancel();
+    for (const Held& held : std::exchange(held_, {})) {
+        if (!held.client->open()) { continue; }
+        try {
+            handle(held.request, held.client, held.rest);
+        } catch (const Error& error) {
+            answer(held.client, error_answer(error.what()));
+        } catch (const nlohmann::json::exception& error) { answer(held.client, error_answer(error.what())); }
     }
 }
 

@@ -84,6 +84,27 @@ TEST(Firecracker, HasWhatThePlanSays) {
     EXPECT_THAT(lowered.modules, Contains("erofs"));
 }
 
+TEST(Firecracker, OlderOnesBootAnElfThatTheImageMustHave) {
+    VmPlan vm = sample();
+    vm.kernel.source = "/k/bzImage";
+    HostFacts facts = sample_facts();
+    KernelFacts& kernel = facts.named_kernels[vm.kernel.source];
+    kernel.image = KernelImage::bzimage;
+    kernel.compression = Compression::other;
+    const auto choice = [&](const char* version) {
+        vm.program_version = version;
+        return its().traits.choose_machine(vm, facts);
+    };
+    EXPECT_EQ(choice("1.17.0-dev").kernel_image, KernelImage::bzimage);
+    EXPECT_THAT(choice("1.17.0-dev").problems, IsEmpty());
+    ASSERT_EQ(choice("1.16.1").problems.size(), 1U);
+    EXPECT_EQ(choice("1.16.1").problems.front().message,
+              "Firecracker boots an ELF kernel, and none can be taken out of /k/bzImage");
+    kernel.compression = Compression::zstd;
+    EXPECT_EQ(choice("1.16.1").kernel_image, KernelImage::elf);
+    EXPECT_THAT(choice("1.16.1").problems, IsEmpty());
+}
+
 TEST(Firecracker, AnyTextIsOnePart) {
     VmPlan vm = sample();
     vm.volumes.front().image = std::string("/s/") + weird;

@@ -88,6 +88,12 @@ TEST_F(Exec, PassesEverything) {
     EXPECT_EQ(result.err, "an error");
 }
 
+TEST_F(Exec, AwaitsAChannelThatWasCut) {
+    start_up(fake({"hello", "a", "sleep", "200", "hangup", "sleep", "700", "accept", "hello", "a", "serve"}));
+    ASSERT_TRUE(eventually([this] { return !machine_status(run_)->agent; }));
+    EXPECT_EQ(run({{"status", "4"}, {}, {}, false}).status, 4);
+}
+
 TEST_F(Exec, RelaysAMegabyteBothWaysUnchanged) {
     start_up(fake({"serve"}));
     std::mt19937 random(1); // NOLINT(cert-msc51-cpp): the same each time
