@@ -12,7 +12,7 @@ namespace microvmc {
 
 namespace {
 
-constexpr std::chrono::milliseconds command_timeout{10'000};
+constexpr std::chrono::milliseconds command_timeout{30'000};
 
 } // namespace
 

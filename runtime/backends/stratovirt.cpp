@@ -21,7 +21,9 @@
 // - A machine is saved into a directory, not a file (docs/snapshot.md).
 // - It logs what it was told, on standard error, unless an environment variable says that warnings will do
 //   (util/src/logger.rs).
-// - Seccomp is on by itself, unless `-disable-seccomp` is given.
+// - Seccomp is on by itself, unless `-disable-seccomp` is given. The filter of microvm has no fsync, by which qcow2 images
+//   are written, and no sleep, by which `stop` waits for processors (machine/src/micro_common/syscall.rs,
+//   block_backend/src/file.rs, hypervisor/src/kvm/mod.rs).
 
 #include "runtime/backend.h"
 #include "runtime/backends/capability.h"
@@ -381,9 +383,9 @@ const Backend stratovirt{
                 lacking("root.share", "it has no 9p, and a root over virtiofs is still to come"),
                 lacking("root.store", "it has no 9p, and a root over virtiofs is still to come"),
                 native("volume.raw"),
-                native("volume.qcow2"),
-                lacking("volume.vhd", "it reads raw and qcow2 images", "use format raw"),
-                lacking("volume.vhdx", "it reads raw and qcow2 images", "use format raw"),
+                lacking("volume.qcow2", "its own seccomp filter ends it when it writes one", "use format raw"),
+                lacking("volume.vhd", "it has raw images", "use format raw"),
+                lacking("volume.vhdx", "it has raw images", "use format raw"),
                 native("volume.write"),
                 native("volume.read-only"),
                 native("volume.direct"),
@@ -413,7 +415,7 @@ const Backend stratovirt{
                 native("console.off"),
                 lacking("graphics", "its microvm has no display", "use qemu"),
                 bridged("shutdown", "the guest's own init is asked, by its agent"),
-                native("pause"),
+                lacking("pause", "its own seccomp filter ends it while it waits for its processors to stand still"),
                 lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
                 lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
             })),
@@ -421,7 +423,7 @@ const Backend stratovirt{
             .max_vcpu = 254, // machine_manager/src/config/machine_config.rs, MAX_NR_CPUS
             .user_network = {},
             .choose_machine = choose_machine,
-            .discard_formats = {"raw", "qcow2"},
+            .discard_formats = {"raw"},
         },
     .lower = lower,
     .attach = attach,
