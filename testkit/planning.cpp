@@ -89,15 +89,26 @@ Planning failed(const Diagnostics& diagnostics, const Sources& sources) {
             .details = render_text(diagnostics, sources, false)};
 }
 
+// User code of interpreted guests runs on the processor as it is, and finds registers that their kernels, which lack
+// XSAVE there, don't keep for it: what glibc has in them is lost now and then (glibc: manual/tunables.texi).
+constexpr const char* tunables = "GLIBC_TUNABLES";
+constexpr const char* without_avx = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-XSAVE,-XSAVEC";
+
 } // namespace
 
 // The host's own model asks a KVM that interprets for registers that it lacks (QEMU: target/i386/kvm/kvm.c). Of AMD's
-// without XSAVEERPTR Linux executes fnclex, which it can't (linux: arch/x86/include/asm/fpu/api.h, X86_BUG_FXSAVE_LEAK).
+// without XSAVEERPTR Linux executes fnclex, which it can't (linux: arch/x86/include/asm/fpu/api.h,
+// X86_BUG_FXSAVE_LEAK).
 constexpr const char* cpu_of_interpreted = "qemu64,vendor=GenuineIntel";
 
 int patience_of(const Target& target) {
     constexpr int of_interpreted = 5;
     return target.interpreted ? of_interpreted : 1;
+}
+
+std::map<std::string, std::string> environment_for(const Target& target) {
+    if (!target.interpreted) { return {}; }
+    return {{tunables, without_avx}};
 }
 
 Config config_for(Config config, const Target& target, const std::vector<std::uint16_t>& ports) {
@@ -107,6 +118,11 @@ Config config_for(Config config, const Target& target, const std::vector<std::ui
         vm.hypervisor = {{.value = target.hypervisor, .span = {}}};
         vm.accel.value = target.accel.empty() ? "auto" : target.accel;
         if (!target.kernel.empty()) { vm.kernel.value = target.kernel; }
+        for (const auto& [name, value] : environment_for(target)) {
+            // Linux makes a variable of its first process of a parameter that it doesn't know.
+            vm.kernel_params.push_back({.value = fmt::format("{}={}", name, value), .span = {}});
+            if (!vm.command.empty()) { vm.env.emplace_back(name, Located<std::string>{.value = value, .span = {}}); }
+        }
         vm.startup_timeout.value *= patience_of(target);
         vm.shutdown_timeout.value *= patience_of(target);
         if (target.interpreted && target.accel == "kvm" && !vm.cpu && chooses_cpu) {

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,9 @@ struct Planning {
 
 /// By how much what a guest does may take longer than a spec or its machines say.
 int patience_of(const Target& target);
+
+/// Variables that every program in a target's guests has.
+std::map<std::string, std::string> environment_for(const Target& target);
 
 /// Why the case isn't for the target, as far as its text, the target and the needs that are named tell. Pure.
 std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,

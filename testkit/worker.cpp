@@ -49,6 +49,7 @@ private:
         const Subject subject = subject_of(run, context_.specs, context_.targets, context_.options);
         const std::int64_t timeout_ms = timeout_of(subject.which, subject.target, context_.options);
         CaseState state = job_.resumed.value_or(beginning(subject.which, job_.scratch));
+        state.variables.merge(environment_for(subject.target));
         tell({{"started", index}, {"within-ms", timeout_ms - state.elapsed_ms}});
         Timeline timeline(state.elapsed_ms, state.timeline);
         Carried carried;

@@ -10,6 +10,8 @@
 //   tells by another boot id. A panic must not look like that: the kernel stands still (panic=0) where a console shows
 //   it.
 // - `--serial tty` is its standard input and output, which need not be a terminal.
+//   What is typed there ahead of the guest it keeps, but dies of more than 128 KiB: its filter has no mremap for that
+//   thread (vmm/src/seccomp_filters.rs, serial_manager_thread_rules).
 // - Its vsock is a Unix socket on the host, asked for a port in words (docs/vsock.md), whatever the host's kernel has;
 //   the agent uses it, so that each machine has one.
 // - Disks are told by the serial numbers that they are given. It locks the bytes of an image (block/src/io/fcntl.rs)

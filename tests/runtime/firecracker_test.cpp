@@ -5,12 +5,14 @@
 #include "tests/runtime/recorded_api.h"
 #include "tests/runtime/sample.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <fcntl.h>
 #include <fstream>
+#include <regex>
 #include <unistd.h>
 
 namespace microvmc::test {
@@ -193,6 +195,29 @@ TEST(Firecracker, IsAskedAsItsApiHasIt) {
     EXPECT_EQ(stats.guest.at("free"), 1024U);
     EXPECT_THROW(control->quit(), Error);
     expect_requests("firecracker", api.take());
+}
+
+TEST(Firecracker, SavesAndLoadsAsItsApiHasIt) {
+    RecordedApi api({{"GET /", nlohmann::json{{"state", "Paused"}}}});
+    const auto control = its().attach(api.path(), patience);
+    const std::string here = api.path().substr(0, api.path().rfind('/'));
+    const TemporaryDirectory directory;
+    const auto size = [](std::size_t bytes) { return fmt::format("{:020}\n", bytes); };
+    std::ofstream(directory / "state", std::ios::binary)
+        << "memory" << here << "state" << size(here.size()) << size(5) << "microvmc firecracker 1\n";
+    const Fd file(::open((directory / "state").c_str(), O_RDWR | O_CLOEXEC));
+    EXPECT_THROW(control->save(file.get(), patience), Error) << "nobody saved anything";
+    control->load(file.get(), patience);
+    std::vector<nlohmann::json> requests = api.take();
+    const std::regex number("/proc/[0-9]+/fd/[0-9]+");
+    for (nlohmann::json& request : requests) {
+        std::string text = request.dump();
+        for (std::size_t at = 0; (at = text.find(here)) != std::string::npos;) {
+            text.replace(at, here.size(), "/run/vm");
+        }
+        request = nlohmann::json::parse(std::regex_replace(text, number, "/proc/1/fd/3"));
+    }
+    expect_requests("firecracker-snapshot", requests);
 }
 
 TEST(Firecracker, AStateOfAnotherPlaceOrKindIsRefused) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -57,11 +58,9 @@ std::string RecordedApi::answer(const std::string& request) {
     const std::size_t target = request.find(' ', method + 1);
     const std::string what = request.substr(0, target);
     const std::string body = request.substr(request.find("\r\n\r\n") + 4);
-    if (!body.empty()) {
-        asked_.push_back({{"method", what.substr(0, method)},
-                          {"target", what.substr(method + 1)},
-                          {"body", nlohmann::json::parse(body)}});
-    }
+    nlohmann::json asked{{"method", what.substr(0, method)}, {"target", what.substr(method + 1)}};
+    if (!body.empty()) { asked["body"] = nlohmann::json::parse(body); }
+    if (!body.empty() || std::ranges::find(asked_, asked) == asked_.end()) { asked_.push_back(std::move(asked)); }
     const auto found = answers_.find(what);
     if (found == answers_.end()) { return "HTTP/1.1 204 \r\nConnection: keep-alive\r\n\r\n"; }
     const std::string text = found->second.dump();

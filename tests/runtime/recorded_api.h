@@ -20,7 +20,8 @@ public:
     RecordedApi& operator=(const RecordedApi&) = delete;
 
     [[nodiscard]] const std::string& path() const { return path_; }
-    /// Each as {"method", "target", "body"}, since the last call; without what has no body.
+    /// Each as {"method", "target", "body"}, since the last call; what has no body comes once, however often it was
+    /// asked.
     std::vector<nlohmann::json> take();
 
 private:

@@ -26,7 +26,7 @@ VmPlan plain() {
 }
 
 KernelOptions config(const std::vector<std::string>& settings) {
-    std::string text;
+    std::string text = "CONFIG_MODULES=y\n";
     for (const std::string_view option : init_options()) { text += fmt::format("CONFIG_{}=y\n", option); }
     for (const std::string& setting : settings) { text += fmt::format("CONFIG_{}\n", setting); }
     return options_of(text);
@@ -51,6 +51,12 @@ TEST(KernelCheck, DevicesNeedTheirDrivers) {
     vm.shares.emplace_back().name = "share";
     EXPECT_EQ(missing_for(vm, config(enough)),
               "vmlinux-test lacks CONFIG_VIRTIO_BLK, CONFIG_EXT4_FS, CONFIG_NET_9P_VIRTIO, CONFIG_9P_FS");
+}
+
+TEST(KernelCheck, ModulesTakeAKernelThatLoadsThem) {
+    KernelOptions options = config(enough);
+    options.erase("MODULES");
+    EXPECT_EQ(missing_for(plain(), options), "vmlinux-test lacks CONFIG_MODULES");
 }
 
 TEST(KernelCheck, ModulesCountOnlyWhereTheyAre) {
