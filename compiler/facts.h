@@ -106,6 +106,9 @@ struct PathFacts {
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
     std::uint64_t room = 0;  ///< bytes that this user may still write on that device
+    std::uint32_t mode = 0;  ///< permissions; 0: not known
+    std::uint32_t owner = 0; ///< uid
+    std::uint32_t group = 0; ///< gid
     ImageFacts image;        ///< files
     std::string used_by;     ///< files: "PROJECT/VM" or "another program" that has it locked; empty: nobody
     bool is_written = false; ///< by them
@@ -123,6 +126,14 @@ struct HostDeviceFacts {
     bool accessible = false; ///< its node (/dev/vfio/GROUP, /dev/bus/usb/...) may be opened by the user who asks
 
     friend bool operator==(const HostDeviceFacts&, const HostDeviceFacts&) = default;
+};
+
+/// A user of the host that hypervisors run as.
+struct UserFacts {
+    std::uint32_t uid = 0;
+    std::vector<std::uint32_t> groups; ///< gids, its own first
+
+    friend bool operator==(const UserFacts&, const UserFacts&) = default;
 };
 
 /// Huge pages of one size.
@@ -172,6 +183,8 @@ struct HostFacts {
     std::vector<std::string> cgroup_controllers; ///< of cgroup v2, that limits can be set by: "cpu", "memory"
     /// That the sources name, by bus and path: "pci 0000:03:00.0".
     std::map<std::string, HostDeviceFacts> host_devices;
+    /// That the sources name; one without groups doesn't exist.
+    std::map<std::string, UserFacts> users;
 
     friend bool operator==(const HostFacts&, const HostFacts&) = default;
 };

@@ -53,6 +53,9 @@ const auto path_fields = std::tuple{field("kind", &PathFacts::kind),
                                     sparse("device", &PathFacts::device),
                                     sparse("inode", &PathFacts::inode),
                                     sparse("room", &PathFacts::room),
+                                    sparse("mode", &PathFacts::mode),
+                                    sparse("owner", &PathFacts::owner),
+                                    sparse("group", &PathFacts::group),
                                     sparse("image", &PathFacts::image),
                                     sparse("used-by", &PathFacts::used_by),
                                     sparse("is-written", &PathFacts::is_written),
@@ -63,6 +66,7 @@ const auto oci_fields =
 const auto host_device_fields =
     std::tuple{field("present", &HostDeviceFacts::present), field("driver", &HostDeviceFacts::driver),
                field("iommu-group", &HostDeviceFacts::iommu_group), field("accessible", &HostDeviceFacts::accessible)};
+const auto user_fields = std::tuple{field("uid", &UserFacts::uid), field("groups", &UserFacts::groups)};
 const auto huge_page_fields = std::tuple{field("total", &HugePageFacts::total), field("free", &HugePageFacts::free)};
 const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("hostname", &HostFacts::hostname),
@@ -82,12 +86,13 @@ const auto host_fields = std::tuple{field("version", &HostFacts::version),
                                     field("guest-init", &HostFacts::guest_init),
                                     field("paths", &HostFacts::paths),
                                     field("named-kernels", &HostFacts::named_kernels),
-                                     sparse("kernel-configs", &HostFacts::kernel_configs),
+                                    sparse("kernel-configs", &HostFacts::kernel_configs),
                                     sparse("oci-images", &HostFacts::oci_images),
                                     sparse("huge-pages", &HostFacts::huge_pages),
                                     sparse("default-huge-page", &HostFacts::default_huge_page),
                                     sparse("cgroup-controllers", &HostFacts::cgroup_controllers),
-                                    sparse("host-devices", &HostFacts::host_devices)};
+                                    sparse("host-devices", &HostFacts::host_devices),
+                                    sparse("users", &HostFacts::users)};
 
 } // namespace
 
@@ -163,6 +168,12 @@ void to_json(nlohmann::json& json, const HostDeviceFacts& device) {
 }
 void from_json(const nlohmann::json& json, HostDeviceFacts& device) {
     read_fields(json, device, host_device_fields);
+}
+void to_json(nlohmann::json& json, const UserFacts& user) {
+    write_fields(json, user, user_fields);
+}
+void from_json(const nlohmann::json& json, UserFacts& user) {
+    read_fields(json, user, user_fields);
 }
 void to_json(nlohmann::json& json, const HugePageFacts& pages) {
     write_fields(json, pages, huge_page_fields);

@@ -61,9 +61,9 @@ struct KernelPlan {
     FileIdentity identity;
     /// Directory of the pin: holds `vmlinuz` (the copy), `vmlinux` (extracted when `image` is elf) and `modules/`.
     std::string pin;
-    std::string modules; ///< the host's directory with modules.dep, copied from when pinned; empty: none
-    std::string config;  ///< the kernel's configuration, when the user named it
-    std::string initrd;  ///< the user's own initramfs, whose init runs after ours; empty: none
+    std::string modules;         ///< the host's directory with modules.dep, copied from when pinned; empty: none
+    std::string config;          ///< the kernel's configuration, when the user named it
+    std::string initrd;          ///< the user's own initramfs, whose init runs after ours; empty: none
     std::string initrd_identity; ///< tells one state of its content from another
     KernelImage image = KernelImage::bzimage; ///< what the hypervisor is given
     std::string image_reason;                 ///< why that form
@@ -129,8 +129,9 @@ struct ForwardPlan {
     std::string proto = "tcp"; ///< tcp, udp
     std::string host_address = "127.0.0.1";
     std::uint16_t host_port = 0;
-    std::string guest_address; ///< empty: the interface's own
+    std::string guest_address; ///< from the host, empty: the interface's own; from the guest: where that connects to
     std::uint16_t guest_port = 0;
+    std::string relay{}; ///< from the guest: absolute path of socat, which carries each connection
 
     friend bool operator==(const ForwardPlan&, const ForwardPlan&) = default;
 };
@@ -146,11 +147,11 @@ struct InterfacePlan {
     std::vector<std::string> addresses; ///< with prefix length: "10.0.2.15/24"; or "dhcp" alone
     std::string gateway;
     std::vector<std::string> dns;
-    std::string mode;           ///< macvtap's
-    std::string vhost = "auto"; ///< auto, on, off
+    std::string mode;          ///< macvtap's: bridge, private, vepa, passthru
+    std::string vhost = "off"; ///< on: the host's kernel handles its packets
     std::uint32_t queues = 1;
     std::uint32_t mtu = 0;      ///< bytes; 0: the network's
-    std::uint64_t rate_mib = 0; ///< a second; 0: no limit
+    std::uint64_t rate_mib = 0; ///< a second, each way; 0: no limit
     bool managed = true;        ///< made and removed by us
     bool allow_spoofing = false;
     std::vector<ForwardPlan> forwards; ///< those that this interface carries

@@ -34,17 +34,13 @@ constexpr Words<RootPlan::Kind, 7> root_kinds{{{RootPlan::Kind::initramfs, "init
 constexpr Words<BalloonPlan::Mode, 3> balloon_modes{
     {{BalloonPlan::Mode::off, "off"}, {BalloonPlan::Mode::on, "on"}, {BalloonPlan::Mode::automatic, "auto"}}};
 
-const auto kernel_fields = std::tuple{field("source", &KernelPlan::source),
-                                      field("release", &KernelPlan::release),
-                                      field("identity", &KernelPlan::identity),
-                                      field("pin", &KernelPlan::pin),
-                                      field("modules", &KernelPlan::modules),
-                                      sparse("config", &KernelPlan::config),
-                                      sparse("initrd", &KernelPlan::initrd),
-                                      sparse("initrd-identity", &KernelPlan::initrd_identity),
-                                      field("image", &KernelPlan::image),
-                                      field("image-reason", &KernelPlan::image_reason),
-                                      field("params", &KernelPlan::params)};
+const auto kernel_fields =
+    std::tuple{field("source", &KernelPlan::source),     field("release", &KernelPlan::release),
+               field("identity", &KernelPlan::identity), field("pin", &KernelPlan::pin),
+               field("modules", &KernelPlan::modules),   sparse("config", &KernelPlan::config),
+               sparse("initrd", &KernelPlan::initrd),    sparse("initrd-identity", &KernelPlan::initrd_identity),
+               field("image", &KernelPlan::image),       field("image-reason", &KernelPlan::image_reason),
+               field("params", &KernelPlan::params)};
 const auto volume_fields = std::tuple{field("name", &VolumePlan::name),
                                       field("image", &VolumePlan::image),
                                       field("size-mib", &VolumePlan::size_mib),
@@ -90,7 +86,8 @@ const auto forward_fields = std::tuple{field("name", &ForwardPlan::name),
                                        field("host-address", &ForwardPlan::host_address),
                                        field("host-port", &ForwardPlan::host_port),
                                        sparse("guest-address", &ForwardPlan::guest_address),
-                                       field("guest-port", &ForwardPlan::guest_port)};
+                                       field("guest-port", &ForwardPlan::guest_port),
+                                       sparse("relay", &ForwardPlan::relay)};
 const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
                                          field("type", &InterfacePlan::type),
                                          sparse("network", &InterfacePlan::network),

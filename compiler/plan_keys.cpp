@@ -145,7 +145,7 @@ void add_interface(Keys& keys, const InterfacePlan& interface) {
     keys.add(at + ".gateway", interface.gateway);
     keys.add(at + ".dns", fmt::format("{}", fmt::join(interface.dns, ", ")));
     keys.add(at + ".mode", interface.mode);
-    keys.add(at + ".vhost", interface.vhost == "auto" ? "" : interface.vhost);
+    keys.add(at + ".vhost", interface.vhost == "off" ? "" : interface.vhost);
     keys.add(at + ".queues", interface.queues == 1 ? "" : std::to_string(interface.queues));
     keys.add(at + ".mtu", interface.mtu == 0 ? "" : std::to_string(interface.mtu));
     keys.add(at + ".rate", interface.rate_mib == 0 ? "" : format_size(interface.rate_mib) + "/s");
@@ -239,6 +239,10 @@ std::string ready_text(const ReadyPlan& ready) {
 
 std::string forward_text(const ForwardPlan& forward) {
     const bool v6 = forward.host_address.find(':') != std::string::npos;
+    if (forward.from == "guest") {
+        return fmt::format("guest's {}:{} -> {}{}{}:{}/{}", forward.guest_address, forward.guest_port, v6 ? "[" : "",
+                           forward.host_address, v6 ? "]" : "", forward.host_port, forward.proto);
+    }
     return fmt::format("{}{}{}:{} -> {}{}{}/{}", v6 ? "[" : "", forward.host_address, v6 ? "]" : "", forward.host_port,
                        forward.guest_address, forward.guest_address.empty() ? "" : ":", forward.guest_port,
                        forward.proto);

@@ -76,6 +76,14 @@ std::vector<std::string> root_sources_to_probe(const Config& config) {
     return {paths.begin(), paths.end()};
 }
 
+std::vector<std::string> users_to_probe(const Config& config) {
+    std::set<std::string> names;
+    for (const VmConfig& vm : config.vms) {
+        if (vm.vmm_user) { names.insert(vm.vmm_user->value); }
+    }
+    return {names.begin(), names.end()};
+}
+
 std::vector<std::pair<std::string, std::string>> devices_to_probe(const Config& config) {
     std::set<std::pair<std::string, std::string>> devices;
     for (const VmConfig& vm : config.vms) {

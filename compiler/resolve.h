@@ -53,6 +53,8 @@ std::string project_name(const Config& config, const Sources& sources, const Res
 std::vector<std::string> paths_to_probe(const Config& config, std::string_view state_dir, std::string_view project);
 /// Devices of the host whose HostDeviceFacts resolving needs: bus and path, each once.
 std::vector<std::pair<std::string, std::string>> devices_to_probe(const Config& config);
+/// The host's users whose UserFacts resolving needs, by name.
+std::vector<std::string> users_to_probe(const Config& config);
 /// Files whose KernelFacts resolving needs.
 std::vector<std::string> kernels_to_probe(const Config& config);
 /// Kernel configurations that it names.

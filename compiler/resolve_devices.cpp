@@ -1,3 +1,4 @@
+#include "compiler/address.h"
 #include "compiler/diagnostic_codes.h"
 #include "compiler/draft.h"
 #include "compiler/id_map.h"
@@ -104,8 +105,8 @@ void interface(const Inputs& in, Draft& draft, const InterfaceConfig& config) {
     for (const auto& address : config.address) { plan.addresses.push_back(address.value); }
     if (config.gateway) { plan.gateway = config.gateway->value; }
     for (const auto& server : config.dns) { plan.dns.push_back(server.value); }
-    if (config.mode) { plan.mode = config.mode->value; }
-    plan.vhost = config.vhost.value;
+    plan.mode = config.mode ? config.mode->value : plan.type == "macvtap" ? "bridge" : "";
+    if (config.vhost.value != "auto") { plan.vhost = config.vhost.value; }
     if (config.queues) { plan.queues = static_cast<std::uint32_t>(config.queues->value); }
     if (config.mtu) { plan.mtu = static_cast<std::uint32_t>(config.mtu->value); }
     if (config.rate) { plan.rate_mib = static_cast<std::uint64_t>(config.rate->value); }
@@ -168,6 +169,49 @@ const ForwardPlan* earlier_forward(const Draft& draft, const ForwardPlan& forwar
     return nullptr;
 }
 
+/// Where the host's kernel can handle packets it does, but no machine that runs is restarted for that.
+void finish_vhost(const Inputs& in, Draft& draft, InterfacePlan& interface) {
+    const auto said = std::ranges::find_if(
+        draft.config->interfaces, [&](const InterfaceConfig& each) { return each.name.value == interface.name; });
+    const bool is_open = said != draft.config->interfaces.end() && said->vhost.value == "auto";
+    const bool can = draft.traits->capability("interface.vhost").support != Support::unsupported;
+    // Another user can't open its device.
+    if (!is_open || !can || interface.type == "user" || !draft.plan.vmm_user.empty()) { return; }
+    if (draft.observed != nullptr && draft.observed->running && draft.observed->plan) {
+        const auto& running = draft.observed->plan->interfaces;
+        const auto its = std::ranges::find(running, interface.name, &InterfacePlan::name);
+        if (its != running.end()) {
+            interface.vhost = its->vhost;
+            return;
+        }
+    }
+    const PathFacts* node = path_facts(in.facts, "/dev/vhost-net");
+    interface.vhost = node != nullptr && node->readable && node->writable ? "on" : "off";
+}
+
+/// Where a guest connects to reach the host: an address of its user network that nobody else has.
+void finish_guest_forward(const Inputs& in, const Draft& draft, const InterfacePlan& interface, ForwardPlan& forward) {
+    if (const auto socat = in.facts.tools.find("socat"); socat != in.facts.tools.end()) {
+        forward.relay = socat->second.path;
+    }
+    const auto own = parse_subnet(interface.addresses.front());
+    if (!own || own->v6) { return; }
+    if (forward.guest_address.empty()) {
+        constexpr std::uint32_t unused = 4; // after the gateway, the name server and the file server
+        forward.guest_address = address_text(host_of(network_of(*own), unused));
+    }
+    const auto is_taken = [&](const std::string& address) { return address == forward.guest_address; };
+    const auto address = parse_subnet(forward.guest_address);
+    const bool taken =
+        is_taken(address_text(*own)) || is_taken(interface.gateway) || std::ranges::any_of(interface.dns, is_taken);
+    if (address && contains(network_of(*own), *address) && !taken) { return; }
+    in.diagnostics
+        .error(codes::address_outside, written_at(in, draft, "forward-ports." + forward.name),
+               fmt::format("the guest can't reach the host by {}: {}", forward.guest_address,
+                           taken ? "it is somebody's already" : "it is not in the guest's network"))
+        .help = fmt::format("take another one of {}, or leave guest.address out", subnet_text(network_of(*own)));
+}
+
 } // namespace
 
 void devices(const Inputs& in, Draft& draft) {
@@ -194,6 +238,7 @@ void finish_devices(const Inputs& in, Draft& draft) {
     const Traits& traits = *draft.traits;
     for (std::size_t i = 0; i < draft.plan.shares.size(); ++i) { finish_share(in, draft, i); }
     for (InterfacePlan& interface : draft.plan.interfaces) {
+        finish_vhost(in, draft, interface);
         if (interface.type != "user" || !traits.user_network) { continue; }
         const auto& network = *traits.user_network;
         if (interface.addresses.empty() || (interface.addresses.size() == 1 && interface.addresses.front() == "dhcp")) {
@@ -201,6 +246,9 @@ void finish_devices(const Inputs& in, Draft& draft) {
         }
         if (interface.gateway.empty()) { interface.gateway = network.gateway; }
         if (interface.dns.empty() && !network.dns.empty()) { interface.dns = {std::string(network.dns)}; }
+        for (ForwardPlan& forward : interface.forwards) {
+            if (forward.from == "guest") { finish_guest_forward(in, draft, interface, forward); }
+        }
     }
 }
 

@@ -116,13 +116,15 @@ void host_device(const Inputs& in, const DeviceConfig& said, const HostDevicePla
     if (known == in.facts.host_devices.end()) { return; } // facts that were gathered for another file
     const HostDeviceFacts& facts = known->second;
     if (!facts.present) {
-        refuse(said.path, codes::host_lacks, fmt::format("this host has no {} device {}", pci ? "PCI" : "USB", device.path),
+        refuse(said.path, codes::host_lacks,
+               fmt::format("this host has no {} device {}", pci ? "PCI" : "USB", device.path),
                pci ? "lspci -D lists them" : "lsusb lists them");
     } else if (pci && facts.iommu_group.empty()) {
-        refuse(said.path, codes::host_lacks,
-               fmt::format("{} can't be handed to a guest: no IOMMU is at work on this host", device.path),
-               "switch it on in the firmware's setup (VT-d, AMD-Vi) and, on Intel, with intel_iommu=on among the host's "
-               "kernel parameters");
+        refuse(
+            said.path, codes::host_lacks,
+            fmt::format("{} can't be handed to a guest: no IOMMU is at work on this host", device.path),
+            "switch it on in the firmware's setup (VT-d, AMD-Vi) and, on Intel, with intel_iommu=on among the host's "
+            "kernel parameters");
     } else if (pci && facts.driver != "vfio-pci") {
         refuse(said.path, codes::host_lacks,
                facts.driver.empty() ? fmt::format("no driver of the host's has {}; vfio-pci must", device.path)
@@ -145,8 +147,9 @@ void limits(const Inputs& in, const Draft& draft) {
         in.diagnostics
             .error(codes::host_lacks, span,
                    fmt::format("cgroup v2 has no `{}` controller here that you could set limits by", controller))
-            .help = "boot the host with systemd.unified_cgroup_hierarchy=1 when it has cgroup v1; an ordinary user needs "
-                    "a cgroup of its own (systemd-run --user --scope -p Delegate=yes)";
+            .help =
+            "boot the host with systemd.unified_cgroup_hierarchy=1 when it has cgroup v1; an ordinary user needs "
+            "a cgroup of its own (systemd-run --user --scope -p Delegate=yes)";
     };
     if (said.cpu) { needs("cpu", said.cpu->span); }
     if (said.mem) { needs("memory", said.mem->span); }
@@ -163,14 +166,32 @@ void limits(const Inputs& in, const Draft& draft) {
     }
 }
 
+/// Who runs the hypervisor: only root becomes another.
+void vmm_user(const Inputs& in, const Draft& draft) {
+    if (!draft.config->vmm_user) { return; }
+    const auto& [name, span] = *draft.config->vmm_user;
+    const auto known = in.facts.users.find(name);
+    if (known == in.facts.users.end()) { return; } // facts that were gathered for another file
+    if (known->second.groups.empty()) {
+        in.diagnostics.error(codes::host_lacks, span, fmt::format("this host has no user `{}`", printable(name))).help =
+            "adduser --system makes one; any that exists will do";
+    } else if (in.facts.uid != 0 && in.facts.uid != known->second.uid) {
+        in.diagnostics
+            .error(codes::needs_root, span, fmt::format("only root can run a hypervisor as `{}`", printable(name)))
+            .help = "apply it as root, or leave `vmm-user` out to run it as yourself";
+    }
+}
+
 } // namespace
 
 void check_host(const Inputs& in, const std::vector<Draft>& drafts) {
     huge_pages(in, drafts);
     for (const Draft& draft : drafts) {
-        if (draft.traits != nullptr) { limits(in, draft); }
+        if (draft.traits == nullptr) { continue; }
+        limits(in, draft);
+        vmm_user(in, draft);
         // Devices of the plan are those of the text, one by one.
-        for (std::size_t i = 0; draft.traits != nullptr && i < draft.plan.host_devices.size(); ++i) {
+        for (std::size_t i = 0; i < draft.plan.host_devices.size(); ++i) {
             host_device(in, draft.config->devices[i], draft.plan.host_devices[i]);
         }
     }

@@ -175,6 +175,18 @@ bool has_9p_now(const Draft& draft, const std::string& name) {
                                [&name](const SharePlan& share) { return share.name == name && share.proto == "9p"; });
 }
 
+/// Whether a user may read a directory; what isn't known, he may.
+bool may_read(const HostFacts& facts, const std::string& name, const std::string& path) {
+    const auto user = facts.users.find(name);
+    const PathFacts* directory = path_facts(facts, path);
+    if (user == facts.users.end() || directory == nullptr || directory->mode == 0) { return true; }
+    const auto& [uid, groups] = user->second;
+    const bool of_group = std::ranges::find(groups, directory->group) != groups.end();
+    const unsigned shift = uid == directory->owner ? 6 : of_group ? 3 : 0;
+    constexpr unsigned read_and_enter = 05;
+    return uid == 0 || ((directory->mode >> shift) & read_and_enter) == read_and_enter;
+}
+
 std::string server_text(const HostFacts& facts, const ShareWay& way) {
     if (way.server.empty()) { return "by a server that runs already"; }
     const auto tool =
@@ -243,9 +255,20 @@ void finish_share(const Inputs& in, Draft& draft, std::size_t index) {
         share.proto_reason += (share.proto_reason.empty() ? "" : "; ") + std::string(what);
     };
     if (share.proto == "9p" && share.security_model.empty()) {
-        // An ordinary user can give files to nobody; where ACLs are kept, owners have to be, too.
-        share.security_model = !user ? "passthrough" : share.posix_acl ? "mapped-xattr" : "none";
-        if (share.security_model == "none" && !share.read_only) { say("what the guest writes is yours"); }
+        // The hypervisor serves it. An ordinary user can give files to nobody; where ACLs are kept, owners have to be,
+        // too.
+        const bool as_root = !user && draft.plan.vmm_user.empty();
+        share.security_model = as_root ? "passthrough" : share.posix_acl ? "mapped-xattr" : "none";
+        if (share.security_model == "none" && !share.read_only) {
+            say(user ? "what the guest writes is yours" : "what the guest writes is the hypervisor's user's");
+        }
+    }
+    if (share.proto == "9p" && !may_read(in.facts, draft.plan.vmm_user, share.source)) {
+        in.diagnostics
+            .error(codes::host_lacks, draft.config->shares[index].name.span,
+                   fmt::format("`{}`, who runs the hypervisor, may not read {}", printable(draft.plan.vmm_user),
+                               printable(share.source)))
+            .help = "over 9p the hypervisor serves it itself; let that user read it, or share it over virtiofs";
     }
     if (share.server.empty() || !user) { return; }
     if (share.uid_map.empty()) { share.uid_map = fmt::format("*:{}", in.facts.uid); }

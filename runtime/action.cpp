@@ -74,7 +74,10 @@ struct Line {
         return fmt::format("bring up network {} on bridge {}", action.up.network.name, action.up.network.bridge);
     }
     std::string operator()(const MakeTap& action) const {
-        return fmt::format("make tap {}{}{}", action.tap.name, action.bridge.empty() ? "" : " on ", action.bridge);
+        const std::string& on = action.tap.link.empty() ? action.bridge : action.tap.link;
+        return fmt::format("make {} {}{}{}{}", action.tap.link.empty() ? "tap" : "macvtap", action.tap.name,
+                           on.empty() ? "" : " on ", on,
+                           action.rate_mib == 0 ? "" : fmt::format(", {}MiB a second at most", action.rate_mib));
     }
     std::string operator()(const ReleaseNetwork& action) const {
         return fmt::format("remove bridge {} when nobody is left on it", action.bridge);
@@ -200,8 +203,14 @@ struct Value {
                 {"dnsmasq", lines_of(action.up.dnsmasq.empty() ? "" : dnsmasq_config(action.up))}};
     }
     json operator()(const MakeTap& action) const {
-        return {{"action", "make-tap"},      {"tap", action.tap.name},  {"queues", action.tap.queues},
-                {"machine", action.machine}, {"bridge", action.bridge}, {"mtu", action.mtu}};
+        json value{{"action", "make-tap"},      {"tap", action.tap.name},  {"queues", action.tap.queues},
+                   {"machine", action.machine}, {"bridge", action.bridge}, {"mtu", action.mtu}};
+        if (!action.tap.link.empty()) {
+            value.update({{"link", action.tap.link}, {"mode", action.mode}, {"mac", action.mac}});
+        }
+        if (action.rate_mib != 0) { value["rate-mib"] = action.rate_mib; }
+        if (!action.owner.empty()) { value["owner"] = action.owner; }
+        return value;
     }
     json operator()(const ReleaseNetwork& action) const {
         return {{"action", "release-network"}, {"bridge", action.bridge}, {"runtime-dir", action.runtime_dir}};

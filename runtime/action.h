@@ -119,6 +119,10 @@ struct MakeTap {
     std::string machine; ///< the machine's runtime directory: whose it is
     std::string bridge;  ///< that it joins; empty: none
     std::uint32_t mtu = 0;
+    std::string mode{};         ///< a macvtap's
+    std::string mac{};          ///< a macvtap's: that of the guest's interface
+    std::uint64_t rate_mib = 0; ///< a second, each way; 0: no limit
+    std::string owner{};        ///< the user who may open it; empty: we
     friend bool operator==(const MakeTap&, const MakeTap&) = default;
 };
 /// Takes a network's bridge, rules and servers away when no machine is left in it.

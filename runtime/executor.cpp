@@ -147,7 +147,7 @@ struct Performer {
     Done operator()(const MakeTap& action) const {
         run.host.make_tap(action);
         return {"made", Undo{fmt::format("the tap {} stays", action.tap.name),
-                             [&host = run.host, tap = action.tap] { host.remove_tap(tap); }}};
+                             [&host = run.host, action] { host.remove_tap(action); }}};
     }
 
     // Whoever needs it brings it up again, so nothing is put back.

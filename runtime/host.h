@@ -56,7 +56,7 @@ public:
     /// Says whether it is gone: not while somebody is on it.
     virtual bool release_network(const ReleaseNetwork& request) = 0;
     virtual void make_tap(const MakeTap& request) = 0;
-    virtual void remove_tap(const Tap& tap) = 0;
+    virtual void remove_tap(const MakeTap& request) = 0;
 
     virtual void copy_file(const std::string& from, const std::string& to) = 0;
     /// When there is no `path`, `other` becomes it.

@@ -332,7 +332,7 @@ bool build_initramfs(const BuildInitramfs& request) {
     }
     spec += request.spec;
 
-    NewFile out(request.output, 0600);
+    NewFile out(request.output, 0644); // for the VMM's user, who is handed it; nobody else gets to its directory
     if (!request.initrd.empty()) {
         append_file(out, request.initrd);
         // What follows begins at a multiple of four, where the kernel passes over zeros (linux:

@@ -19,6 +19,7 @@ namespace {
 
 // Names of an enum's values, in their order. nlohmann's own macro takes an unknown name for the first value.
 constexpr std::array agent_kinds{"none", "unix-stream", "hybrid-vsock", "terminal", "served"};
+constexpr std::array descriptor_kinds{"read", "write", "listen", "connect", "macvtap"};
 constexpr std::array death_kinds{"nothing", "restart", "stop"};
 constexpr std::array end_kinds{"exited", "poweroff",  "reboot",       "panic",       "vmm-crash",
                                "killed", "timed-out", "start-failed", "helper-crash"};
@@ -53,6 +54,7 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("startup_timeout_ms", launch.startup_timeout_ms);
     visit("shutdown_timeout_ms", launch.shutdown_timeout_ms);
     visit("taps", launch.taps);
+    visit("release", launch.release);
     visit("images", launch.images);
     visit("runtime_dir", launch.runtime_dir);
     visit("console_log", launch.console_log);
@@ -74,10 +76,22 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
 
 } // namespace
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Tap, name, queues)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Tap, name, queues, link)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Launch::Image, path, read_only)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChatStep, expect, send)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChildFile, path, content)
+
+static void to_json(nlohmann::json& json, const Descriptor& descriptor) {
+    json = {{"kind", descriptor_kinds[static_cast<std::size_t>(descriptor.kind)]},
+            {"number", descriptor.number},
+            {"path", descriptor.path}};
+}
+
+static void from_json(const nlohmann::json& json, Descriptor& descriptor) {
+    read_enum(json.at("kind"), descriptor_kinds, descriptor.kind);
+    json.at("number").get_to(descriptor.number);
+    json.at("path").get_to(descriptor.path);
+}
 
 static void to_json(nlohmann::json& json, const Child& child) {
     json = {{"role", child.role}, {"argv", child.argv}, {"console", child.console}};
@@ -87,6 +101,8 @@ static void to_json(nlohmann::json& json, const Child& child) {
     if (!child.files.empty()) { json["files"] = child.files; }
     if (!child.listen.empty()) { json["listen"] = child.listen; }
     if (!child.read_only.empty()) { json["read_only"] = child.read_only; }
+    if (!child.descriptors.empty()) { json["descriptors"] = child.descriptors; }
+    if (!child.user.empty()) { json["user"] = child.user; }
     if (!child.raw_images.empty()) { json["raw_images"] = child.raw_images; }
     if (child.on_death != Child::OnDeath::nothing) {
         json["on_death"] = death_kinds[static_cast<std::size_t>(child.on_death)];
@@ -103,6 +119,8 @@ static void from_json(const nlohmann::json& json, Child& child) {
     child.files = json.value("files", std::vector<ChildFile>());
     child.listen = json.value("listen", "");
     child.read_only = json.value("read_only", std::vector<std::string>());
+    child.descriptors = json.value("descriptors", std::vector<Descriptor>());
+    child.user = json.value("user", "");
     child.raw_images = json.value("raw_images", std::vector<std::string>());
     if (json.contains("on_death")) { read_enum(json["on_death"], death_kinds, child.on_death); }
 }
@@ -137,12 +155,14 @@ void to_json(nlohmann::json& json, const Launch& launch) {
     json = nlohmann::json::object();
     visit_launch(launch, [&json](const char* key, const auto& value) { json[key] = value; });
     if (launch.taps.empty()) { json.erase("taps"); }
+    if (launch.release.empty()) { json.erase("release"); }
     if (launch.images.empty()) { json.erase("images"); }
 }
 
 void from_json(const nlohmann::json& json, Launch& launch) {
     visit_launch(launch, [&json](const char* key, auto& value) {
-        const bool optional = std::string_view(key) == "taps" || std::string_view(key) == "images";
+        const std::string_view name = key;
+        const bool optional = name == "taps" || name == "release" || name == "images";
         if (optional && !json.contains(key)) { return; }
         try {
             json.at(key).get_to(value);

@@ -32,6 +32,24 @@ struct ChildFile {
     friend bool operator==(const ChildFile&, const ChildFile&) = default;
 };
 
+/// Something that the supervisor opens for a child, which finds it under a number of its own: it may be what the child
+/// could not open itself.
+struct Descriptor {
+    enum class Kind {
+        read,    ///< the file, to be read
+        write,   ///< the file, to be read and written
+        listen,  ///< a Unix socket that is made and listened on; gone once the child doesn't have it any more
+        connect, ///< a connection to a Unix socket
+        macvtap, ///< the device of the macvtap with this name
+    } kind = Kind::read;
+    int number = 0; ///< from first_descriptor on, without gaps
+    std::string path;
+
+    friend bool operator==(const Descriptor&, const Descriptor&) = default;
+};
+/// No supervisor has as many open when it starts children.
+inline constexpr int first_descriptor = 200;
+
 /// A process that the supervisor starts and whose death it notices.
 struct Child {
     std::string role;              ///< "vmm", "virtiofsd"
@@ -50,6 +68,9 @@ struct Child {
     /// Directories that it sees read-only, with all that is mounted in them, whatever it tries: in a mount namespace of
     /// its own, for which the supervisor has to be root.
     std::vector<std::string> read_only{};
+    std::vector<Descriptor> descriptors{};
+    /// The host's user who runs it, with his groups and that of /dev/kvm; empty: ours.
+    std::string user{};
     /// Raw disk images, for one that takes an image for what its first bytes say: it isn't started while these are those
     /// of another format, which the guest may have put there.
     std::vector<std::string> raw_images{};
@@ -123,6 +144,8 @@ struct Launch {
     std::int64_t startup_timeout_ms = 150'000;
     std::int64_t shutdown_timeout_ms = 60'000;
     std::vector<Tap> taps; ///< that go with the machine
+    /// argvs run on the host when the machine has ended, before `post_stop`: they take away what limits its taps.
+    std::vector<std::vector<std::string>> release{};
     /// A disk image that is the machine's alone, or that others read as well, for as long as it runs (image_lock.h).
     struct Image {
         std::string path;

@@ -12,8 +12,10 @@
 #include "runtime/machine.h"
 #include "runtime/machine_control.h"
 #include "runtime/network/links.h"
+#include "runtime/network/network.h"
 #include "runtime/root/root_image.h"
 #include "runtime/share_image.h"
+#include "runtime/user.h"
 #include "runtime/volume.h"
 
 #include <fmt/format.h>
@@ -163,17 +165,24 @@ void LinuxHost::make_tap(const MakeTap& request) {
     if (const auto there = find_link(request.tap.name); there && there->alias == alias) {
         microvmc::remove_tap(request.tap);
     }
-    microvmc::make_tap(request.tap, ::geteuid());
+    if (request.tap.link.empty()) {
+        const std::optional<User> owner = request.owner.empty() ? std::nullopt : find_account(request.owner);
+        microvmc::make_tap(request.tap, owner ? owner->uid : ::geteuid());
+    } else {
+        make_macvtap(request.tap.name, request.tap.link, request.mode, request.mac);
+    }
     try {
         adopt_port(request.tap.name, alias, request.bridge, request.mtu);
+        if (request.rate_mib != 0) { limit_rate(request.tap.name, request.rate_mib); }
     } catch (const Error&) {
         microvmc::remove_tap(request.tap);
         throw;
     }
 }
 
-void LinuxHost::remove_tap(const Tap& tap) {
-    microvmc::remove_tap(tap);
+void LinuxHost::remove_tap(const MakeTap& request) {
+    microvmc::remove_tap(request.tap);
+    if (request.rate_mib != 0) { unlimit_rate(request.tap.name); }
 }
 
 void LinuxHost::copy_file(const std::string& from, const std::string& to) {

@@ -75,10 +75,16 @@ struct Prepared {
     Lowered lowered;
 };
 
+Lowered lower_by(const Backend& its, const VmPlan& vm, const std::string& initramfs) {
+    Lowered lowered = its.lower(vm, initramfs);
+    lowered.children.back().user = vm.vmm_user;
+    return lowered;
+}
+
 Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     const Backend& its = backend(vm.hypervisor);
     // What goes in the initramfs doesn't depend on where it lies, which is named by what goes in it.
-    Lowered unnamed = its.lower(vm, {});
+    Lowered unnamed = lower_by(its, vm, {});
     if (!vm.firmware.empty()) { return {std::nullopt, std::move(unnamed)}; }
     const bool has_userland = vm.root.kind == RootPlan::Kind::initramfs && vm.kernel.initrd.empty();
     const ToolFacts busybox = has_userland ? tool(facts, "busybox") : ToolFacts{};
@@ -93,7 +99,7 @@ Prepared prepare(const VmPlan& vm, const HostFacts& facts) {
     initramfs.key =
         initramfs_key(busybox, facts.guest_init, vm.kernel, initramfs.modules, initramfs.file_systems, initramfs.spec);
     initramfs.output = fmt::format("{}/cache/initramfs/{}.cpio", facts.state_dir, initramfs.key);
-    Lowered lowered = its.lower(vm, initramfs.output);
+    Lowered lowered = lower_by(its, vm, initramfs.output);
     return {std::move(initramfs), std::move(lowered)};
 }
 
@@ -109,7 +115,7 @@ Limits limits_of(const VmPlan& vm) {
     return limits;
 }
 
-Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lowered) {
+Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lowered, const HostFacts& facts) {
     Launch launch;
     launch.project = project;
     launch.vm = vm.name;
@@ -124,6 +130,7 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.startup_timeout_ms = vm.startup_timeout_ms;
     launch.shutdown_timeout_ms = vm.shutdown_timeout_ms;
     launch.taps = taps_of(vm);
+    launch.release = releases_of(vm, facts);
     launch.runtime_dir = vm.runtime_dir;
     launch.console_log = vm.state_dir + "/console.log";
     launch.vmm_log = vm.state_dir + "/vmm.log";
@@ -236,7 +243,7 @@ void append_start(std::vector<Action>& actions, const std::string& project, cons
     actions.emplace_back(write_record(vm));
     append(actions, lower_networks(project, vm, neighbours, facts));
     actions.emplace_back(
-        StartMachine{.launch = launch_of(project, vm, prepared.lowered), .control = prepared.lowered.control});
+        StartMachine{.launch = launch_of(project, vm, prepared.lowered, facts), .control = prepared.lowered.control});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
 }
 
@@ -665,7 +672,7 @@ std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, 
     }
     actions.emplace_back(write_record(vm));
     append(actions, lower_networks(project, vm, neighbours_of(observed), facts));
-    Launch launch = launch_of(project, vm, prepared.lowered);
+    Launch launch = launch_of(project, vm, prepared.lowered, facts);
     launch.restored = true;
     launch.was_ready = snapshot.ready;
     launch.children.back().first_argv = prepared.lowered.load_argv;

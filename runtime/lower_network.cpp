@@ -1,5 +1,7 @@
 #include "runtime/lower_network.h"
 
+#include "runtime/backend.h"
+
 #include <algorithm>
 #include <set>
 
@@ -9,7 +11,18 @@ namespace {
 
 // Made by us; a user's network needs none, and those that aren't managed others make.
 bool has_tap(const InterfacePlan& interface) {
-    return interface.managed && (interface.type == "tap" || interface.type == "bridge");
+    return interface.managed && interface.type != "user";
+}
+
+Tap tap_of(const InterfacePlan& interface) {
+    const bool is_macvtap = interface.type == "macvtap";
+    return {.name = interface.id, .queues = interface.queues, .link = is_macvtap ? interface.link : ""};
+}
+
+// What the hypervisor doesn't limit by itself.
+std::uint64_t limit_of(const VmPlan& vm, const InterfacePlan& interface) {
+    const Support support = backend(vm.hypervisor).traits.capability("interface.rate").support;
+    return support == Support::bridged ? interface.rate_mib : 0;
 }
 
 NetworkMember member_of(const VmPlan& vm, const InterfacePlan& interface) {
@@ -47,9 +60,19 @@ NetworkUp up_of(const std::string& project, const NetworkPlan& network, const Vm
 std::vector<Tap> taps_of(const VmPlan& vm) {
     std::vector<Tap> taps;
     for (const InterfacePlan& interface : vm.interfaces) {
-        if (has_tap(interface)) { taps.push_back({.name = interface.id, .queues = interface.queues}); }
+        if (has_tap(interface)) { taps.push_back(tap_of(interface)); }
     }
     return taps;
+}
+
+std::vector<std::vector<std::string>> releases_of(const VmPlan& vm, const HostFacts& facts) {
+    std::vector<std::vector<std::string>> releases;
+    const auto nft = facts.tools.find("nft");
+    for (const InterfacePlan& interface : vm.interfaces) {
+        if (!has_tap(interface) || limit_of(vm, interface) == 0) { continue; }
+        releases.push_back(no_rate(nft == facts.tools.end() ? "nft" : nft->second.path, interface.id));
+    }
+    return releases;
 }
 
 std::vector<Action> lower_networks(const std::string& project, const VmPlan& vm, const Neighbours& neighbours,
@@ -63,10 +86,15 @@ std::vector<Action> lower_networks(const std::string& project, const VmPlan& vm,
     }
     for (const InterfacePlan& interface : vm.interfaces) {
         if (!has_tap(interface)) { continue; }
-        actions.emplace_back(MakeTap{.tap = {.name = interface.id, .queues = interface.queues},
+        const bool is_macvtap = interface.type == "macvtap";
+        actions.emplace_back(MakeTap{.tap = tap_of(interface),
                                      .machine = vm.runtime_dir,
                                      .bridge = interface.bridge,
-                                     .mtu = interface.mtu});
+                                     .mtu = interface.mtu,
+                                     .mode = is_macvtap ? interface.mode : "",
+                                     .mac = is_macvtap ? interface.mac : "",
+                                     .rate_mib = limit_of(vm, interface),
+                                     .owner = vm.vmm_user});
     }
     return actions;
 }

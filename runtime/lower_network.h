@@ -23,5 +23,7 @@ std::vector<Action> release_networks(const VmPlan& vm);
 
 /// The taps that a machine has while it runs.
 std::vector<Tap> taps_of(const VmPlan& vm);
+/// What takes away what they are limited by: Launch::release.
+std::vector<std::vector<std::string>> releases_of(const VmPlan& vm, const HostFacts& facts);
 
 } // namespace microvmc

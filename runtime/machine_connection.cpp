@@ -3,6 +3,7 @@
 #include "runtime/error.h"
 #include "runtime/launch.h"
 #include "runtime/machine.h"
+#include "runtime/process.h"
 #include "runtime/supervisor/cgroup.h"
 #include "runtime/supervisor/protocol.h"
 
@@ -61,7 +62,9 @@ Fd wait_for(const std::string& runtime_dir, const std::function<std::optional<Fd
 
 void remove_recorded_taps(const std::string& runtime_dir) {
     try {
-        for (const Tap& tap : read_launch(runtime_dir).taps) { remove_tap(tap); }
+        const Launch launch = read_launch(runtime_dir);
+        for (const Tap& tap : launch.taps) { remove_tap(tap); }
+        for (const auto& argv : launch.release) { run_program(argv); }
     } catch (const Error&) {
         // No description, no taps. One that stays is refused by name when the machine is started again.
     }

@@ -60,10 +60,18 @@ std::string no_xfs(const HostFacts& facts) {
     return no_option(facts, "XFS_FS");
 }
 
-std::string no_vhost_vsock(const HostFacts& facts) {
-    const auto node = facts.paths.find("/dev/vhost-vsock");
+std::string no_node(const HostFacts& facts, const char* path) {
+    const auto node = facts.paths.find(path);
     const bool usable = node != facts.paths.end() && node->second.readable && node->second.writable;
-    return usable ? "" : "/dev/vhost-vsock can't be used on this host";
+    return usable ? "" : fmt::format("{} can't be used on this host", path);
+}
+
+std::string no_vhost_vsock(const HostFacts& facts) {
+    return no_node(facts, "/dev/vhost-vsock");
+}
+
+std::string no_vhost_net(const HostFacts& facts) {
+    return no_node(facts, "/dev/vhost-net");
 }
 
 std::string no_device_to_give(const HostFacts& facts) {
@@ -91,6 +99,14 @@ std::string no_step(const HostFacts& /*facts*/) {
 
 std::string not_root(const HostFacts& facts) {
     return facts.uid == 0 ? "" : "only root makes interfaces on the host";
+}
+
+std::string not_root_for_users(const HostFacts& facts) {
+    return facts.uid == 0 ? "" : "only root runs a hypervisor as another user";
+}
+
+std::string no_socat(const HostFacts& facts) {
+    return facts.tools.contains("socat") ? "" : "socat is not installed on this host";
 }
 
 std::string no_virtiofsd(const HostFacts& facts) {
@@ -128,11 +144,15 @@ constexpr std::array excuses{
     Excuse{"interface.bridge", not_root},
     Excuse{"interface.address", not_root},
     Excuse{"interface.mtu", not_root},
+    Excuse{"interface.queues", not_root},
+    Excuse{"interface.vhost", no_vhost_net},
     Excuse{"interface.rate", not_root},
     Excuse{"interface.unmanaged", not_root},
     Excuse{"interface.allow-spoofing", not_root},
     Excuse{"device.pci", no_device_to_give},
     Excuse{"device.usb", no_device_to_give},
+    Excuse{"forward.guest", no_socat},
+    Excuse{"vmm-user", not_root_for_users},
     Excuse{"vsock", no_vhost_vsock},
     Excuse{"limits", no_cgroup},
     Excuse{"snapshot.elsewhere", no_step},

@@ -172,6 +172,7 @@ HostFacts facts_for(const std::vector<const Config*>& configs, const std::vector
         add(all.oci_images, asked.oci_images);
         add(all.root_sources, asked.root_sources);
         add(all.devices, asked.devices);
+        add(all.users, asked.users);
     }
     HostFacts facts = host_facts(std::move(all));
     facts.state_dir = where.state;

@@ -168,16 +168,21 @@ std::optional<std::size_t> numbered(std::string_view id, std::string_view prefix
     return number;
 }
 
-void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems) {
-    constexpr const char* node = "/dev/vhost-vsock";
+void require_node(const HostFacts& facts, const char* node, std::string_view module, const std::string& key,
+                  std::vector<Problem>& problems) {
     const auto known = facts.paths.find(node);
     const PathFacts host = known == facts.paths.end() ? PathFacts{} : known->second;
     if (host.kind == PathFacts::Kind::missing) {
-        problems.push_back({"vsock", fmt::format("this host has no {}", node), "modprobe vhost_vsock brings it"});
+        problems.push_back(
+            {key, fmt::format("this host has no {}", node), fmt::format("modprobe {} brings it", module)});
     } else if (!host.readable || !host.writable) {
-        problems.push_back({"vsock", fmt::format("you may not open {}", node),
+        problems.push_back({key, fmt::format("you may not open {}", node),
                             "join the group that it belongs to, or run microvmc as root"});
     }
+}
+
+void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems) {
+    require_node(facts, "/dev/vhost-vsock", "vhost_vsock", "vsock", problems);
 }
 
 } // namespace microvmc

@@ -54,7 +54,10 @@ bool has_balloon(const VmPlan& vm);
 /// The number in a device's id: "volume12-device" with the prefix "volume" and the suffix "-device" -> 12.
 std::optional<std::size_t> numbered(std::string_view id, std::string_view prefix, std::string_view suffix = {});
 
-/// Adds a problem when this host has no vhost-vsock that we may use.
+/// Adds a problem of `key` when this host has no such device node that we may use; `module`: that makes it.
+void require_node(const HostFacts& facts, const char* node, std::string_view module, const std::string& key,
+                  std::vector<Problem>& problems);
+/// The same of vhost-vsock.
 void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems);
 
 /// Lambdas as one visitor, one for each kind of device.

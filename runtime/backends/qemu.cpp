@@ -58,6 +58,7 @@ constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30;          // 32, less the host bridge and the ISA bridge
 constexpr std::uint64_t plugged_block_mib = 2; // virtio-mem's block, by default a transparent huge page
+constexpr const char* vhost_net = "/dev/vhost-net";
 constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers of displays
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
@@ -130,6 +131,52 @@ bool is_cpu_model(std::string_view text) {
     });
 }
 
+// What an interface can't be, by its type.
+void interface_problems(const InterfacePlan& interface, const HostFacts& facts, std::vector<Problem>& found) {
+    const std::string key = "interfaces." + interface.name;
+    const bool is_user = interface.type == "user";
+    const auto refuse_user = [&](bool asked, const char* why) {
+        if (asked && is_user) { found.push_back({key, why, "use type tap, macvtap or bridge"}); }
+    };
+    refuse_user(interface.queues > 1, "QEMU's user network has one queue");
+    refuse_user(interface.vhost == "on", "QEMU's user network is not in the host's kernel");
+    refuse_user(interface.rate_mib != 0, "QEMU's user network has no limit to its rate");
+    if (!is_user && interface.vhost == "on") { require_node(facts, vhost_net, "vhost_net", key, found); }
+    for (const ForwardPlan& forward : interface.forwards) {
+        if (forward.from != "guest") { continue; }
+        const std::string its = "forward-ports." + forward.name;
+        if (!is_user) {
+            found.push_back({its, "a guest that isn't in QEMU's user network has a way to the host by itself",
+                             "let it connect to its gateway"});
+        } else if (forward.proto != "tcp") {
+            found.push_back({its, "QEMU's user network carries only TCP from the guest to the host",
+                             "let the guest send to its gateway, which is the host's loopback"});
+        } else if (!facts.tools.contains("socat")) {
+            found.push_back(
+                {its, "what the guest connects to is carried by socat, which is not installed", "apt install socat"});
+        }
+    }
+}
+
+// What QEMU can't have as another user: all else is opened for it.
+void user_problems(const VmPlan& vm, std::vector<Problem>& found) {
+    for (const InterfacePlan& interface : vm.interfaces) {
+        if (interface.vhost != "on") { continue; }
+        found.push_back({"interfaces." + interface.name,
+                         fmt::format("a QEMU that runs as another user can't open {}", vhost_net),
+                         "leave `vhost` out, or `vmm-user`"});
+    }
+    for (const HostDevicePlan& device : vm.host_devices) {
+        found.push_back({"devices." + device.name,
+                         "a hypervisor that runs as another user can't open the host's devices",
+                         "leave `vmm-user` out"});
+    }
+    if (!vm.graphics.socket.empty()) {
+        found.push_back({"graphics", "QEMU makes its display's socket itself, where another user may not",
+                         "give the display an address and a port"});
+    }
+}
+
 // What of the plan can't be had, and where it says so.
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
@@ -143,6 +190,8 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
         found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
     }
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
+    for (const InterfacePlan& interface : vm.interfaces) { interface_problems(interface, facts, found); }
+    if (!vm.vmm_user.empty()) { user_problems(vm, found); }
     if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||
         (vm.mem_max_mib != 0 && (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib != 0)) {
         found.push_back(
@@ -207,10 +256,12 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     return choice;
 }
 
-// One command line in the making.
+// One command line in the making. A QEMU that runs as another user opens nothing by name, but what is his anyhow: the
+// supervisor hands it descriptors.
 class CommandLine {
 public:
-    explicit CommandLine(const VmPlan& vm) : bus_(vm.machine == "microvm" ? "device" : "pci"), argv_{vm.program} {}
+    explicit CommandLine(const VmPlan& vm)
+        : bus_(vm.machine == "microvm" ? "device" : "pci"), is_other_user_(!vm.vmm_user.empty()), argv_{vm.program} {}
 
     void flag(std::string_view option) { argv_.emplace_back(option); }
     void option(std::string_view option, std::string value) {
@@ -229,15 +280,46 @@ public:
     }
     [[nodiscard]] bool is_pci() const { return bus_ == "pci"; }
 
+    [[nodiscard]] bool is_other_user() const { return is_other_user_; }
+    /// The number of a descriptor that QEMU gets.
+    std::string open(Descriptor::Kind kind, const std::string& path) {
+        const int number = first_descriptor + static_cast<int>(descriptors_.size());
+        descriptors_.push_back({.kind = kind, .number = number, .path = path});
+        return std::to_string(number);
+    }
+    /// A file or directory, by a name that QEMU may open. It is opened anew, so that the user must have been given the
+    /// file itself, if not the way there.
+    std::string readable(const std::string& path) {
+        return is_other_user_ ? "/proc/self/fd/" + open(Descriptor::Kind::read, path) : path;
+    }
+    /// A disk image, by a name that QEMU's block layer knows (qemu: docs/interop/qmp, add-fd); whose it is doesn't
+    /// matter.
+    std::string image(const std::string& path, bool read_only) {
+        if (!is_other_user_) { return path; }
+        const std::string number = open(read_only ? Descriptor::Kind::read : Descriptor::Kind::write, path);
+        option("-add-fd", KeyValues().add("fd", number).add("set", number));
+        return "/dev/fdset/" + number;
+    }
+
     std::vector<std::string> take() { return std::move(argv_); }
+    std::vector<Descriptor> take_descriptors() { return std::move(descriptors_); }
 
 private:
     std::string bus_;
+    bool is_other_user_;
     std::vector<std::string> argv_;
+    std::vector<Descriptor> descriptors_;
 };
 
-KeyValues socket_chardev(std::string_view id, const std::string& path) {
-    return KeyValues("socket").add("id", id).add("path", path).add("server", true).add("wait", false);
+KeyValues socket_chardev(CommandLine& line, std::string_view id, const std::string& path) {
+    KeyValues chardev("socket");
+    chardev.add("id", id);
+    if (line.is_other_user()) {
+        chardev.add("fd", line.open(Descriptor::Kind::listen, path));
+    } else {
+        chardev.add("path", path);
+    }
+    return chardev.add("server", true).add("wait", false);
 }
 
 // A vhost-user server works in the guest's memory.
@@ -304,8 +386,8 @@ void add_memory(CommandLine& line, const VmPlan& vm) {
 }
 
 void add_kernel(CommandLine& line, const VmPlan& vm, const std::string& initramfs) {
-    line.option("-kernel", kernel_path(vm));
-    line.option("-initrd", initramfs);
+    line.option("-kernel", line.readable(kernel_path(vm)));
+    line.option("-initrd", line.readable(initramfs));
     line.option("-append", command_line_of(vm));
 }
 
@@ -313,10 +395,10 @@ void add_channels(CommandLine& line, const VmPlan& vm, const Lowered& lowered) {
     if (vm.console != "off") { line.option("-chardev", KeyValues("stdio").add("id", "console").add("signal", false)); }
     const bool is_virtio = vm.console == "virtio";
     line.option("-serial", vm.console == "off" || is_virtio ? "none" : "chardev:console");
-    line.option("-chardev", socket_chardev("qmp", lowered.control));
+    line.option("-chardev", socket_chardev(line, "qmp", lowered.control));
     line.option("-mon", KeyValues().add("chardev", "qmp").add("mode", "control"));
     const bool has_agent = lowered.agent.kind == AgentChannel::Kind::unix_stream;
-    if (has_agent) { line.option("-chardev", socket_chardev("agent", lowered.agent.socket)); }
+    if (has_agent) { line.option("-chardev", socket_chardev(line, "agent", lowered.agent.socket)); }
     if (has_agent || is_virtio) {
         line.option("-device", line.virtio("virtio-serial", "channels").add("max_ports", "2"));
     }
@@ -341,7 +423,10 @@ void add_display(CommandLine& line, const GraphicsPlan& graphics) {
 }
 
 void add_vsock(CommandLine& line, std::uint32_t cid) {
-    line.option("-device", line.virtio("vhost-vsock", "vsock").add("guest-cid", std::to_string(cid)));
+    KeyValues device = line.virtio("vhost-vsock", "vsock");
+    device.add("guest-cid", std::to_string(cid));
+    if (line.is_other_user()) { device.add("vhostfd", line.open(Descriptor::Kind::write, "/dev/vhost-vsock")); }
+    line.option("-device", device);
 }
 
 void add(CommandLine& line, const HostDevicePlan& device, std::size_t number) {
@@ -369,7 +454,7 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
             std::string_view security_model, bool read_only) {
     line.option("-fsdev", KeyValues("local")
                               .add("id", id)
-                              .add("path", source)
+                              .add("path", line.readable(source))
                               .add("security_model", security_model)
                               .add("readonly", read_only)
                               .add("multidevs", "remap"));
@@ -380,8 +465,10 @@ void add_9p(CommandLine& line, std::string_view id, const std::string& source, s
 // Ids are numbered: a block node's has 31 bytes at most (qemu: include/block/block_int-common.h), a name of ours as
 // many by itself.
 // The file of a block node, `prefix` before its keys.
-void add_file(KeyValues& node, const std::string& prefix, const std::string& path, bool read_only) {
-    node.add(prefix + "driver", "file").add(prefix + "filename", path).add(prefix + "locking", true);
+void add_file(CommandLine& line, KeyValues& node, const std::string& prefix, const std::string& path, bool read_only) {
+    node.add(prefix + "driver", "file")
+        .add(prefix + "filename", line.image(path, read_only))
+        .add(prefix + "locking", true);
     if (read_only) { node.add(prefix + "read-only", true); }
 }
 
@@ -418,12 +505,12 @@ void add_disk(CommandLine& line, const VolumePlan& volume, const std::string& na
         .add("discard", discard);
     if (cache.direct) { node.add("cache.direct", true); }
     if (cache.no_flush) { node.add("cache.no-flush", true); }
-    add_file(node, "file.", volume.image, volume.read_only);
+    add_file(line, node, "file.", volume.image, volume.read_only);
     node.add("file.discard", discard);
     if (!volume.backing.empty() && volume.format == "qcow2") {
         // By the plan, not by what the image's header says of it.
         node.add("backing.driver", image_driver(volume.backing_format)).add("backing.read-only", true);
-        add_file(node, "backing.file.", volume.backing, true);
+        add_file(line, node, "backing.file.", volume.backing, true);
     }
     line.option("-blockdev", node);
     KeyValues device = line.virtio("virtio-blk", name + "-device");
@@ -489,7 +576,15 @@ void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_
         add_9p(line, id, share.source, share.tag, share.security_model, share.read_only);
         return;
     }
-    line.option("-chardev", KeyValues("socket").add("id", id).add("path", virtiofs_socket(vm, share, number)));
+    const std::string socket = virtiofs_socket(vm, share, number);
+    KeyValues chardev("socket");
+    chardev.add("id", id);
+    if (line.is_other_user()) {
+        chardev.add("fd", line.open(Descriptor::Kind::connect, socket));
+    } else {
+        chardev.add("path", socket);
+    }
+    line.option("-chardev", chardev);
     line.option("-device", line.virtio("vhost-user-fs", id + "-device").add("chardev", id).add("tag", share.tag));
 }
 
@@ -529,30 +624,67 @@ std::string hostfwd(const ForwardPlan& forward, const InterfacePlan& interface) 
                        forward.guest_port);
 }
 
+// A word as glib's g_shell_parse_argv reads it: that is how slirp takes a command line apart.
+std::string in_single_quotes(std::string_view word) {
+    std::string quoted = "'";
+    for (const char c : word) { quoted += c == '\'' ? std::string("'\\''") : std::string(1, c); }
+    return quoted + "'";
+}
+
+// A connection of the guest's to that address becomes one of socat's to the host. Either side may end what it sends
+// and still listen for an hour.
+std::string guestfwd(const ForwardPlan& forward) {
+    const bool v6 = forward.host_address.find(':') != std::string::npos;
+    const std::string host = v6 ? fmt::format("TCP6:[{}]:{}", forward.host_address, forward.host_port)
+                                : fmt::format("TCP4:{}:{}", forward.host_address, forward.host_port);
+    return fmt::format("tcp:{}:{}-cmd:{} -t 3600 STDIO {}", forward.guest_address, forward.guest_port,
+                       in_single_quotes(forward.relay), in_single_quotes(host));
+}
+
 KeyValues user_netdev(const std::string& id, const InterfacePlan& interface) {
     KeyValues netdev("user");
     // No IPv6: the plan gives the guest no such address, and one that the network announced would lead nowhere.
     netdev.add("id", id).add("ipv6", false);
     add_user_network(netdev, interface);
-    for (const ForwardPlan& forward : interface.forwards) { netdev.add("hostfwd", hostfwd(forward, interface)); }
+    for (const ForwardPlan& forward : interface.forwards) {
+        if (forward.from == "guest") {
+            netdev.add("guestfwd", guestfwd(forward));
+        } else {
+            netdev.add("hostfwd", hostfwd(forward, interface));
+        }
+    }
     return netdev;
 }
 
-// A tap that is there, up and on its bridge: QEMU's own scripts would do that.
-KeyValues tap_netdev(const std::string& id, const InterfacePlan& interface) {
+// A tap that is there, up and on its bridge: QEMU's own scripts would do that. A macvtap's device has the number of its
+// interface, so that only who starts QEMU knows its name.
+KeyValues tap_netdev(CommandLine& line, const std::string& id, const InterfacePlan& interface) {
     KeyValues netdev("tap");
-    netdev.add("id", id).add("ifname", interface.id).add("script", "no").add("downscript", "no");
-    if (interface.queues > 1) { netdev.add("queues", std::to_string(interface.queues)); }
-    if (interface.vhost != "auto") { netdev.add("vhost", interface.vhost); }
+    netdev.add("id", id);
+    if (interface.type == "macvtap") {
+        std::string queues;
+        for (std::uint32_t i = 0; i < interface.queues; ++i) {
+            queues += (i == 0 ? "" : ":") + line.open(Descriptor::Kind::macvtap, interface.id);
+        }
+        netdev.add(interface.queues > 1 ? "fds" : "fd", queues);
+    } else {
+        netdev.add("ifname", interface.id).add("script", "no").add("downscript", "no");
+        if (interface.queues > 1) { netdev.add("queues", std::to_string(interface.queues)); }
+    }
+    if (interface.vhost == "on") { netdev.add("vhost", true); }
     return netdev;
 }
 
 void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) {
     const std::string id = fmt::format("interface{}", number);
-    line.option("-netdev", interface.type == "user" ? user_netdev(id, interface) : tap_netdev(id, interface));
+    line.option("-netdev", interface.type == "user" ? user_netdev(id, interface) : tap_netdev(line, id, interface));
     KeyValues device = line.virtio("virtio-net", id + "-device");
     device.add("netdev", id).add("mac", interface.mac);
-    if (interface.queues > 1) { device.add("mq", true); }
+    if (interface.queues > 1) {
+        device.add("mq", true);
+        // Two for each queue, for changes of the configuration and for control.
+        if (line.is_pci()) { device.add("vectors", std::to_string(2 * interface.queues + 2)); }
+    }
     if (interface.mtu != 0) { device.add("host_mtu", std::to_string(interface.mtu)); }
     if (line.is_pci()) { device.add("romfile", ""); } // nothing boots from it
     line.option("-device", device);
@@ -567,6 +699,13 @@ std::vector<std::string> guest_modules(const VmPlan& vm) {
     add_device_modules(vm, modules);
     if (vm.vsock_cid != 0) { modules.emplace_back("vmw_vsock_virtio_transport"); }
     return modules;
+}
+
+// Whether it starts programs: those that carry what its guest connects to.
+bool spawns(const VmPlan& vm) {
+    return std::ranges::any_of(vm.interfaces, [](const InterfacePlan& interface) {
+        return std::ranges::find(interface.forwards, "guest", &ForwardPlan::from) != interface.forwards.end();
+    });
 }
 
 Lowered lower(const VmPlan& vm, const std::string& initramfs) {
@@ -588,10 +727,13 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     // A guest without our agent doesn't say that it reboots, so QEMU has to go on with it.
     if (!by_firmware) { line.flag("-no-reboot"); }
     line.option("-display", "none");
+    // slirp's children lead a session: setsid(2) is among what "elevateprivileges" denies. No setuid program is heard,
+    // the filter itself takes care of that (PR_SET_NO_NEW_PRIVS).
+    const std::string_view carries = spawns(vm) ? "allow" : "deny";
     line.option("-sandbox", KeyValues("on")
                                 .add("obsolete", "deny")
-                                .add("elevateprivileges", "deny")
-                                .add("spawn", "deny")
+                                .add("elevateprivileges", carries)
+                                .add("spawn", carries)
                                 .add("resourcecontrol", "deny"));
     add_machine(line, vm);
     add_memory(line, vm);
@@ -629,7 +771,8 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .argv = std::move(argv),
                                 .console = true,
                                 .await_socket = lowered.control,
-                                .chat = qemu_start_chat(vm)});
+                                .chat = qemu_start_chat(vm),
+                                .descriptors = line.take_descriptors()});
     return lowered;
 }
 
@@ -681,16 +824,20 @@ const Backend qemu{
                 native("share.9p"),
                 lacking("share.image", "it has shares"),
                 native("share.read-only"),
-                lacking("share.dax", "it maps no files into the guest"),
+                lacking("share.dax", "its virtiofs device has no window to map files into"),
                 native("share.security-model"),
                 native("interface.user"),
                 native("interface.tap"),
                 native("interface.bridge"),
-                lacking("interface.queues", "the user network has one queue, and a tap gets one so far"),
+                native("interface.macvtap"),
+                native("interface.queues", "of taps"),
+                native("interface.vhost", "of taps"),
+                bridged("interface.rate", "the host's kernel drops what is beyond it"),
                 native("interface.mtu"),
                 native("interface.unmanaged"),
                 native("forward.tcp"),
                 native("forward.udp"),
+                bridged("forward.guest", "socat carries it; TCP alone"),
                 lacking("forward.ipv6", "the user network forwards IPv4 only"),
                 native("device.pci"),
                 native("device.usb"),
@@ -699,6 +846,7 @@ const Backend qemu{
                 native("console.virtio"),
                 native("console.off"),
                 native("graphics"),
+                native("vmm-user"),
                 native("shutdown"),
                 native("pause"),
                 native("snapshot"),

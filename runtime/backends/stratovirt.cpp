@@ -202,7 +202,7 @@ void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) 
     const std::string id = fmt::format("interface{}", number);
     Options netdev("tap");
     netdev.add("id", id).add("ifname", interface.id);
-    if (interface.vhost != "auto") { netdev.add("vhost", interface.vhost); }
+    if (interface.vhost == "on") { netdev.add("vhost", interface.vhost); }
     line.option("-netdev", netdev);
     line.option("-device",
                 Options("virtio-net-device").add("id", id + "-device").add("netdev", id).add("mac", interface.mac));

@@ -79,6 +79,7 @@ FactsRequest asked_by(const Config& config, const std::string& state_dir, const 
     asked.oci_images = oci_images_to_probe(config);
     asked.root_sources = root_sources_to_probe(config);
     asked.devices = devices_to_probe(config);
+    asked.users = users_to_probe(config);
     return asked;
 }
 
@@ -95,6 +96,7 @@ HostFacts host_facts(FactsRequest request) {
                         "busybox",
                         "dnsmasq",
                         "nft",
+                        "socat",
                         "virtiofsd",
                         "/usr/libexec/virtiofsd",
                         "/usr/lib/virtiofsd",

@@ -17,6 +17,7 @@
 #include "runtime/root/directory_source.h"
 #include "runtime/root/oci_image.h"
 #include "runtime/supervisor/cgroup.h"
+#include "runtime/user.h"
 
 #include <algorithm>
 #include <chrono>
@@ -38,7 +39,7 @@ namespace microvmc {
 namespace {
 
 // Device nodes that hypervisors use for some of what a machine may ask.
-constexpr const char* nodes[] = {"/dev/vhost-vsock"};
+constexpr const char* nodes[] = {"/dev/vhost-net", "/dev/vhost-vsock"};
 
 /// The cache, and whether it learned anything.
 constexpr std::size_t most_of_config = std::size_t{4} << 20U;
@@ -152,8 +153,8 @@ void look_into(const std::string& path, PathFacts& facts) {
     facts.is_written = use.written;
 }
 
-/// Who has the image, when it is a machine. Processes that were killed hold their locks until they are gone, so somebody
-/// whom nobody knows and who may write it is waited for.
+/// Who has the image, when it is a machine. Processes that were killed hold their locks until they are gone, so
+/// somebody whom nobody knows and who may write it is waited for.
 void find_user(const std::string& runtime_dir, const std::string& path, PathFacts& facts) {
     constexpr auto patience = std::chrono::seconds(2);
     constexpr auto interval = std::chrono::milliseconds(20);
@@ -183,6 +184,9 @@ PathFacts path_facts(const std::string& path, Rooms& rooms) {
     facts.room = room_at(path).value_or(Room{}).bytes;
     facts.device = status.st_dev;
     facts.inode = status.st_ino;
+    facts.mode = status.st_mode & 07777U;
+    facts.owner = status.st_uid;
+    facts.group = status.st_gid;
     facts.readable = ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
     facts.writable = ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
     if (S_ISREG(status.st_mode)) {
@@ -247,6 +251,11 @@ HostFacts gather_facts(const FactsRequest& request) {
     facts.cgroup_controllers = supervisor::usable_controllers();
     for (const auto& [bus, path] : request.devices) {
         facts.host_devices[bus + ' ' + path] = host_device_facts(bus, path);
+    }
+    for (const std::string& name : request.users) {
+        const std::optional<User> user = find_account(name);
+        facts.users[name] =
+            user ? UserFacts{.uid = user->uid, .groups = {user->groups.begin(), user->groups.end()}} : UserFacts{};
     }
     for (const std::string& path : request.kernels) {
         KernelFacts& kernel = facts.named_kernels[path] = kernel_facts(path);

@@ -19,6 +19,7 @@ struct FactsRequest {
     std::vector<std::string> oci_images;                      ///< that the sources name
     std::vector<std::string> root_sources;                    ///< of `paths`, those that roots are made of
     std::vector<std::pair<std::string, std::string>> devices; ///< of the host, that the sources name: bus and path
+    std::vector<std::string> users{};                         ///< of the host, that the sources name
     std::vector<std::string> programs;                        ///< looked up on PATH; one with a slash is that file
     /// Program name -> path that stands for it instead of what PATH has.
     std::map<std::string, std::string> overrides;

@@ -53,10 +53,11 @@ Failure set_up(Settings& settings) {
     reboot(RB_DISABLE_CAD); // Ctrl-Alt-Del becomes SIGINT
     Agent agent(settings, channel, Agent::Role::pid_1);
     pid_t main_process = -1;
-    agent.say_hello();
+    // First, since the hello counts as up: a command that can't be run has not been.
     if (auto failure = start_command(settings, agent.environment(), main_process)) {
         fail(*failure, settings, channel);
     }
+    agent.say_hello();
     const Ending ending = agent.run(main_process);
     end(ending, settings.end, ending.kind == Ending::Kind::exited ? -1 : main_process, channel);
 }

@@ -1,5 +1,6 @@
 // The network's rules, as nft(8) reads them. Two tables, named after the bridge: `inet` for what is routed, `bridge`
-// for who may send as whom. A name that nft's syntax can't quote is refused.
+// for who may send as whom. One of `netdev`, named after the tap, for what a machine's interface is limited to; it
+// outlives the interface. A name that nft's syntax can't quote is refused.
 
 #include "runtime/error.h"
 #include "runtime/network/network.h"
@@ -33,7 +34,7 @@ std::string table_of(const std::string& bridge) {
                c == '.';
     });
     if (!plain) {
-        throw Error(fmt::format("the bridge `{}` can't be written in a firewall rule", bridge),
+        throw Error(fmt::format("the interface name `{}` can't be written in a firewall rule", bridge),
                     "use letters, digits, `-`, `_` and `.`");
     }
     return "microvmc-" + bridge;
@@ -183,6 +184,29 @@ std::string firewall_text(const NetworkUp& up) {
     senders(rules, up);
     rules.close();
     return rules.text();
+}
+
+std::string rate_text(const std::string& interface, std::uint64_t rate_mib) {
+    // What may come at once: at least two of the largest packets that a guest hands over, 64 KiB each.
+    const std::uint64_t rate = rate_mib << 20U;
+    const std::uint64_t burst = std::max<std::uint64_t>(rate / 8, std::uint64_t{128} << 10U);
+    Rules rules;
+    const std::string table = "netdev " + table_of(interface);
+    rules.add("table " + table);
+    rules.add("delete table " + table);
+    rules.open("table " + table);
+    for (const std::string_view hook : {"ingress", "egress"}) {
+        rules.open(fmt::format("chain {}", hook));
+        rules.add(fmt::format("type filter hook {} device {} priority 0; policy accept;", hook, in_quotes(interface)));
+        rules.add(fmt::format("limit rate over {} bytes/second burst {} bytes drop", rate, burst));
+        rules.close();
+    }
+    rules.close();
+    return rules.text();
+}
+
+std::vector<std::string> no_rate(const std::string& nft, const std::string& interface) {
+    return {nft, "delete", "table", "netdev", table_of(interface)};
 }
 
 std::string no_firewall_text(const std::string& bridge) {

@@ -7,6 +7,7 @@
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/macvtap.h>
 
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
@@ -129,6 +130,25 @@ bool make_bridge(const std::string& name, const std::string& alias, std::uint32_
     if (error < 0 && made) { rtnl_link_delete(socket.get(), bridge.get()); }
     check(error, "can't bring up the bridge " + name);
     return made;
+}
+
+void make_macvtap(const std::string& name, const std::string& link, const std::string& mode, const std::string& mac) {
+    const Socket socket = connect();
+    const LinkPtr lower = need(socket, link);
+    if (get(socket, name)) { throw Error("there is an interface " + name + " already, which is not ours"); }
+    const LinkPtr macvtap(rtnl_link_macvtap_alloc());
+    if (!macvtap) { throw Error("no memory for an interface"); }
+    nl_addr* parsed = nullptr;
+    check(nl_addr_parse(mac.c_str(), AF_LLC, &parsed), mac + " is no hardware address");
+    const NetAddress address(parsed);
+    rtnl_link_set_name(macvtap.get(), name.c_str());
+    rtnl_link_set_link(macvtap.get(), rtnl_link_get_ifindex(lower.get()));
+    rtnl_link_set_addr(macvtap.get(), address.get());
+    check(
+        rtnl_link_macvtap_set_mode(macvtap.get(), static_cast<std::uint32_t>(rtnl_link_macvtap_str2mode(mode.c_str()))),
+        "no macvtap has the mode " + mode);
+    check(rtnl_link_add(socket.get(), macvtap.get(), NLM_F_CREATE | NLM_F_EXCL),
+          "can't make the macvtap " + name + " on " + link);
 }
 
 void add_addresses(const std::string& name, const std::vector<std::string>& addresses) {

@@ -26,6 +26,9 @@ std::vector<Link> links_of(const std::string& alias_prefix);
 /// Makes a bridge and brings it up; false when one with this alias was there. An interface of that name with another
 /// alias is an Error. `mtu` 0: the default.
 bool make_bridge(const std::string& name, const std::string& alias, std::uint32_t mtu);
+/// Makes a macvtap on the interface `link`; mode: bridge, private, vepa, passthru. Nobody gives it addresses of the
+/// host's: what is sent to it is its guest's. An interface of that name is an Error.
+void make_macvtap(const std::string& name, const std::string& link, const std::string& mode, const std::string& mac);
 /// Gives an interface these addresses ("10.9.0.1/24") besides those that it has.
 void add_addresses(const std::string& name, const std::vector<std::string>& addresses);
 /// Marks an interface as ours, makes it a port of the bridge (empty: of none) and brings it up.

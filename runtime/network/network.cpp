@@ -124,6 +124,14 @@ std::vector<std::string> gateway_addresses(const NetworkPlan& network) {
     return addresses;
 }
 
+void limit_rate(const std::string& interface, std::uint64_t rate_mib) {
+    run_nft(rate_text(interface, rate_mib));
+}
+
+void unlimit_rate(const std::string& interface) {
+    run_program(no_rate("nft", interface));
+}
+
 bool bring_up(const NetworkUp& up, const std::string& supervisor) {
     const NetworkPlan& network = up.network;
     const std::string firewall = firewall_text(up); // refuses before anything is changed

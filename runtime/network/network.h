@@ -45,6 +45,11 @@ std::string firewall_text(const NetworkUp& up);
 /// The same that takes them away.
 std::string no_firewall_text(const std::string& bridge);
 
+/// nft(8) commands that have an interface drop what is beyond `rate_mib` a second, each way.
+std::string rate_text(const std::string& interface, std::uint64_t rate_mib);
+/// The words of nft(8)'s command line that take that away.
+std::vector<std::string> no_rate(const std::string& nft, const std::string& interface);
+
 /// dnsmasq(8)'s configuration, all of it in one file: it is read before privileges are dropped.
 std::string dnsmasq_config(const NetworkUp& up);
 std::string dnsmasq_config_file(const NetworkUp& up);
@@ -52,6 +57,10 @@ std::string dnsmasq_config_file(const NetworkUp& up);
 std::string dnsmasq_pid_file(const NetworkUp& up);
 /// How its supervisor runs it.
 Launch dnsmasq_launch(const NetworkUp& up);
+
+/// Limits an interface; `no_rate` is the undoing, also when the interface is gone.
+void limit_rate(const std::string& interface, std::uint64_t rate_mib);
+void unlimit_rate(const std::string& interface);
 
 /// Makes what lacks of it and changes what differs; false when the bridge was there. What it made is taken away again
 /// when it fails.

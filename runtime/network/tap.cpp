@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/fd.h"
+#include "runtime/network/macvtap.h"
 
 #include <cerrno>
 #include <cstring>
@@ -50,6 +51,7 @@ void make_tap(const Tap& tap, uid_t owner) {
 }
 
 void remove_tap(const Tap& tap) {
+    if (!tap.link.empty()) { return remove_macvtap(tap.name); }
     const Fd fd = open_tun();
     // One that isn't there is made by this, and goes with the descriptor.
     ifreq request = request_for(tap, 0);

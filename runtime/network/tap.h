@@ -11,6 +11,7 @@ namespace microvmc {
 struct Tap {
     std::string name;
     std::uint32_t queues = 1;
+    std::string link{}; ///< a macvtap on this interface of the host; empty: a tap
 
     friend bool operator==(const Tap&, const Tap&) = default;
 };

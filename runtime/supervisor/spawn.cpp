@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -40,6 +41,7 @@ pid_t fork_into(int cgroup, bool strictly) {
 struct Report {
     int error = 0;             ///< errno
     std::size_t read_only = 0; ///< index + 1 of the directory that can't be made so; 0: it is the program
+    bool user = false;         ///< it can't become the user
 };
 
 // With what is mounted in it, as a mount of its own over the directory: its attributes are set before anybody sees it.
@@ -56,9 +58,19 @@ bool make_read_only(const char* directory) {
            (std::string_view(directory) != "/" || (::fchdir(tree) == 0 && ::chroot(".") == 0));
 }
 
+// The parent-death signal goes with a change of the user (prctl(2)), so that it is set again.
+bool become(const User& user, pid_t parent) {
+    if (::setgroups(user.groups.size(), user.groups.data()) != 0 || ::setresgid(user.gid, user.gid, user.gid) != 0 ||
+        ::setresuid(user.uid, user.uid, user.uid) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+        return false;
+    }
+    if (::getppid() != parent) { ::_exit(127); }
+    return true;
+}
+
 [[noreturn]] void child(const SpawnRequest& request, char* const* argv, pid_t parent, int report) {
-    const auto fail = [report](std::size_t read_only = 0) {
-        const Report words{errno, read_only};
+    const auto fail = [report](std::size_t read_only = 0, bool user = false) {
+        const Report words{errno, read_only, user};
         [[maybe_unused]] const ssize_t ignored = ::write(report, &words, sizeof(words));
         ::_exit(127);
     };
@@ -71,6 +83,9 @@ bool make_read_only(const char* directory) {
     for (const int kept : request.inherit) {
         if (::fcntl(kept, F_SETFD, 0) != 0) { fail(); }
     }
+    for (const SpawnRequest::Placed& placed : request.placed) {
+        if (::dup2(placed.fd, placed.number) < 0) { fail(); }
+    }
     if (request.listen >= 0 && ::fcntl(request.listen, F_SETFD, 0) != 0) { fail(); }
     // Private: what the host mounts there later is not seen, rather than seen writable.
     if (!request.read_only.empty() &&
@@ -80,6 +95,7 @@ bool make_read_only(const char* directory) {
     for (std::size_t i = 0; i < request.read_only.size(); ++i) {
         if (!make_read_only(request.read_only[i].c_str())) { fail(i + 1); }
     }
+    if (request.user && !become(*request.user, parent)) { fail(0, true); }
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -100,6 +116,10 @@ pid_t spawn(const SpawnRequest& request) {
     }
     Fd readable(pipe[0]);
     Fd writable(pipe[1]);
+    // Where nothing is placed over it.
+    if (!request.placed.empty()) {
+        writable.reset(::fcntl(pipe[1], F_DUPFD_CLOEXEC, request.placed.back().number + 1));
+    }
 
     sigset_t all;
     sigset_t before;
@@ -123,6 +143,7 @@ pid_t spawn(const SpawnRequest& request) {
         throw Error("can't make " + request.read_only[words.read_only - 1] + " read-only for " + request.argv[0] +
                     ": " + why);
     }
+    if (words.user) { throw Error("can't become the user that runs " + request.argv[0] + ": " + why); }
     throw Error("can't execute " + request.argv[0] + ": " + why);
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "runtime/user.h"
+
+#include <optional>
 #include <span>
 #include <string>
 #include <sys/types.h>
@@ -14,6 +17,13 @@ struct SpawnRequest {
     int err = -1;
     std::vector<int> inherit{}; ///< stay open in the child under their numbers
     int listen = -1;            ///< likewise; -1: none
+    /// What it finds under other numbers, that none of the others has; the numbers here are beyond all of those.
+    struct Placed {
+        int fd = -1;
+        int number = -1;
+    };
+    std::vector<Placed> placed{};
+    std::optional<User> user{}; ///< who it becomes; nothing: he who we are
     int cgroup = -1;            ///< descriptor of a cgroup's directory, in which the child begins; -1: ours
     bool limited = false;       ///< it must not begin elsewhere
     /// It gets a mount namespace of its own, in which these directories and all that is mounted in them are read-only.
@@ -23,7 +33,8 @@ struct SpawnRequest {
 
 /// Starts a child that dies with this process, has a session of its own, default signals and no other descriptors.
 /// Returns its pid once it executes the program; throws Error when it can't. A cgroup that can't be entered is gone
-/// without, unless it is one with limits. Only for a process with one thread: between fork and exec nothing may be locked.
+/// without, unless it is one with limits. Only for a process with one thread: between fork and exec nothing may be
+/// locked.
 pid_t spawn(const SpawnRequest& request);
 
 /// A wait status as a shell shows it: 128 + N for signal N.

@@ -1,6 +1,7 @@
 #include "runtime/supervisor/supervisor.h"
 
 #include "runtime/error.h"
+#include "runtime/supervisor/descriptors.h"
 #include "runtime/supervisor/images.h"
 #include "runtime/supervisor/protocol.h"
 #include "runtime/supervisor/sockets.h"
@@ -27,6 +28,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto helper_grace = 2s;
 constexpr auto chat_time = 10s;
+constexpr auto release_time = 10s;
 constexpr std::size_t max_chat_line = std::size_t{64} * 1024;
 
 // Streams that run on in a guest that was saved have low numbers, and must not be taken for new ones.
@@ -46,6 +48,13 @@ void make(const ChildFile& file) {
     if (::mkdir(file.path.c_str(), 0700) != 0 && errno != EEXIST) {
         throw Error("can't make " + file.path + ": " + std::strerror(errno));
     }
+}
+
+// Who connects waits until the child takes it.
+bool is_listened_on_by_us(const Child& child) {
+    return std::ranges::any_of(child.descriptors, [&child](const Descriptor& each) {
+        return each.kind == Descriptor::Kind::listen && each.path == child.await_socket;
+    });
 }
 
 // A cgroup that a killed supervisor left may be elsewhere: below that one's own.
@@ -166,6 +175,11 @@ void Supervisor::start_child(const Child& child) {
         ::fcntl(listener.get(), F_SETFL, 0); // servers expect one that blocks
         argv.push_back("--fd=" + std::to_string(listener.get()));
     }
+    const std::vector<Fd> opened = open_descriptors(child.descriptors);
+    std::vector<SpawnRequest::Placed> placed;
+    for (std::size_t i = 0; i < opened.size(); ++i) {
+        placed.push_back({.fd = opened[i].get(), .number = child.descriptors[i].number});
+    }
     const int in = child.console ? console_.slave() : null_.get();
     const int out = child.console ? console_.slave() : err_end.get();
     Running running;
@@ -178,6 +192,8 @@ void Supervisor::start_child(const Child& child) {
                          .err = err_end.get(),
                          .inherit = std::move(inherit),
                          .listen = listener.get(),
+                         .placed = std::move(placed),
+                         .user = user_of(child.user),
                          .cgroup = cgroup_->fd(),
                          .limited = !controllers_for(launch_.limits).empty(),
                          .read_only = child.read_only});
@@ -197,7 +213,7 @@ void Supervisor::watch_words(std::size_t index) {
 
 void Supervisor::await_socket() {
     const Running& last = running_.back();
-    if (is_listening(last.child->await_socket, last.pid)) {
+    if (is_listened_on_by_us(*last.child) || is_listening(last.child->await_socket, last.pid)) {
         begin_chat();
         return;
     }
@@ -503,9 +519,12 @@ void Supervisor::complete(const End& end) {
             remove_tap(tap);
         } catch (const Error& error) { log_.line(error.what()); }
     }
-    run_hooks("post-stop", launch_.post_stop, Milliseconds(post_stop_ms), [this, end](const std::string& failure) {
-        if (!failure.empty()) { log_.line(failure); }
-        conclude(end);
+    run_hooks("release", launch_.release, release_time, [this, end](const std::string& failed_release) {
+        if (!failed_release.empty()) { log_.line(failed_release); }
+        run_hooks("post-stop", launch_.post_stop, Milliseconds(post_stop_ms), [this, end](const std::string& failure) {
+            if (!failure.empty()) { log_.line(failure); }
+            conclude(end);
+        });
     });
 }
 

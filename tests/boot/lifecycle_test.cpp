@@ -168,11 +168,13 @@ TEST_F(Lifecycle, ExecCpLogsWaitAndRestart) {
 TEST_F(Lifecycle, EndsAreToldApartByTheirStatus) {
     apply("[vm.exits]\ncommand = [\"sh\", \"-c\", \"exit 5\"]\nready.exit = 5\n"
           "[vm.panics]\ncommand = [\"sh\", \"-c\", \"sleep 1; echo c > /proc/sysrq-trigger\"]\n"
+          "[vm.off]\ncommand = [\"sh\", \"-c\", \"sleep 1; poweroff -f\"]\nrestart = \"on-failure\"\n"
           "[vm.killed]\n[vm.crashes]\n");
     EXPECT_EQ(run({"stop", "--kill", "killed"}).status, 0);
     ::kill(status("crashes").at("vmm").get<pid_t>(), SIGKILL);
     for (const auto& [vm, expected, words] :
-         {std::tuple{"exits", 5, "exited with status 5"}, std::tuple{"panics", 255, "panicked"}, std::tuple{"killed", 137, "killed"},
+         {std::tuple{"exits", 5, "exited with status 5"}, std::tuple{"panics", 255, "panicked"},
+          std::tuple{"off", 0, "powered off"}, std::tuple{"killed", 137, "killed"},
           std::tuple{"crashes", 254, "its VMM ended"}}) {
         const Ran ran = run({"wait", "--for", "end", vm});
         EXPECT_EQ(ran.status, expected) << vm << ran.out << ran.err;
@@ -240,6 +242,25 @@ depends-on = ["bad"]
     EXPECT_THAT(ran.out, ContainsRegex("\nother  ready in "));
     EXPECT_EQ(status("other").at("state"), "ready");
     EXPECT_THAT(run({"status"}).out, Not(HasSubstr("needs-it")));
+}
+
+TEST_F(Lifecycle, ACommandThatCannotBeRunWasNeverUp) {
+    cli.write("microvm.toml", R"(name = "life"
+[defaults]
+mem = "128MiB"
+[vm.program]
+command = ["no-such-program", "--help"]
+[vm.directory]
+command = ["true"]
+workdir = "/no/such/directory"
+)");
+    const Ran ran = cli.run({"apply", "microvm.toml"});
+    EXPECT_EQ(ran.status, 1) << ran.out;
+    EXPECT_THAT(ran.err, HasSubstr("cannot run no-such-program: No such file or directory"));
+    EXPECT_THAT(ran.err, HasSubstr("cannot change to the directory /no/such/directory: No such file or directory"));
+    EXPECT_THAT(ran.out, Not(HasSubstr("  ready in ")));
+    EXPECT_TRUE(cli.processes().empty());
+    EXPECT_TRUE(cli.leftovers().empty());
 }
 
 TEST_F(Lifecycle, TargetsReplacementsAndDestruction) {

@@ -85,6 +85,17 @@ std::vector<Traits> whole_traits() {
     return {traits};
 }
 
+static std::string_view word_of(Descriptor::Kind kind) {
+    switch (kind) {
+    case Descriptor::Kind::read: return "to read";
+    case Descriptor::Kind::write: return "to write";
+    case Descriptor::Kind::listen: return "who connects to";
+    case Descriptor::Kind::connect: return "connected to";
+    case Descriptor::Kind::macvtap: return "a queue of";
+    }
+    return {};
+}
+
 std::string actions_text(const Outcome& outcome) {
     std::string text;
     for (const Action& action : lower(*outcome.plan, *outcome.changes, outcome.observed, outcome.facts)) {
@@ -102,6 +113,14 @@ std::string actions_text(const Outcome& outcome) {
                 for (const ChildFile& file : child.files) {
                     text += fmt::format("    {}:\n{}", file.path, file.content);
                 }
+                if (!child.user.empty()) { text += fmt::format("    run by {}\n", child.user); }
+                for (const Descriptor& descriptor : child.descriptors) {
+                    text +=
+                        fmt::format("    {} is {} {}\n", descriptor.number, word_of(descriptor.kind), descriptor.path);
+                }
+            }
+            for (const auto& argv : start->launch.release) {
+                text += fmt::format("    at its end {}\n", shell_quoted(argv));
             }
         }
     }

@@ -245,7 +245,7 @@ public:
     bool ensure_network(const NetworkUp& /*up*/) override { return true; }
     bool release_network(const ReleaseNetwork& /*request*/) override { return true; }
     void make_tap(const MakeTap& /*request*/) override {}
-    void remove_tap(const Tap& /*tap*/) override {}
+    void remove_tap(const MakeTap& /*request*/) override {}
     void start_machine(const StartMachine& /*request*/) override {}
     void resize_memory(const std::string& /*runtime_dir*/, std::uint64_t /*mib*/) override {}
     void amend_machine(const std::string& /*runtime_dir*/, const Amendment& /*amendment*/) override {}

@@ -142,9 +142,9 @@ void RecordingHost::make_tap(const MakeTap& request) {
     if (!model.taps.emplace(request.tap.name, request.bridge).second) { throw Error("there is such a tap"); }
 }
 
-void RecordingHost::remove_tap(const Tap& tap) {
-    record("remove_tap " + tap.name);
-    model.taps.erase(tap.name);
+void RecordingHost::remove_tap(const MakeTap& request) {
+    record("remove_tap " + request.tap.name);
+    model.taps.erase(request.tap.name);
 }
 
 void RecordingHost::copy_file(const std::string& from, const std::string& to) {

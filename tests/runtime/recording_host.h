@@ -52,7 +52,7 @@ public:
     bool ensure_network(const NetworkUp& up) override;
     bool release_network(const ReleaseNetwork& request) override;
     void make_tap(const MakeTap& request) override;
-    void remove_tap(const Tap& tap) override;
+    void remove_tap(const MakeTap& request) override;
     void copy_file(const std::string& from, const std::string& to) override;
     void swap_files(const std::string& path, const std::string& other) override;
     void start_machine(const StartMachine& request) override;

@@ -25,7 +25,9 @@ protected:
     std::string story() const { return directory_ + "/story"; }
     /// Adds a line to the story.
     Argv tell(const std::string& text) const { return {"sh", "-c", "echo " + text + " >> " + story()}; }
-    Launch telling(const std::string& text) const { return plain({"/bin/sh", "-c", "echo " + text + " >> " + story()}); }
+    Launch telling(const std::string& text) const {
+        return plain({"/bin/sh", "-c", "echo " + text + " >> " + story()});
+    }
     std::string failure_of(const Launch& launch) {
         try {
             start(launch);
@@ -40,10 +42,12 @@ TEST_F(Hooks, RunBeforeAndAfterInOrder) {
     Launch launch = telling("machine");
     launch.pre_start = {tell("one '$MICROVMC_PROJECT' '$MICROVMC_VM'"), tell("two")};
     launch.pre_start.front().back() = "echo one $MICROVMC_PROJECT/$MICROVMC_VM >> " + story();
+    launch.release = {tell("released"), {"false"}, tell("not reached")};
     launch.post_stop = {tell("three"), tell("four")};
     start(launch);
     ended();
-    EXPECT_EQ(read_text(story()), "one " + launch.project + "/" + launch.vm + "\ntwo\nmachine\nthree\nfour\n");
+    EXPECT_EQ(read_text(story()),
+              "one " + launch.project + "/" + launch.vm + "\ntwo\nmachine\nreleased\nthree\nfour\n");
     EXPECT_THAT(vmm_log(), HasSubstr("pre-start: sh -c echo two"));
 }
 
@@ -59,8 +63,9 @@ TEST_F(Hooks, OneThatFailsKeepsTheMachineFromStarting) {
     Launch launch = telling("machine");
     launch.pre_start = {tell("one"), {"sh", "-c", "echo no such bridge >&2; exit 3"}, tell("two")};
     launch.post_stop = {tell("undone")};
-    EXPECT_THAT(failure_of(launch), HasSubstr("pre-start: sh -c echo no such bridge >&2; exit 3 exited with status 3: no "
-                                              "such bridge"));
+    EXPECT_THAT(failure_of(launch),
+                HasSubstr("pre-start: sh -c echo no such bridge >&2; exit 3 exited with status 3: no "
+                          "such bridge"));
     EXPECT_EQ(read_text(story()), "one\nundone\n");
     EXPECT_EQ(ended().kind, End::Kind::start_failed);
     launch.pre_start = {{"no-such-program"}};
