@@ -25,6 +25,8 @@ void Supervisor::helper_ended(const Running& running, const std::string& words) 
     helpers_.expires_after(disconnect_grace);
     helpers_.async_wait([this, on_death, how](boost::system::error_code error) {
         if (error || phase_ != Phase::up) { return; }
+        // The VMM is on its way out, however slowly: the guest has said how it ended.
+        if (evidence_.reported) { return end_by(lost_grace, "lost " + how + ", and didn't end"); }
         evidence_.lost = how;
         helper_lost(on_death);
     });

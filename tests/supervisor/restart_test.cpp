@@ -177,6 +177,14 @@ TEST_F(Restarts, AHelperThatEndsWithItsVmmIsNotLost) {
     EXPECT_EQ(ended().kind, End::Kind::poweroff);
 }
 
+TEST_F(Restarts, NorOneThatEndsBeforeASlowVmmWhoseGuestHasEnded) {
+    Launch launch = fake({"hello", "a", "end", "poweroff", "0", "sleep", "1500", "exit", "0"});
+    launch.children.insert(launch.children.begin(),
+                           {.role = "helper", .argv = {"/bin/sleep", "0.2"}, .on_death = Child::OnDeath::stop});
+    start(launch);
+    EXPECT_EQ(ended().kind, End::Kind::poweroff);
+}
+
 class Helpers : public MachineTest {};
 
 TEST_F(Helpers, AreGivenTheSocketThatTheyServe) {
