@@ -27,7 +27,7 @@ protected:
         return path;
     }
     Launch shell(const std::string& script, std::vector<Descriptor> descriptors) const {
-        Launch launch = plain({"/bin/sh", "-c", script});
+        Launch launch = plain({"/bin/bash", "-c", script}); // dash knows no descriptor above 9
         launch.children.back().descriptors = std::move(descriptors);
         return launch;
     }
