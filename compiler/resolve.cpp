@@ -377,8 +377,8 @@ void basics(const Inputs& in, Draft& draft) {
     plan.vcpu = static_cast<std::uint32_t>(config.vcpu.value);
     plan.mem_mib = static_cast<std::uint64_t>(config.mem.value);
     plan.mem_max_mib = size_of(config.mem_max);
-    if (plan.mem_max_mib == plan.mem_mib) { plan.mem_max_mib = 0; }
     if (plan.mem_max_mib != 0) { plan.mem_boot_mib = boot_memory(plan, draft.observed); }
+    if (plan.mem_max_mib == plan.mem_boot_mib) { plan.mem_max_mib = plan.mem_boot_mib = 0; } // there is no room
     plan.hugepages = config.hugepages.value == "false" ? "" : config.hugepages.value;
     plan.balloon = balloon(config);
     plan.cpu = text_of(config.cpu);

@@ -4,7 +4,8 @@
 //
 // - A value in an option that has a comma or an equals sign, or begins with `id_`, is said apart: `-o id_x,VALUE` and
 //   `key=id_x` (alioth-cli: src/objects.rs). Every text of the plan is said that way.
-// - An ELF file is booted by its PVH note (`--pvh`), a bzImage with `-k`, each by an option of its own.
+// - An ELF file is booted by its PVH note (`--pvh`), a bzImage with `-k`, each by an option of its own; a bzImage only
+//   if it may be anywhere in memory (src/loader/linux/linux_x86_64.rs).
 // - Its serial port is its standard input and output, which must be a terminal (src/device/console.rs); it has no other
 //   port, so that the agent is on vsock, a Unix socket on the host (src/virtio/dev/vsock/uds_vsock.rs). Who asks there
 //   for a port before the guest's driver has given its buffers stops the device for good, and of several who came
@@ -137,7 +138,7 @@ std::unique_ptr<Control> attach(const std::string& /*control*/, milliseconds /*t
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     std::vector<std::string_view> options{"ACPI", "PCI", "VIRTIO_PCI", "VIRTIO_VSOCKETS"};
     if (vm.console != "off") { options.emplace_back("SERIAL_8250_CONSOLE"); }
-    if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
+    options.emplace_back(vm.kernel.image == KernelImage::elf ? "PVH" : "RELOCATABLE");
     return options;
 }
 

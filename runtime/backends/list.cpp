@@ -42,6 +42,7 @@ const Backend& backend(std::string_view name) {
 
 std::vector<std::string_view> kernel_needs(const Backend& its, const VmPlan& vm) {
     std::vector<std::string_view> wanted = init_options();
+    if (vm.vcpu > 1) { wanted.emplace_back("SMP"); }
     if (!vm.kernel.modules.empty()) { wanted.emplace_back("MODULES"); }
     for (const std::string_view option : its.kernel_options(vm)) {
         if (is_known_option(option)) { wanted.push_back(option); }

@@ -47,6 +47,7 @@ TEST(Alioth, AKernelHasAnOptionForItsForm) {
     VmPlan vm = sample();
     vm.kernel.image = KernelImage::bzimage;
     EXPECT_THAT(values(argv_of(vm), "-k"), ElementsAre(HasSubstr("/vmlinuz")));
+    EXPECT_THAT(its().kernel_options(vm), Contains("RELOCATABLE"));
     vm.kernel.image = KernelImage::elf;
     EXPECT_THAT(values(argv_of(vm), "--pvh"), ElementsAre(HasSubstr("/vmlinux")));
     EXPECT_THAT(its().kernel_options(vm), Contains("PVH"));
