@@ -205,9 +205,6 @@ int resume(const Arguments& arguments) {
     }
     ::close(arguments.resume);
     name_process(handover.launch);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     supervisor.go_on(handover);
     io.run();
     return 0;

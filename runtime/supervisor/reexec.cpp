@@ -115,23 +115,6 @@ std::string trial_of(const Replacement& replacement) {
     return "it was tried and " + describe_wait_status(status) + (lines.empty() ? "" : ": ") + lines;
 }
 
-/// Blocks these signals while it lives.
-class Blocked {
-public:
-    Blocked() {
-        sigset_t set;
-        ::sigemptyset(&set);
-        for (const int number : {SIGCHLD, SIGTERM, SIGINT}) { ::sigaddset(&set, number); }
-        ::sigprocmask(SIG_BLOCK, &set, &before_);
-    }
-    ~Blocked() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-    Blocked(const Blocked&) = delete;
-    Blocked& operator=(const Blocked&) = delete;
-
-private:
-    sigset_t before_{};
-};
-
 } // namespace
 
 std::string reexec(const std::string& program, const Handover& handover) {
@@ -145,7 +128,6 @@ std::string reexec(const std::string& program, const Handover& handover) {
         file.get(), {program, handover.launch.runtime_dir, "--resume", std::to_string(state.get())}, {}};
     replacement.descriptors = descriptors_of(handover);
     replacement.descriptors.push_back(state.get());
-    const Blocked blocked;
     if (const std::string why = trial_of(replacement); !why.empty()) { return why; }
     execute(replacement);
     return std::string("it can't be executed: ") + std::strerror(errno);

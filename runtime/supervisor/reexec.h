@@ -11,9 +11,9 @@ namespace microvmc::supervisor {
 inline constexpr std::string_view takes_over = "microvmc-supervisor: can take over\n";
 
 /// Replaces the program of this process, which must have one thread, by `program`. It is tried first, in a child that
-/// does everything but go on: only when that says that it can take over, the same file is executed here, with SIGCHLD,
-/// SIGTERM and SIGINT blocked, so that none is lost or ends us before there is a handler. Returns only when it did not
-/// happen, and nothing has changed: the reason.
+/// does everything but go on: only when that says that it can take over, the same file is executed here. Signals
+/// are as open_signals() left them, so that none is lost or ends us. Returns only when it did not happen, and nothing
+/// has changed: the reason.
 std::string reexec(const std::string& program, const Handover& handover);
 
 } // namespace microvmc::supervisor

@@ -4,6 +4,7 @@
 #include "runtime/supervisor/descriptors.h"
 #include "runtime/supervisor/images.h"
 #include "runtime/supervisor/protocol.h"
+#include "runtime/supervisor/signals.h"
 #include "runtime/supervisor/sockets.h"
 #include "runtime/supervisor/spawn.h"
 
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -74,8 +76,8 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
       events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent), execs_(agent_),
-      control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io), poll_(io),
-      deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), reconnection_(io),
+      control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io, open_signals()),
+      poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), reconnection_(io),
       started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
@@ -107,7 +109,6 @@ void Supervisor::connect_parts() {
     };
     control_.on_request = [this](const nlohmann::json& request, const std::shared_ptr<Stream>& client,
                                  std::string_view rest) { handle(request, client, rest); };
-    for (const int number : {SIGCHLD, SIGTERM, SIGINT}) { signals_.add(number); }
     arm_signals();
 }
 
@@ -308,13 +309,15 @@ void Supervisor::fail_start(const std::string& why) {
 }
 
 void Supervisor::arm_signals() {
-    signals_.async_wait([this](boost::system::error_code error, int number) {
+    signals_.async_wait(asio::posix::descriptor_base::wait_read, [this](boost::system::error_code error) {
         if (error) { return; }
         arm_signals();
-        if (number == SIGCHLD) {
+        signalfd_siginfo signal{};
+        if (::read(signals_.native_handle(), &signal, sizeof signal) != sizeof signal) { return; }
+        if (signal.ssi_signo == SIGCHLD) {
             reap();
         } else {
-            log_.line(number == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
+            log_.line(signal.ssi_signo == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
             stop(Milliseconds(launch_.shutdown_timeout_ms), false, false);
         }
     });

@@ -14,7 +14,7 @@
 #include "runtime/supervisor/log_file.h"
 #include "runtime/supervisor/program.h"
 
-#include <boost/asio/signal_set.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
@@ -178,10 +178,10 @@ private:
     Execs execs_;
     ControlServer control_;
     std::unique_ptr<Cgroup> cgroup_;
-    asio::signal_set signals_;
-    asio::steady_timer poll_;     ///< steps of starting and of leaving
-    asio::steady_timer deadline_; ///< of the whole machine's end
-    asio::steady_timer helpers_;  ///< of the helpers' end
+    asio::posix::stream_descriptor signals_; ///< a signalfd(2): what waits there outlives an upgrade
+    asio::steady_timer poll_;                ///< steps of starting and of leaving
+    asio::steady_timer deadline_;            ///< of the whole machine's end
+    asio::steady_timer helpers_;             ///< of the helpers' end
     asio::steady_timer panic_;
     asio::steady_timer stable_; ///< until what runs counts as stable
     asio::steady_timer hook_time_;

@@ -3,6 +3,7 @@
 #include "runtime/error.h"
 #include "runtime/supervisor/protocol.h"
 #include "runtime/supervisor/reexec.h"
+#include "runtime/supervisor/signals.h"
 
 #include <algorithm>
 
@@ -77,11 +78,11 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
     : io_(io), launch_(handover.launch), credentials_(taken(handover.credentials)), lock_(handover.lock),
       log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
-      agent_(io, launch_.agent), execs_(agent_), control_(io, path(control_name), handover.control), signals_(io),
-      poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), reconnection_(io),
-      phase_(Phase::up), started_(handover.started), reboots_(handover.reboots), restarts_(handover.restarts),
-      in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true), vmm_up_(true),
-      agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
+      agent_(io, launch_.agent), execs_(agent_), control_(io, path(control_name), handover.control),
+      signals_(io, open_signals()), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io),
+      reconnection_(io), phase_(Phase::up), started_(handover.started), reboots_(handover.reboots),
+      restarts_(handover.restarts), in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true),
+      vmm_up_(true), agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
       upgrader_(control_.adopt(handover.client)) {
     for (const int image : handover.images) { images_.emplace_back(image); }
     execs_.set_next_id(handover.next_exec);

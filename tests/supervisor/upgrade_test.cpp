@@ -131,6 +131,18 @@ TEST_F(Upgrade, ASignalThatComesMeanwhileIsNotLost) {
     }
 }
 
+TEST_F(Upgrade, ASignalThatWaitsBesideTheRequestIsNotLost) {
+    const Started started = start_up(fake({"serve"}));
+    const Fd client = connect("{");
+    std::this_thread::sleep_for(50ms); // it is being listened to
+    ::kill(started.supervisor, SIGSTOP);
+    const std::string rest = R"("op":"reexec","program":")" + another() + "\"}\n";
+    ASSERT_EQ(::send(client.get(), rest.data(), rest.size(), MSG_NOSIGNAL), static_cast<ssize_t>(rest.size()));
+    ::kill(started.supervisor, SIGTERM);
+    ::kill(started.supervisor, SIGCONT);
+    EXPECT_EQ(ended().kind, End::Kind::poweroff);
+}
+
 TEST_F(Upgrade, AProgramThatCantTakeOverLeavesTheOldOneWorking) {
     const Started started = start_up(fake({"print", "before", "serve"}));
     const std::string before = program_of(started.supervisor);

@@ -26,7 +26,7 @@ const Target on_qemu = [] {
 } // namespace
 
 TEST(Refused, ACaseThatCanProveNothing) {
-    const auto refusal = refused(proving({"share.image", "interface.rate"}), on_qemu, {}, {});
+    const auto refusal = refused(proving({"share.image", "share.dax"}), on_qemu, {}, {});
     ASSERT_TRUE(refusal);
     EXPECT_EQ(refusal->verdict.outcome, Outcome::skipped);
     EXPECT_THAT(refusal->verdict.message, HasSubstr("it has shares"));
