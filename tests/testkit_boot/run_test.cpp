@@ -360,7 +360,7 @@ TEST_F(Runs, WhatAHypervisorCantDoIsSkippedWithItsReason) {
     add("other", "[vm.a]\naccel = \"kvm\"\n").steps = {guest("true")};
     const RunReport report = run();
     EXPECT_EQ(result_of(report, "dax").outcome, Outcome::skipped);
-    EXPECT_THAT(result_of(report, "dax").message, HasSubstr("it maps no files into the guest"));
+    EXPECT_THAT(result_of(report, "dax").message, HasSubstr("no window to map files into"));
     EXPECT_EQ(result_of(report, "excluded").outcome, Outcome::skipped);
     EXPECT_EQ(result_of(report, "other").outcome, Outcome::skipped);
     EXPECT_EQ(result_of(report, "mistake").outcome, Outcome::error);
