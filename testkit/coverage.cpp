@@ -115,11 +115,11 @@ std::string no_virtiofsd(const HostFacts& facts) {
     return any ? "" : "no virtiofsd is installed on this host";
 }
 
-std::string no_virtiofsd_that_maps(const HostFacts& facts) {
+std::string no_rusts_virtiofsd(const HostFacts& facts) {
     const bool any = std::ranges::any_of(facts.tools, [](const auto& tool) {
         return tool.first.ends_with("virtiofsd") && tool.second.version.starts_with("1.");
     });
-    return any ? "" : "no Rust's virtiofsd is installed on this host, which alone maps ids";
+    return any ? "" : "Rust's virtiofsd is not installed on this host";
 }
 
 struct Excuse {
@@ -135,10 +135,10 @@ constexpr std::array excuses{
     Excuse{"volume.btrfs", no_btrfs},
     Excuse{"memory.hugepages", no_huge_pages},
     Excuse{"share.virtiofs", no_virtiofsd},
-    Excuse{"share.id-map", no_virtiofsd_that_maps},
+    Excuse{"share.id-map", no_rusts_virtiofsd},
     Excuse{"share.on-death", no_virtiofsd},
-    Excuse{"share.socket", no_virtiofsd},
-    Excuse{"share.extra-args", no_virtiofsd},
+    Excuse{"share.socket", no_rusts_virtiofsd},
+    Excuse{"share.extra-args", no_rusts_virtiofsd},
     Excuse{"interface.tap", not_root},
     Excuse{"interface.macvtap", not_root},
     Excuse{"interface.bridge", not_root},
