@@ -36,7 +36,8 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::string_view title = "alioth";
-constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
+constexpr std::uint32_t ethernet_mtu = 1500; // which must be said
+constexpr std::uint32_t cid_of_all = 3;      // the first that a guest may have; each machine's vsock is its own
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
@@ -87,9 +88,9 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            line.option("--fs", fmt::format("vu,socket={},tag={}", socket, line.object(share.tag)));
                        },
                        [&](const InterfacePlan& interface) {
-                           const std::string mtu = interface.mtu == 0 ? "" : fmt::format(",mtu={}", interface.mtu);
-                           line.option("--net", fmt::format("tap,mac={},if={}{}", interface.mac,
-                                                            line.object(interface.id), mtu));
+                           line.option("--net", fmt::format("tap,mac={},mtu={},if={}", interface.mac,
+                                                            interface.mtu == 0 ? ethernet_mtu : interface.mtu,
+                                                            line.object(interface.id)));
                        },
                        [](const HostDevicePlan&) {}, // its traits have none
                    },
@@ -200,7 +201,8 @@ const Backend alioth{
                 native("vsock", "on the host it is the Unix socket vsock.sock in the machine's runtime directory"),
                 native("console.serial"),
                 lacking("console.virtio", "it has no virtio console"),
-                native("console.off"),
+                lacking("console.off", "it always has a serial port, which the guest's kernel takes for one",
+                        "leave it out"),
                 lacking("graphics", "it has no display", "use qemu"),
                 bridged("shutdown", "the guest's own init is asked, by its agent"),
                 lacking("pause", no_control),

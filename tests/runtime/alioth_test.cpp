@@ -34,7 +34,7 @@ TEST(Alioth, HasWhatThePlanSays) {
     EXPECT_THAT(values(argv, "-p"), ElementsAre("count=1"));
     EXPECT_THAT(values(argv, "--vsock"), ElementsAre("uds,cid=3,path=id_0"));
     EXPECT_THAT(values(argv, "--blk"), ElementsAre("file,path=id_1,readonly=false"));
-    EXPECT_THAT(values(argv, "--net"), ElementsAre("tap,mac=02:00:5e:01:02:03,if=id_2"));
+    EXPECT_THAT(values(argv, "--net"), ElementsAre("tap,mac=02:00:5e:01:02:03,mtu=1500,if=id_2"));
     EXPECT_THAT(values(argv, "-o"),
                 ElementsAre("id_0,/run/microvmc/hello/web/vsock.sock",
                             "id_1,/var/lib/microvmc/projects/hello/web/volumes/data.img", "id_2,mv0123456789"));
