@@ -41,10 +41,7 @@ constexpr std::uint32_t cid_of_all = 3;      // the first that a guest may have;
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    if (vm.console != "off") { choice.kernel_params.emplace_back("console=ttyS0"); }
-    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
-        choice.kernel_params.emplace_back(param);
-    }
+    choice.kernel_params = {"console=ttyS0", "quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
     return choice;
 }
@@ -109,7 +106,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     const std::string vsock = vm.runtime_dir + "/vsock.sock";
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = fmt::format("{}_{}", vsock, agent_vsock_port)};
     lowered.agent_device = fmt::format("vsock-host:{}", agent_vsock_port);
-    lowered.console_device = vm.console == "off" ? "/dev/null" : "/dev/ttyS0";
+    lowered.console_device = "/dev/ttyS0";
     lowered.serials = false;
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
@@ -137,13 +134,11 @@ std::unique_ptr<Control> attach(const std::string& /*control*/, milliseconds /*t
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
-    std::vector<std::string_view> options{"ACPI", "PCI", "VIRTIO_PCI", "VIRTIO_VSOCKETS"};
-    if (vm.console != "off") { options.emplace_back("SERIAL_8250_CONSOLE"); }
+    std::vector<std::string_view> options{"ACPI", "PCI", "VIRTIO_PCI", "VIRTIO_VSOCKETS", "SERIAL_8250_CONSOLE"};
     options.emplace_back(vm.kernel.image == KernelImage::elf ? "PVH" : "RELOCATABLE");
     return options;
 }
 
-constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_control = "nobody can ask it anything while it runs";
 
 } // namespace
@@ -155,60 +150,57 @@ const Backend alioth{
             .title = title,
             .programs = {{"x86_64", "alioth"}},
             .install = "cargo install alioth-cli",
-            .capabilities = with_ours(with_virtiofsd({
-                native("accel.kvm"),
-                lacking("accel.tcg", "it needs KVM", "use qemu"),
-                lacking("cpu.model", "the guest has the host's CPU"),
-                lacking("memory.hotplug", no_control),
-                lacking("memory.hugepages", "it has transparent ones only"),
-                lacking("balloon", no_control),
-                lacking("balloon.auto", no_control),
-                lacking("balloon.initial", "its balloon is empty"),
-                lacking("balloon.deflate-on-oom", "its balloon is empty"),
-                lacking("balloon.free-page-reporting", "microvmc has no balloon that can't be changed"),
-                native("kernel.bzimage"),
-                native("kernel.elf"),
-                lacking("firmware", "microvmc doesn't look for what it boots"),
-                lacking("root.share", "a root over virtiofs is still to come", "use root.dir"),
-                lacking("root.store", "a root over virtiofs is still to come", "use qemu"),
-                native("volume.raw"),
-                lacking("volume.qcow2", "it reads raw images", "use format raw"),
-                lacking("volume.vhd", "it reads raw images", "use format raw"),
-                lacking("volume.vhdx", "it reads raw images", "use format raw"),
-                native("volume.write"),
-                native("volume.read-only"),
-                lacking("volume.direct", "it has one mode"),
-                lacking("volume.cache", "it has one mode"),
-                lacking("volume.discard", "its disks take no discard"),
-                lacking("volume.backing", "it opens no image with another behind it"),
-                lacking("volume.grow", no_control, "restart the machine"),
-                lacking("share.9p", "it has virtiofs", "use proto virtiofs"),
-                lacking("share.image", "it shares directories", "use proto virtiofs"),
-                native("share.read-only"),
-                lacking("share.dax", "microvmc doesn't drive its window for that"),
-                lacking("share.security-model", "it has no 9p"),
-                lacking("interface.user", no_user_network, "use type tap, or qemu"),
-                native("interface.tap"),
-                native("interface.bridge"),
-                lacking("interface.queues", "a tap gets one so far"),
-                native("interface.mtu"),
-                native("interface.unmanaged"),
-                bridged("forward.tcp", of_networks),
-                bridged("forward.udp", of_networks),
-                lacking("forward.ipv6", no_user_network),
-                lacking("device.pci", "microvmc doesn't drive its --vfio-group yet", "use qemu or cloud-hypervisor"),
-                lacking("device.usb", "it has no USB", "use qemu"),
-                native("vsock", "on the host it is the Unix socket vsock.sock in the machine's runtime directory"),
-                native("console.serial"),
-                lacking("console.virtio", "it has no virtio console"),
-                lacking("console.off", "it always has a serial port, which the guest's kernel takes for one",
-                        "leave it out"),
-                lacking("graphics", "it has no display", "use qemu"),
-                bridged("shutdown", "the guest's own init is asked, by its agent"),
-                lacking("pause", no_control),
-                lacking("snapshot", no_control),
-                lacking("snapshot.elsewhere", no_control),
-            })),
+            .capabilities =
+                with_ours(
+                    with_virtiofsd(
+                        with_kvm_and_taps(
+                            {
+                                lacking("memory.hotplug", no_control),
+                                lacking("memory.hugepages", "it has transparent ones only"),
+                                lacking("balloon", no_control),
+                                lacking("balloon.auto", no_control),
+                                lacking("balloon.initial", "its balloon is empty"),
+                                lacking("balloon.deflate-on-oom", "its balloon is empty"),
+                                lacking("balloon.free-page-reporting", "microvmc has no balloon that can't be changed"),
+                                native("kernel.bzimage"),
+                                native("kernel.elf"),
+                                lacking("firmware", "microvmc doesn't look for what it boots"),
+                                lacking("root.share", "a root over virtiofs is still to come", "use root.dir"),
+                                lacking("root.store", "a root over virtiofs is still to come", "use qemu"),
+                                native("volume.raw"),
+                                lacking("volume.qcow2", "it reads raw images", "use format raw"),
+                                lacking("volume.vhd", "it reads raw images", "use format raw"),
+                                lacking("volume.vhdx", "it reads raw images", "use format raw"),
+                                native("volume.write"),
+                                native("volume.read-only"),
+                                lacking("volume.direct", "it has one mode"),
+                                lacking("volume.cache", "it has one mode"),
+                                lacking("volume.discard", "its disks take no discard"),
+                                lacking("volume.backing", "it opens no image with another behind it"),
+                                lacking("volume.grow", no_control, "restart the machine"),
+                                lacking("share.9p", "it has virtiofs", "use proto virtiofs"),
+                                lacking("share.image", "it shares directories", "use proto virtiofs"),
+                                native("share.read-only"),
+                                lacking("share.dax", "microvmc doesn't drive its window for that"),
+                                lacking("share.security-model", "it has no 9p"),
+                                native("interface.mtu"),
+                                lacking("device.pci", "microvmc doesn't drive its --vfio-group yet",
+                                        "use qemu or cloud-hypervisor"),
+                                lacking("device.usb", "it has no USB", "use qemu"),
+                                native(
+                                    "vsock",
+                                    "on the host it is the Unix socket vsock.sock in the machine's runtime directory"),
+                                native("console.serial"),
+                                lacking("console.virtio", "it has no virtio console"),
+                                lacking("console.off",
+                                        "it always has a serial port, which the guest's kernel takes for one",
+                                        "leave it out"),
+                                lacking("graphics", "it has no display", "use qemu"),
+                                bridged("shutdown", "the guest's own init is asked, by its agent"),
+                                lacking("pause", no_control),
+                                lacking("snapshot", no_control),
+                                lacking("snapshot.elsewhere", no_control),
+                            }))),
             .accels = {"kvm"},
             .max_vcpu = 254,
             .user_network = {},

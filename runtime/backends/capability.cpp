@@ -43,6 +43,23 @@ constexpr std::array virtiofsds{
     native("share.id-map"),   native("share.on-death"), native("share.socket"),    native("share.extra-args"),
 };
 
+constexpr std::string_view no_user_network = "it has no network of its own, but taps";
+constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
+
+constexpr std::array of_kvm_and_taps{
+    native("accel.kvm"),
+    lacking("accel.tcg", "it needs KVM", "use qemu"),
+    lacking("cpu.model", "the guest has the host's CPU"),
+    lacking("interface.user", no_user_network, "use type tap, or qemu"),
+    native("interface.tap"),
+    native("interface.bridge"),
+    lacking("interface.queues", "a tap gets one so far"),
+    native("interface.unmanaged"),
+    bridged("forward.tcp", of_networks),
+    bridged("forward.udp", of_networks),
+    lacking("forward.ipv6", no_user_network),
+};
+
 } // namespace
 
 std::vector<Capability> with_ours(std::vector<Capability> its) {
@@ -52,6 +69,13 @@ std::vector<Capability> with_ours(std::vector<Capability> its) {
 
 std::vector<Capability> with_virtiofsd(std::vector<Capability> its) {
     its.insert(its.end(), virtiofsds.begin(), virtiofsds.end());
+    return its;
+}
+
+std::vector<Capability> with_kvm_and_taps(std::vector<Capability> its) {
+    for (const Capability& one : of_kvm_and_taps) {
+        if (std::ranges::find(its, one.name, &Capability::name) == its.end()) { its.push_back(one); }
+    }
     return its;
 }
 

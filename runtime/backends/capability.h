@@ -26,14 +26,14 @@ constexpr Capability lacking(std::string_view name, std::string_view why, std::s
     return {.name = name, .support = Support::unsupported, .why = why, .remedy = remedy};
 }
 
-/// How ports of the host lead to a guest whose hypervisor has no network of its own.
-inline constexpr std::string_view of_networks = "to a machine in a network, by the host's firewall";
-
 /// Its own, and what comes with our init, images and supervisor whatever the hypervisor.
 std::vector<Capability> with_ours(std::vector<Capability> its);
 
 /// Its own, and virtiofsd's: for one that takes the socket of a vhost-user file system.
 std::vector<Capability> with_virtiofsd(std::vector<Capability> its);
+
+/// Its own, and what is so of all that know only KVM and the host's taps. What it says of one of these itself counts.
+std::vector<Capability> with_kvm_and_taps(std::vector<Capability> its);
 
 /// Whether no part of it is a hypervisor's: it's by our init, images and supervisor, or by virtiofsd.
 bool is_independent(std::string_view name);

@@ -279,9 +279,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
-constexpr std::string_view no_user_network = "it has no network of its own, but taps";
-constexpr std::string_view no_emulation = "it needs KVM";
-
 } // namespace
 
 const Backend cloud_hypervisor{
@@ -290,10 +287,7 @@ const Backend cloud_hypervisor{
             .name = "cloud-hypervisor",
             .title = "cloud-hypervisor",
             .programs = {{"x86_64", "cloud-hypervisor"}},
-            .capabilities = with_ours(with_virtiofsd({
-                native("accel.kvm"),
-                lacking("accel.tcg", no_emulation, "use qemu"),
-                lacking("cpu.model", "the guest has the host's CPU"),
+            .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
                 native("memory.hotplug", "virtio-mem"),
                 native("memory.hugepages"),
                 native("balloon"),
@@ -322,15 +316,7 @@ const Backend cloud_hypervisor{
                 native("share.read-only"),
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "it has no 9p"),
-                lacking("interface.user", no_user_network, "use type tap, or qemu"),
-                native("interface.tap"),
-                native("interface.bridge"),
-                lacking("interface.queues", "a tap gets one so far"),
                 native("interface.mtu"),
-                native("interface.unmanaged"),
-                bridged("forward.tcp", of_networks),
-                bridged("forward.udp", of_networks),
-                lacking("forward.ipv6", no_user_network),
                 native("device.pci"),
                 lacking("device.usb", "it has no USB"),
                 native("vsock", "on the host it is the Unix socket vsock.sock in the machine's runtime directory"),
@@ -342,7 +328,7 @@ const Backend cloud_hypervisor{
                 native("pause"),
                 lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
                 lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
-            })),
+            }))),
             .accels = {"kvm"},
             .max_vcpu = 254, // docs/cpu.md
             .user_network = {},

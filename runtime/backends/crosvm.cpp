@@ -323,8 +323,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
-constexpr std::string_view no_user_network = "it has no network of its own, but taps";
-
 } // namespace
 
 const Backend crosvm{
@@ -333,10 +331,7 @@ const Backend crosvm{
             .name = "crosvm",
             .title = title,
             .programs = {{"x86_64", "crosvm"}},
-            .capabilities = with_ours(with_virtiofsd({
-                native("accel.kvm"),
-                lacking("accel.tcg", "it needs KVM", "use qemu"),
-                lacking("cpu.model", "the guest has the host's CPU"),
+            .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
                 lacking("memory.hotplug", "it has no memory that comes and goes"),
                 lacking("memory.hugepages", "it only advises the host to use them"),
                 native("balloon"),
@@ -365,15 +360,7 @@ const Backend crosvm{
                 native("share.read-only"),
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "microvmc doesn't drive its 9p"),
-                lacking("interface.user", no_user_network, "use type tap, or qemu"),
-                native("interface.tap"),
-                native("interface.bridge"),
-                lacking("interface.queues", "a tap gets one so far"),
                 native("interface.mtu", "the tap's"),
-                native("interface.unmanaged"),
-                bridged("forward.tcp", of_networks),
-                bridged("forward.udp", of_networks),
-                lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", "microvmc doesn't drive its --vfio yet", "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
                 native("vsock"),
@@ -385,7 +372,7 @@ const Backend crosvm{
                 native("pause"),
                 lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
                 lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
-            })),
+            }))),
             .accels = {"kvm"},
             .max_vcpu = 254,
             .user_network = {},

@@ -212,7 +212,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
 
 constexpr std::string_view raw_only = "it has raw images";
 constexpr std::string_view no_shares = "it shares no directories";
-constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_remote_root = "it shares no directories, and a root on an image is better made of one";
 
 } // namespace
@@ -223,10 +222,7 @@ const Backend firecracker{
             .name = "firecracker",
             .title = "Firecracker",
             .programs = {{"x86_64", "firecracker"}},
-            .capabilities = with_ours({
-                native("accel.kvm"),
-                lacking("accel.tcg", "it needs KVM", "use qemu"),
-                lacking("cpu.model", "the guest has the host's CPU"),
+            .capabilities = with_ours(with_kvm_and_taps({
                 native_since(first_with_reporting, "memory.hotplug", "virtio-mem"),
                 native("memory.hugepages", "of 2 MiB"),
                 native("balloon"),
@@ -264,16 +260,9 @@ const Backend firecracker{
                 lacking("share.on-death", no_shares),
                 lacking("share.socket", no_shares),
                 lacking("share.extra-args", no_shares),
-                lacking("interface.user", no_user_network, "use type tap, or qemu"),
-                native("interface.tap"),
-                native("interface.bridge"),
                 lacking("interface.queues", "it has one queue"),
                 native_since("1.16", "interface.mtu"),
                 native("interface.rate"),
-                native("interface.unmanaged"),
-                bridged("forward.tcp", of_networks),
-                bridged("forward.udp", of_networks),
-                lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", "it passes no devices through"),
                 lacking("device.usb", "it has no USB"),
                 native("vsock", "on the host it is the Unix socket vsock.sock in the machine's runtime directory"),
@@ -285,7 +274,7 @@ const Backend firecracker{
                 native("pause"),
                 native("snapshot"),
                 lacking("snapshot.elsewhere", "the paths of its files are in what it saves"),
-            }),
+            })),
             .accels = {"kvm"},
             .max_vcpu = most_vcpus,
             .user_network = {},

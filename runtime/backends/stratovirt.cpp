@@ -21,7 +21,8 @@
 // - A machine is saved into a directory, not a file (docs/snapshot.md).
 // - It logs what it was told, on standard error, unless an environment variable says that warnings will do
 //   (util/src/logger.rs).
-// - Seccomp is on by itself, unless `-disable-seccomp` is given. The filter of microvm has no fsync, by which qcow2 images
+// - Seccomp is on by itself, unless `-disable-seccomp` is given. The filter of microvm has no fsync, by which qcow2
+// images
 //   are written, and no sleep, by which `stop` waits for processors (machine/src/micro_common/syscall.rs,
 //   block_backend/src/file.rs, hypervisor/src/kvm/mod.rs).
 
@@ -308,14 +309,6 @@ public:
     void power_button() override { throw Error("StratoVirt's microvm has no power button"); }
     void quit() override { ask("quit"); }
 
-    void pause() override {
-        if (!paused()) { ask("stop"); }
-    }
-    void resume() override {
-        if (paused()) { ask("cont"); }
-    }
-    bool paused() override { return !ask("query-status").at("running").get<bool>(); }
-
     // What is left to the guest is said and told.
     void set_balloon(std::uint64_t mib) override {
         if (mib >= mem_mib_) {
@@ -355,7 +348,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
-constexpr std::string_view no_user_network = "it has no network of its own, but taps";
 constexpr std::string_view no_pci = "its microvm has no PCI";
 
 } // namespace
@@ -366,10 +358,7 @@ const Backend stratovirt{
             .name = "stratovirt",
             .title = title,
             .programs = {{"x86_64", "stratovirt"}},
-            .capabilities = with_ours(with_virtiofsd({
-                native("accel.kvm"),
-                lacking("accel.tcg", "it needs KVM", "use qemu"),
-                lacking("cpu.model", "the guest has the host's CPU"),
+            .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
                 lacking("memory.hotplug", "virtio-mem is left out of it unless it is built with it"),
                 lacking("memory.hugepages", "it takes them from a hugetlbfs, which microvmc doesn't mount"),
                 native("balloon"),
@@ -398,15 +387,7 @@ const Backend stratovirt{
                 native("share.read-only"),
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "it has no 9p"),
-                lacking("interface.user", no_user_network, "use type tap, or qemu"),
-                native("interface.tap"),
-                native("interface.bridge"),
-                lacking("interface.queues", "a tap gets one so far"),
                 bridged("interface.mtu", "the guest's own init sets it"),
-                native("interface.unmanaged"),
-                bridged("forward.tcp", of_networks),
-                bridged("forward.udp", of_networks),
-                lacking("forward.ipv6", no_user_network),
                 lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
                 lacking("device.usb", no_pci, "use qemu"),
                 native("vsock"),
@@ -418,7 +399,7 @@ const Backend stratovirt{
                 lacking("pause", "its own seccomp filter ends it while it waits for its processors to stand still"),
                 lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
                 lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
-            })),
+            }))),
             .accels = {"kvm"},
             .max_vcpu = 254, // machine_manager/src/config/machine_config.rs, MAX_NR_CPUS
             .user_network = {},

@@ -64,14 +64,8 @@ TEST(Alioth, AnyTextCanBeSaid) {
 
 TEST(Alioth, ASharesServerWorksInTheGuestsMemory) {
     VmPlan vm = sample();
-    SharePlan share;
-    share.name = "www";
+    SharePlan share = virtiofs_share("www");
     share.tag = "id_0";
-    share.proto = "virtiofs";
-    share.source = "/srv/www";
-    share.server = "/usr/libexec/virtiofsd";
-    share.server_kind = "rust";
-    share.sandbox = "chroot";
     vm.shares = {share};
     EXPECT_THAT(values(argv_of(vm), "-m"), ElementsAre("size=256M,backend=memfd,shared=true"));
     EXPECT_THAT(values(argv_of(vm), "--fs"), ElementsAre("vu,socket=id_2,tag=id_3"));
