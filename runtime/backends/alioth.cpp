@@ -41,7 +41,8 @@ constexpr std::uint32_t cid_of_all = 3;      // the first that a guest may have;
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    choice.kernel_params = {"console=ttyS0", "quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
+    choice.kernel_params = {"console=ttyS0"};
+    choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
     return choice;
 }

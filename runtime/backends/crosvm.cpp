@@ -73,9 +73,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
     if (vm.console != "off") { choice.kernel_params.emplace_back("console=ttyS0"); }
-    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
-        choice.kernel_params.emplace_back(param);
-    }
+    choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
     std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
     return choice;

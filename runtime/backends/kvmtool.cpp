@@ -98,9 +98,8 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t", "8250.nr_uarts=4"}) {
-        choice.kernel_params.emplace_back(param);
-    }
+    choice.kernel_params.assign(init_params.begin(), init_params.end());
+    choice.kernel_params.emplace_back("8250.nr_uarts=4");
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true}, choice);
     std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
     return choice;

@@ -4,6 +4,7 @@
 #include "compiler/traits.h"
 #include "runtime/launch.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,6 +18,10 @@ namespace microvmc {
 
 /// Where the guest's agent listens on vsock: "mvmc", which nobody else takes for a port.
 inline constexpr std::uint32_t agent_vsock_port = 0x6d76'6d63;
+
+/// What our init's kernels are told; they end by a reset (reboot=t), which most hypervisors notice. `quiet` leaves
+/// warnings and panics: every line costs a guest time on its serial port.
+inline constexpr std::array init_params{"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
 
 /// Adds what has plugged memory used at once, and most of it in a way that lets it be taken away again (linux:
 /// Documentation/admin-guide/mm/memory-hotplug.rst); nothing when none can be plugged in.

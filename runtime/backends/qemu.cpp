@@ -223,10 +223,7 @@ std::vector<std::string> console_params(const VmPlan& vm) {
 void choose_for_our_kernel(const VmPlan& vm, const HostFacts& facts, MachineChoice& choice) {
     const std::string against = against_microvm(vm, facts);
     choice.kernel_params = console_params(vm);
-    // `quiet` leaves warnings and panics; every line costs a guest time on its serial port.
-    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) {
-        choice.kernel_params.emplace_back(param);
-    }
+    choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     add_hotplug_params(vm, choice.kernel_params);
     if (against.empty()) {
         choice.machine = "microvm";

@@ -101,7 +101,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 std::vector<std::string> kernel_params(const VmPlan& vm) {
     std::vector<std::string> params;
     if (vm.console != "off") { params.emplace_back(has_virtio_console(vm) ? "console=hvc0" : "console=ttyS0"); }
-    for (const char* param : {"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"}) { params.emplace_back(param); }
+    params.insert(params.end(), init_params.begin(), init_params.end());
     return params;
 }
 
