@@ -74,7 +74,7 @@ inline constexpr std::uint32_t max_nesting = 32;      ///< of brackets and inlin
 inline constexpr std::uint32_t max_dotted_parts = 32; ///< of a key or a table header
 
 /// Reads `sources.files[file]`. Refuses what toml++ 3.3 can't take (its recursion over dotted keys overflows the stack)
-/// before it sees the text. None: the text is no TOML, and `diagnostics` says where. Pure.
-std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagnostics& diagnostics);
+/// before it sees the text. The source keeps its tree. None: the text is no TOML, and `diagnostics` says where.
+std::optional<Document> parse(Sources& sources, std::uint32_t file, Diagnostics& diagnostics);
 
 } // namespace microvmc

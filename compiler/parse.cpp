@@ -37,8 +37,7 @@ Span span(std::uint32_t file, const toml::source_region& region) {
     return {file, position(region.begin), position(region.end)};
 }
 
-/// Takes over what toml++ has read, and frees it table by table: what comes next gets memory that is still in the
-/// cache.
+/// Takes over what toml++ has read.
 class Conversion {
 public:
     explicit Conversion(std::uint32_t file) : file_(file) {}
@@ -58,7 +57,6 @@ public:
             node(*place.value, member.value);
         }
         places_.resize(first);
-        from.clear();
     }
 
 private:
@@ -180,15 +178,17 @@ Member* Table::find(std::string_view key) {
     return found == members.end() ? nullptr : &*found;
 }
 
-std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagnostics& diagnostics) {
-    const SourceFile& source = sources.files.at(file);
+std::optional<Document> parse(Sources& sources, std::uint32_t file, Diagnostics& diagnostics) {
+    SourceFile& source = sources.files.at(file);
     if (const auto problem = prescan(source.text)) {
         const Position end{problem->at.line, problem->at.line == 0 ? 0 : problem->at.column + 1};
         auto& diagnostic = diagnostics.error(problem->code, {file, problem->at, end}, problem->message);
         diagnostic.help = problem->help;
         return std::nullopt;
     }
-    toml::parse_result parsed = toml::parse(std::string_view(source.text), std::string_view{});
+    const auto tree =
+        std::make_shared<toml::parse_result>(toml::parse(std::string_view(source.text), std::string_view{}));
+    toml::parse_result& parsed = *tree;
     if (!parsed) {
         report(parsed.error(), file, source.text, diagnostics);
         return std::nullopt;
@@ -196,6 +196,7 @@ std::optional<Document> parse(const Sources& sources, std::uint32_t file, Diagno
     Document document{.file = file, .root = {}};
     document.root.span = {file, {1, 1}, {1, 1}};
     Conversion(file).table(parsed.table(), document.root.value.emplace<Table>());
+    source.syntax_tree = tree;
     return document;
 }
 
