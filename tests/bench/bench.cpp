@@ -39,7 +39,7 @@ constexpr const char* hello = R"([vm.web]
 mem = "256MiB"
 command = ["httpd", "-f", "-p", "80", "-h", "/srv/www"]
 volumes.data = { size = "64MiB", mount-point = "/data" }
-shares.www = { source = "www", mount-point = "/srv/www", read-only = true }
+shares.www = { source = "www", proto = "9p", mount-point = "/srv/www", read-only = true }
 forward-ports.web.guest.port = 80
 )";
 
