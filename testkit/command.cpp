@@ -118,15 +118,17 @@ void perform(const CommandLine& line, Session& session) {
     std::vector<SourceFile> machines;
     for (const std::string& path : session.files) { machines.push_back(read_source(path)); }
     std::vector<SourceFile> files = wanted_specs(line, session, machines);
+    FactsRequest wanted;
+    wanted.kernels = line.targets.kernels;
+    const std::vector<Target> targets = find_targets(line.targets, host_facts(wanted));
+    std::vector<HypervisorVersion> versions;
+    for (const Target& target : targets) { versions.push_back({target.hypervisor, target.version}); }
     Diagnostics diagnostics;
-    const Specs specs = load(std::move(machines), std::move(files), all_traits(), read_included, diagnostics);
+    const Specs specs = load(std::move(machines), std::move(files), all_traits(), read_included, diagnostics, versions);
     if (!report(diagnostics, specs, session)) {
         session.status = exit_failure;
         return;
     }
-    FactsRequest wanted;
-    wanted.kernels = line.targets.kernels;
-    const std::vector<Target> targets = find_targets(line.targets, host_facts(wanted));
     const std::vector<Combination> combinations = select(specs, targets, line.selection);
     if (line.list) {
         print(session.json ? listing_json(specs, targets, combinations, all_traits())

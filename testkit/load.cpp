@@ -11,6 +11,7 @@
 #include "testkit/spec_schema.h"
 #include "testkit/steps.h"
 #include "testkit/substitution.h"
+#include "testkit/variants.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -60,8 +61,9 @@ private:
 
 class Loader {
 public:
-    Loader(std::span<const Traits> traits, Diagnostics& diagnostics, MergedMachines* merged)
-        : traits_(traits), diagnostics_(diagnostics), merged_(merged) {}
+    Loader(std::span<const Traits> traits, std::span<const HypervisorVersion> versions, Diagnostics& diagnostics,
+           MergedMachines* merged)
+        : traits_(traits), versions_(versions), diagnostics_(diagnostics), merged_(merged) {}
 
     Specs load(std::vector<SourceFile> machines, std::vector<SourceFile> specs, const IncludeReader& read) {
         specs_.sources.files = std::move(machines);
@@ -85,7 +87,8 @@ private:
         const Span file{document.file, {}, {}};
         Diagnostics wrong;
         const std::optional<Matrix> matrix = read_matrix(root, traits_, wrong);
-        if (!matrix) {
+        const std::vector<OptionalPart> parts = read_optional(root, wrong);
+        if (!matrix || wrong.has_errors()) {
             Collected(diagnostics_).add(std::move(wrong), Substitution({}, {}, diagnostics_));
             return;
         }
@@ -103,29 +106,43 @@ private:
         Node machines = document.root;
         const auto keep = [](Node& node, bool of_machines) {
             std::erase_if(node.table()->members, [&](const Member& member) {
-                const bool of_matrix = member.key == "matrix" || member.key == "exclude";
+                const bool of_matrix = member.key == "matrix" || member.key == "exclude" || member.key == "optional";
                 return of_matrix || is_machine_key(member.key) != of_machines;
             });
         };
         keep(own, false);
         keep(machines, true);
-        if (!afford(all.size(), count_values(own) + count_values(machines), *matrix, document)) { return; }
+        const std::vector<Variant> wanted = variants(parts, root, traits_, versions_);
+        std::size_t values = count_values(own) + count_values(machines);
+        for (const OptionalPart& part : parts) { values += count_values(part.fragment); }
+        if (!afford(all.size() * wanted.size(), values, *matrix, document)) { return; }
         Collected collected(diagnostics_);
         const bool apart = mentions_scratch(document.root);
         for (const Point& point : all) {
-            if (diagnostics_.left_out() != 0) { return; }
-            Diagnostics here;
-            Substitution substitution(*matrix, point, here);
-            Case made = one(*matrix, point, own, machines, document.file, substitution, here);
-            made.spec = name;
-            made.apart = apart || !made.prepare.empty() || !made.cleanup.empty();
-            collected.add(std::move(here), substitution);
-            made_bytes_ += substitution.made();
-            if (made_bytes_ > Substitution::most_made) {
-                diagnostics_.error(codes::too_many, file, "what its axes are put into becomes more than 16 MiB");
-                return;
+            for (const Variant& variant : wanted) {
+                if (diagnostics_.left_out() != 0) { return; }
+                Diagnostics here;
+                Substitution substitution(*matrix, point, here);
+                Case made = one(*matrix, point, own, machines, parts, variant, document.file, substitution, here);
+                made.spec = name;
+                made.apart = apart || !made.prepare.empty() || !made.cleanup.empty();
+                collected.add(std::move(here), substitution);
+                made_bytes_ += substitution.made();
+                if (made_bytes_ > Substitution::most_made) {
+                    diagnostics_.error(codes::too_many, file, "what its axes are put into becomes more than 16 MiB");
+                    return;
+                }
+                const bool runs = wanted.size() == 1 || (!variant.hypervisors.empty() && !made.steps.empty());
+                if (runs) { specs_.cases.push_back(std::move(made)); }
             }
-            specs_.cases.push_back(std::move(made));
+        }
+    }
+
+    /// The hypervisors that another variant is for.
+    void leave_to_others(const Variant& variant, Case& made) const {
+        for (const Traits& each : traits_) {
+            if (std::ranges::find(variant.hypervisors, each.name) != variant.hypervisors.end()) { continue; }
+            made.not_on.push_back({.hypervisor = std::string(each.name), .accel = {}, .interpreted = {}});
         }
     }
 
@@ -157,11 +174,12 @@ private:
         return false;
     }
 
-    Case one(const Matrix& matrix, const Point& point, Node own, Node machines, std::uint32_t file,
-             Substitution& substitution, Diagnostics& here) {
+    Case one(const Matrix& matrix, const Point& point, Node own, Node machines, const std::vector<OptionalPart>& parts,
+             const Variant& variant, std::uint32_t file, Substitution& substitution, Diagnostics& here) {
         Case made;
         made.name = case_name(matrix, point);
         made.not_on = not_on(matrix, point);
+        if (!variant.hypervisors.empty()) { leave_to_others(variant, made); }
         std::vector<Document> layers = below_;
         substitution.machines(machines);
         layers.push_back({file, std::move(machines)});
@@ -175,15 +193,26 @@ private:
             substitution.machines(fragment);
             layers.push_back({file, std::move(fragment)});
         }
+        for (const OptionalPart& part : parts) {
+            if (!variant.has.contains(part.capability)) { continue; }
+            made.proves.push_back(part.capability);
+            Node fragment = part.fragment;
+            substitution.machines(fragment);
+            layers.push_back({file, std::move(fragment)});
+        }
         const Merged merged = merge(layers, here);
         made.config = decode(merged, specs_.sources, traits_, here);
         if (merged_ != nullptr) { merged_->push_back(merged.root); }
 
+        drop_steps(*own.table(), variant.has);
         substitution.spec(own);
         SpecConfig spec = prototype<SpecConfig>();
         decode(own, schema_of<SpecConfig>(), &spec, specs_.sources, traits_, here);
         changes(own, std::move(layers), file, substitution, spec, here);
         for (const auto& capability : spec.proves) { prove(capability, made, here); }
+        for (const StepConfig& step : spec.steps) {
+            for (const auto& capability : step.needs) { prove(capability, made, here); }
+        }
         made.timeout_ms = spec.timeout.value;
         made.isolated = spec.isolated.value;
         MadeSteps steps = make_steps(spec, made.config, axes, here);
@@ -238,13 +267,7 @@ private:
             }
             return;
         }
-        auto& diagnostic = here.error(codes::unknown_capability, capability.span,
-                                      fmt::format("`{}` is no capability", printable(capability.value)));
-        std::vector<std::string_view> known;
-        for (const CapabilityName& each : known_capabilities()) { known.push_back(each.name); }
-        const std::string_view meant = nearest(capability.value, known);
-        diagnostic.help =
-            meant.empty() ? "`microvmc hypervisors` lists them" : fmt::format("did you mean `{}`?", meant);
+        no_capability(capability.value, capability.span, here);
     }
 
     std::string spec_name(const std::string& path) {
@@ -258,6 +281,7 @@ private:
     }
 
     std::span<const Traits> traits_;
+    std::span<const HypervisorVersion> versions_;
     Diagnostics& diagnostics_;
     MergedMachines* merged_;
     Specs specs_;
@@ -274,13 +298,14 @@ private:
 } // namespace
 
 Specs load(std::vector<SourceFile> machines, std::vector<SourceFile> specs, std::span<const Traits> traits,
-           const IncludeReader& read, Diagnostics& diagnostics, MergedMachines* merged) {
-    return Loader(traits, diagnostics, merged).load(std::move(machines), std::move(specs), read);
+           const IncludeReader& read, Diagnostics& diagnostics, MergedMachines* merged,
+           std::span<const HypervisorVersion> versions) {
+    return Loader(traits, versions, diagnostics, merged).load(std::move(machines), std::move(specs), read);
 }
 
 Specs load(std::vector<SourceFile> machines, std::vector<SourceFile> specs, std::span<const Traits> traits,
-           const IncludeReader& read, Diagnostics& diagnostics) {
-    return load(std::move(machines), std::move(specs), traits, read, diagnostics, nullptr);
+           const IncludeReader& read, Diagnostics& diagnostics, std::span<const HypervisorVersion> versions) {
+    return load(std::move(machines), std::move(specs), traits, read, diagnostics, nullptr, versions);
 }
 
 SourceFile command_spec(const std::vector<std::string>& argv, const std::string& on, const std::string& directory) {

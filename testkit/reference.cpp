@@ -68,6 +68,26 @@ vm.a.interfaces.lan.network = "lan"
   KVM runs guests in software, far slower than emulation; a case and its steps have five times their time there).
 - A case is called after its values: `volumes[fs=ext4,ending=stop]`. There are at most 10,000.
 - The value of an axis of fragments is the fragment's name.)"},
+    {"As much as a hypervisor has",
+     R"(What a case needs and a hypervisor lacks leaves the whole case out there. A fragment under `[optional.CAPABILITY]` is merged
+over the machines only where the hypervisor has the capability, and a step with `needs` is taken only where it has all of
+them; both prove what they name:
+
+```
+[vm.a]
+volumes.data = { size = 64, mount-point = "/data" }
+
+[optional."volume.qcow2"]
+vm.a.volumes.more = { size = 64, format = "qcow2", mount-point = "/more" }
+
+[[step]]
+needs = ["volume.qcow2"]
+guest = "echo kept > /more/file"
+
+[[step]]
+needs = ["pause"]
+vm = "pause"
+```)"},
     {"References",
      R"(- `${AXIS}` in any value of a spec becomes the axis's value. It keeps its type when the string is nothing else:
   `vcpu = "${cpus}"`.

@@ -174,6 +174,10 @@ constexpr KeySchema step_keys[] = {
      .form = Form::string_table,
      .slot = slot<&StepConfig::env>(),
      .doc = "More environment variables of a `guest` or `host` command."},
+    {.name = "needs",
+     .form = Form::strings,
+     .slot = slot<&StepConfig::needs>(),
+     .doc = "Capabilities that the step proves; where the hypervisor lacks one of them, the case goes on without it."},
     {.name = "expect",
      .form = Form::table,
      .slot = slot<&StepConfig::expect>(),
@@ -225,6 +229,10 @@ constexpr const char* exclude_json = R"({
         "minProperties": 1,
         "additionalProperties": {"type": ["string", "number", "boolean", "array"]}}})";
 
+constexpr const char* optional_json = R"({
+    "type": "object",
+    "additionalProperties": {"$ref": "#/definitions/fragment"}})";
+
 std::vector<KeySchema> file_keys() {
     std::vector<KeySchema> keys = {
         {.name = "proves",
@@ -262,6 +270,14 @@ std::vector<KeySchema> file_keys() {
          .doc = "Points of the matrix that are left out.",
          .type = "array of tables",
          .json = exclude_json},
+        {.name = "optional",
+         .form = Form::custom,
+         .slot = {},
+         .doc = "Fragments, each under the name of a capability: it is merged over the machines where the hypervisor "
+                "has that, and proves it. What is left out where it lacks it are the steps that need it.",
+         .table = &fragment_table(),
+         .type = "table of capabilities",
+         .json = optional_json},
         {.name = "matrix",
          .form = Form::custom,
          .slot = {},

@@ -60,6 +60,7 @@ struct StepConfig {
     std::optional<VmStepConfig> vm;
     std::optional<VolumeStepConfig> volume;
     Opt<std::string> stats;
+    Strings needs;                       ///< capabilities without which there is no such step
     std::shared_ptr<const Config> apply; ///< read by whoever has the machines' text
     Opt<std::string> on;
     StringTable env;

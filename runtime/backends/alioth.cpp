@@ -44,6 +44,13 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     choice.kernel_params = {"console=ttyS0"};
     choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
+    // It puts a bzImage where only one that can be relocated runs (alioth: src/loader/linux/linux_x86_64.rs).
+    const KernelFacts* kernel = find_kernel(facts, vm.kernel);
+    const bool fixed = kernel != nullptr && !kernel->options.empty() && !kernel->options.contains("RELOCATABLE");
+    if (choice.kernel_image == KernelImage::bzimage && fixed && kernel->compression != Compression::other) {
+        choice.kernel_image = KernelImage::elf;
+        choice.kernel_image_reason = "the bzImage isn't relocatable";
+    }
     return choice;
 }
 

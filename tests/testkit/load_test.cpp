@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <span>
 
 // tests/golden/specs: NAME.toml with the cases that it comes to, NAME.json; NAME.machines.toml is the microvm.toml
 // below it. tests/golden/spec-errors: *.cases, as in tests/golden/errors. MICROVMC_UPDATE_GOLDEN=1 rewrites what is
@@ -163,6 +164,53 @@ TEST(Load, SpecsOfTheSameNameAreToldApart) {
     EXPECT_EQ(specs.cases[1].spec, "boot-2");
     EXPECT_EQ(specs.cases[2].spec, "ber");
     EXPECT_EQ(specs.cases[1].steps.front().span.file, 1U);
+}
+
+bool is_for(const Case& which, std::string_view hypervisor) {
+    return std::ranges::none_of(which.not_on, [&](const Exclusion& each) { return each.hypervisor == hypervisor; });
+}
+
+TEST(Load, WhatIsOptionalGoesByWhatAHypervisorHas) {
+    const std::string text = "proves = ['volume.raw']\n[vm.a]\nvolumes.raw.size = 64\n"
+                             "[optional.'volume.qcow2']\nvm.a.volumes.more = { size = 64, format = 'qcow2' }\n"
+                             "[[step]]\nguest = 'true'\n"
+                             "[[step]]\nneeds = ['volume.qcow2', 'pause']\nvm = 'pause'\n";
+    Diagnostics diagnostics;
+    const Specs specs =
+        load({}, {{.path = "spec.toml", .directory = "/x", .text = text}}, all_traits(), {}, diagnostics);
+    ASSERT_TRUE(diagnostics.all().empty()) << render_text(diagnostics, specs.sources, false);
+    for (const Traits& traits : all_traits()) {
+        const bool qcow2 = refusal(traits, "volume.qcow2", "").empty();
+        const bool pause = refusal(traits, "pause", "").empty();
+        std::vector<const Case*> made;
+        for (const Case& each : specs.cases) {
+            if (is_for(each, traits.name)) { made.push_back(&each); }
+        }
+        ASSERT_EQ(made.size(), 1U) << traits.name;
+        const Case& only = *made.front();
+        EXPECT_EQ(only.id(), "spec");
+        EXPECT_EQ(only.config.vms.front().volumes.size(), qcow2 ? 2U : 1U) << traits.name;
+        EXPECT_EQ(only.steps.size(), qcow2 && pause ? 2U : 1U) << traits.name;
+        const auto proves = [&only](std::string_view name) {
+            return std::ranges::find(only.proves, name) != only.proves.end();
+        };
+        EXPECT_TRUE(proves("volume.raw"));
+        EXPECT_EQ(proves("volume.qcow2"), qcow2) << traits.name;
+    }
+    EXPECT_TRUE(std::ranges::any_of(specs.cases, [](const Case& each) { return each.steps.size() == 2; }));
+    EXPECT_TRUE(std::ranges::any_of(specs.cases, [](const Case& each) { return each.steps.size() == 1; }));
+}
+
+TEST(Load, WhatNoHypervisorHasIsLookedAtAllTheSame) {
+    Traits poor = all_traits().front();
+    poor.capabilities = {};
+    const std::string text = "[vm.a]\n[optional.'pause']\nvm.a.vcpu = 'two'\n[[step]]\nguest = 'true'\n";
+    Diagnostics diagnostics;
+    const Specs specs =
+        load({}, {{.path = "spec.toml", .directory = "/x", .text = text}}, std::span(&poor, 1), {}, diagnostics);
+    EXPECT_TRUE(specs.cases.empty());
+    ASSERT_EQ(diagnostics.all().size(), 1U) << render_text(diagnostics, specs.sources, false);
+    EXPECT_EQ(diagnostics.all().front().span.begin.line, 3U);
 }
 
 TEST(Load, ACommandIsASpecOfOneStep) {
