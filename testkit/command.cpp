@@ -119,7 +119,7 @@ void perform(const CommandLine& line, Session& session) {
     for (const std::string& path : session.files) { machines.push_back(read_source(path)); }
     std::vector<SourceFile> files = wanted_specs(line, session, machines);
     FactsRequest wanted;
-    wanted.kernels = line.targets.kernels;
+    for (const NamedKernel& kernel : line.targets.kernels) { wanted.kernels.push_back(kernel.path); }
     const std::vector<Target> targets = find_targets(line.targets, host_facts(wanted));
     std::vector<HypervisorVersion> versions;
     for (const Target& target : targets) { versions.push_back({target.hypervisor, target.version}); }

@@ -63,9 +63,9 @@ void add_selection(CLI::App& app, Session& session, CommandLine& line) {
     app.add_option_function<std::vector<std::string>>(
            "--kernel",
            [&line](const std::vector<std::string>& files) {
-               for (const std::string& file : files) { line.targets.kernels.push_back(absolute_path(file)); }
+               for (const std::string& file : files) { line.targets.kernels.push_back(named_kernel(file)); }
            },
-           "Boot this kernel, whatever the machines say; repeatable: each case with each")
+           "Boot this kernel, whatever the machines say; repeatable: each case with each. HYPERVISOR=FILE: one for it alone")
         ->allow_extra_args(false)
         ->type_name("FILE")
         ->group(matching);

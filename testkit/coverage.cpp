@@ -174,6 +174,17 @@ std::string excuse_for(std::string_view capability, const HostFacts& facts) {
     return found == excuses.end() ? std::string() : found->reason(facts);
 }
 
+/// The host with just the kernels that the hypervisor was given.
+HostFacts seen_by(std::string_view hypervisor, const std::vector<Target>& targets, const HostFacts& facts) {
+    HostFacts seen = facts;
+    std::erase_if(seen.named_kernels, [&](const auto& kernel) {
+        return std::ranges::none_of(targets, [&](const Target& target) {
+            return target.hypervisor == hypervisor && target.kernel == kernel.first;
+        });
+    });
+    return seen;
+}
+
 std::string_view name_of(Support support) {
     switch (support) {
     case Support::native: return "native";
@@ -229,10 +240,11 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
         const bool took_part = std::ranges::find(targets, traits.name, &Target::hypervisor) != targets.end();
         if (!took_part) { continue; }
         const std::string missing = unusable(traits.name, targets);
+        const HostFacts seen = seen_by(traits.name, targets, facts);
         for (const CapabilityName& known : known_capabilities()) {
             const Support support = traits.capability(known.name).support;
             if (support == Support::unsupported) { continue; }
-            std::string excuse = missing.empty() ? excuse_for(known.name, facts) : missing;
+            std::string excuse = missing.empty() ? excuse_for(known.name, seen) : missing;
             if (excuse.empty()) { excuse = left_to_others(known.name, traits.name, targets, results); }
             cells.push_back({.capability = std::string(known.name),
                              .hypervisor = std::string(traits.name),

@@ -2,6 +2,7 @@
 
 #include "compiler/text.h"
 #include "runtime/backend.h"
+#include "runtime/commands/inputs.h"
 #include "runtime/error.h"
 
 #include <algorithm>
@@ -86,6 +87,17 @@ bool is_wanted(const TargetRequest& request, const Traits& traits, std::string_v
            });
 }
 
+std::vector<std::string> kernels_for(const TargetRequest& request, std::string_view hypervisor) {
+    std::vector<std::string> own;
+    std::vector<std::string> common;
+    for (const NamedKernel& kernel : request.kernels) {
+        if (kernel.hypervisor == hypervisor) { own.push_back(kernel.path); }
+        if (kernel.hypervisor.empty()) { common.push_back(kernel.path); }
+    }
+    if (!own.empty()) { return own; }
+    return common.empty() ? std::vector<std::string>{""} : common;
+}
+
 std::vector<std::string_view> accels_of(const Traits& traits) {
     return traits.accels.empty() ? std::vector<std::string_view>{""} : traits.accels;
 }
@@ -103,13 +115,22 @@ std::vector<std::string> target_names() {
     return names;
 }
 
+NamedKernel named_kernel(const std::string& text) {
+    const std::size_t equals = text.find('=');
+    const std::string before = text.substr(0, equals);
+    const bool is_own = equals != std::string::npos && std::ranges::any_of(backends(), [&](const Backend* each) {
+                            return each->traits.name == before;
+                        });
+    return is_own ? NamedKernel{absolute_path(text.substr(equals + 1)), before} : NamedKernel{absolute_path(text), {}};
+}
+
 std::vector<Target> find_targets(const TargetRequest& request, const HostFacts& facts) {
     for (const std::string& name : request.hypervisors) { check_name(name); }
-    const std::vector<std::string> kernels = request.kernels.empty() ? std::vector<std::string>{""} : request.kernels;
     const bool any = !request.all && request.hypervisors.empty();
     std::vector<Target> targets;
     for (const Backend* backend : backends()) {
         const Traits& traits = backend->traits;
+        const std::vector<std::string> kernels = kernels_for(request, traits.name);
         for (const std::string_view accel : accels_of(traits)) {
             for (const std::string& kernel : kernels) {
                 if (!any && !is_wanted(request, traits, accel, kernel, facts)) { continue; }

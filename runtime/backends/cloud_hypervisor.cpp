@@ -174,9 +174,14 @@ std::string share(const VmPlan& vm, const SharePlan& share, std::size_t number) 
     return Options().add("tag", share.tag).add("socket", virtiofs_socket(vm, share, number)).text();
 }
 
-std::string interface(const InterfacePlan& interface) {
+std::string interface(const VmPlan& vm, const InterfacePlan& interface) {
     Options options;
-    options.add("tap", interface.id).add("mac", interface.mac);
+    if (interface.type == "macvtap") {
+        options.add("fd", std::to_string(macvtap_number(vm, interface)));
+    } else {
+        options.add("tap", interface.id);
+    }
+    options.add("mac", interface.mac);
     if (interface.mtu != 0) { options.add("mtu", std::to_string(interface.mtu)); }
     return options.text();
 }
@@ -223,7 +228,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
         std::visit(Overloaded{
                        [](const VolumePlan&) {}, // a disk like others
                        [&](const SharePlan& each) { shares.push_back(share(vm, each, shares.size())); },
-                       [&](const InterfacePlan& each) { interfaces.push_back(interface(each)); },
+                       [&](const InterfacePlan& each) { interfaces.push_back(interface(vm, each)); },
                        [&](const HostDevicePlan& each) {
                            host_devices.push_back(Options().add("path", "/sys/bus/pci/devices/" + each.path).text());
                        },
@@ -268,7 +273,8 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .argv = std::move(argv),
                                 .console = true,
                                 .await_socket = lowered.control,
-                                .files = {{.path = lowered.control + ".lock", .content = {}}}});
+                                .files = {{.path = lowered.control + ".lock", .content = {}}},
+                                .descriptors = macvtap_descriptors(vm)});
     return lowered;
 }
 
@@ -288,6 +294,7 @@ const Backend cloud_hypervisor{
             .title = "cloud-hypervisor",
             .programs = {{"x86_64", "cloud-hypervisor"}},
             .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
+                native("interface.macvtap"),
                 native("memory.hotplug", "virtio-mem"),
                 native("memory.hugepages"),
                 native("balloon"),

@@ -160,7 +160,13 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                                        Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, shares++)));
                        },
                        [&](const InterfacePlan& interface) {
-                           line.option("--net", Options().add("tap-name", interface.id).add("mac", interface.mac));
+                           Options net;
+                           if (interface.type == "macvtap") {
+                               net.add("tap-fd", std::to_string(macvtap_number(vm, interface)));
+                           } else {
+                               net.add("tap-name", interface.id);
+                           }
+                           line.option("--net", net.add("mac", interface.mac));
                        },
                        [](const HostDevicePlan&) {}, // its traits have none
                    },
@@ -232,6 +238,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
          .console = vm.console != "off",
          .await_socket = socket,
          .files = {{.path = root + "/", .content = {}}, {.path = state_file(socket), .content = std::string(running)}},
+         .descriptors = macvtap_descriptors(vm),
          .raw_images = raw_images(vm)});
     return lowered;
 }
@@ -332,6 +339,7 @@ const Backend crosvm{
             .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
                 lacking("memory.hotplug", "it has no memory that comes and goes"),
                 lacking("memory.hugepages", "it only advises the host to use them"),
+                native("interface.macvtap"),
                 native("balloon"),
                 native("balloon.auto", "the guest returns by itself what it frees, and takes it back as it needs it"),
                 native("balloon.initial"),

@@ -197,7 +197,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
-                                .console = true,
+                                .console = vm.console != "off",
                                 .await_socket = lowered.control,
                                 .chat = firecracker_start_chat(vm),
                                 .files = {{.path = file, .content = configuration(vm, initramfs).dump(2) + '\n'}}});

@@ -132,6 +132,22 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm) {
     return disks;
 }
 
+std::vector<Descriptor> macvtap_descriptors(const VmPlan& vm) {
+    std::vector<Descriptor> made;
+    for (const InterfacePlan& each : vm.interfaces) {
+        if (each.type != "macvtap") { continue; }
+        const int number = first_descriptor + static_cast<int>(made.size());
+        made.push_back({.kind = Descriptor::Kind::macvtap, .number = number, .path = each.id});
+    }
+    return made;
+}
+
+int macvtap_number(const VmPlan& vm, const InterfacePlan& interface) {
+    const std::vector<Descriptor> all = macvtap_descriptors(vm);
+    const auto found = std::ranges::find(all, interface.id, &Descriptor::path);
+    return found == all.end() ? -1 : found->number;
+}
+
 std::vector<std::string> raw_images(const VmPlan& vm) {
     std::vector<std::string> images;
     for (const VolumePlan& disk : disks_of(vm)) {

@@ -43,6 +43,11 @@ std::vector<std::string> root_file_systems(const VmPlan& vm);
 /// images of shares, cloud-init's.
 std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
+/// The devices of its macvtaps, of one queue each, for a VMM that is given no other descriptors.
+std::vector<Descriptor> macvtap_descriptors(const VmPlan& vm);
+/// Under which of those the VMM finds the device of this one.
+int macvtap_number(const VmPlan& vm, const InterfacePlan& interface);
+
 /// The images of those that are raw (Child::raw_images).
 std::vector<std::string> raw_images(const VmPlan& vm);
 

@@ -48,6 +48,7 @@
 #include <charconv>
 #include <iterator>
 #include <optional>
+#include <regex>
 #include <variant>
 
 namespace microvmc {
@@ -124,11 +125,10 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
 }
 
 // A CPU model as `-cpu` takes it: its features are written behind commas, which can't be escaped there.
-bool is_cpu_model(std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-               c == '.';
-    });
+// A model and what it has besides or hasn't: "qemu64", "host,-avx,vendor=GenuineIntel".
+bool is_cpu_model(const std::string& text) {
+    static const std::regex syntax("[A-Za-z0-9][A-Za-z0-9._-]*(,[+-]?[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._-]+)?)*");
+    return std::regex_match(text, syntax);
 }
 
 // What an interface can't be, by its type.
@@ -185,7 +185,8 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
                                          vm.name, virtio_devices(vm), q35_slots)});
     }
     if (!vm.cpu.empty() && !is_cpu_model(vm.cpu)) {
-        found.push_back({"cpu", "that is no name of a CPU model", fmt::format("{} -cpu help shows them", vm.program)});
+        found.push_back({"cpu", "that is no CPU model, with or without features",
+                         fmt::format("{} -cpu help shows them", vm.program)});
     } else if (vm.cpu == "host" && vm.accel != "kvm") {
         found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
     }

@@ -31,7 +31,9 @@ std::vector<std::string> names(const TargetRequest& request, const HostFacts& fa
 }
 
 TargetRequest asking(std::vector<std::string> hypervisors, std::vector<std::string> kernels = {}) {
-    return {.hypervisors = std::move(hypervisors), .all = false, .kernels = std::move(kernels)};
+    std::vector<NamedKernel> named;
+    for (const std::string& text : kernels) { named.push_back(named_kernel(text)); }
+    return {.hypervisors = std::move(hypervisors), .all = false, .kernels = std::move(named)};
 }
 
 } // namespace
@@ -69,6 +71,14 @@ TEST(Targets, WhatIsNotInstalledSaysSo) {
 TEST(Targets, KernelsMultiply) {
     EXPECT_THAT(names(asking({"qemu:tcg"}, {"/k/one", "/k/two"}), host(KvmState::works)),
                 ElementsAre("qemu:tcg one", "qemu:tcg two"));
+}
+
+TEST(Targets, AKernelMayBeOfOneHypervisorAlone) {
+    EXPECT_THAT(names(asking({"qemu:tcg"}, {"/k/one", "alioth=/k/two"}), host(KvmState::works)),
+                ElementsAre("qemu:tcg one"));
+    EXPECT_THAT(names(asking({"qemu:tcg"}, {"/k/one", "qemu=/k/two"}), host(KvmState::works)),
+                ElementsAre("qemu:tcg two"));
+    EXPECT_EQ(named_kernel("/k/a=b").path, "/k/a=b");
 }
 
 TEST(Targets, AKvmThatInterpretsRunsOnlyAKernelThatIsNamed) {
