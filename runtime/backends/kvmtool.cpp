@@ -142,11 +142,8 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            line.option("--9p", fmt::format("{},{}", said("source", share.source), share.tag));
                        },
                        [&](const InterfacePlan& interface) {
-                           const bool is_macvtap = interface.type == "macvtap";
-                           const std::string which = is_macvtap ? fmt::format("fd={}", macvtap_number(vm, interface))
-                                                                : fmt::format("tapif={}", said("id", interface.id));
-                           line.option("-n",
-                                       fmt::format("mode=tap,{},guest_mac={}", which, said("mac", interface.mac)));
+                           line.option("-n", fmt::format("mode=tap,tapif={},guest_mac={}", said("id", interface.id),
+                                                         said("mac", interface.mac)));
                        },
                        [](const HostDevicePlan&) {}, // its traits have none
                    },
@@ -201,7 +198,6 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
               .console = true,
               .await_socket = {}, // it names its socket its own way
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
-              .descriptors = macvtap_descriptors(vm),
               .raw_images = raw_images(vm)};
     for (const SharePlan& share : vm.shares) {
         if (share.read_only) { vmm.read_only.push_back(share.source); }
@@ -251,7 +247,7 @@ const Backend kvmtool{
             .title = title,
             .programs = {{"x86_64", "lkvm"}},
             .capabilities = with_ours(with_kvm_and_taps({
-                native("interface.macvtap"),
+                lacking("interface.macvtap", "it gives an address of its own to a tap that it gets as a descriptor"),
                 lacking("memory.hotplug", "it has no memory that comes and goes"),
                 lacking("memory.hugepages", "it takes them from a hugetlbfs, which microvmc doesn't mount"),
                 lacking("balloon", "it makes a balloon bigger or smaller, but doesn't tell how big it is",
