@@ -45,18 +45,19 @@ Capacity host_capacity(std::size_t jobs) {
 }
 
 std::optional<std::size_t> next_group(const std::vector<Group>& pending, const std::vector<const Group*>& running,
-                                      const Capacity& capacity) {
+                                      const std::vector<const Group*>& waiting, const Capacity& capacity) {
     if (running.size() >= capacity.jobs) { return std::nullopt; }
     std::uint64_t used = 0;
     for (const Group* group : running) { used += memory_of(*group); }
     for (std::size_t i = 0; i < pending.size(); ++i) {
         const Group& group = pending[i];
         const bool has_room = running.empty() || used + memory_of(group) <= capacity.mem_mib;
-        const bool clashes = std::ranges::any_of(running, [&](const Group* other) {
+        const auto clashes = [&group](const Group* other) {
             return std::ranges::any_of(group.exclusive,
                                        [&](const std::string& each) { return other->exclusive.contains(each); });
-        });
-        if (has_room && !clashes) { return i; }
+        };
+        const bool is_free = std::ranges::none_of(running, clashes) && std::ranges::none_of(waiting, clashes);
+        if (has_room && is_free) { return i; }
     }
     return std::nullopt;
 }

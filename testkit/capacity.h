@@ -19,8 +19,9 @@ struct Capacity {
 Capacity host_capacity(std::size_t jobs);
 
 /// Pure. Which of `pending` may begin beside `running`: the first that fits. Nothing: none does. One that needs more
-/// memory than there is gets all of it, alone.
+/// memory than there is gets all of it, alone. `waiting`: those that have stopped, and of which only what they have on
+/// the host is left, until their images are read.
 std::optional<std::size_t> next_group(const std::vector<Group>& pending, const std::vector<const Group*>& running,
-                                      const Capacity& capacity);
+                                      const std::vector<const Group*>& waiting, const Capacity& capacity);
 
 } // namespace microvmc::testkit

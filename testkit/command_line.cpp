@@ -65,7 +65,8 @@ void add_selection(CLI::App& app, Session& session, CommandLine& line) {
            [&line](const std::vector<std::string>& files) {
                for (const std::string& file : files) { line.targets.kernels.push_back(named_kernel(file)); }
            },
-           "Boot this kernel, whatever the machines say; repeatable: each case with each. HYPERVISOR=FILE: one for it alone")
+           "Boot this kernel, whatever the machines say; repeatable: each case with each. HYPERVISOR=FILE: one for it "
+           "alone")
         ->allow_extra_args(false)
         ->type_name("FILE")
         ->group(matching);

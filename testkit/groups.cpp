@@ -33,6 +33,7 @@ void add_exclusive(const Config& config, std::set<std::string>& exclusive) {
         for (const InterfaceConfig& interface : vm.interfaces) {
             if (interface.id) { exclusive.insert("interface " + interface.id->value); }
             if (interface.bridge) { exclusive.insert("bridge " + interface.bridge->value); }
+            if (interface.link) { exclusive.insert("link " + interface.link->value); }
             if (interface.mac) { exclusive.insert("mac " + interface.mac->value); }
         }
         if (vm.graphics && vm.graphics->port) {

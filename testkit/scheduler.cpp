@@ -110,9 +110,15 @@ void Scheduler::begin_what_fits() {
     while (stopped_.empty()) {
         std::vector<const Group*> groups;
         for (const Running& each : running_) { groups.push_back(&each.job.group); }
+        std::vector<const Group*> waiting;
+        for (const Suspended& each : suspended_) { waiting.push_back(&each.job.group); }
+        for (const Suspended& each : resumable_) { waiting.push_back(&each.job.group); }
+        if (reading_) {
+            for (const Suspended& each : reading_->cases) { waiting.push_back(&each.job.group); }
+        }
         Capacity capacity = capacity_;
         if (reading_ && capacity.jobs > 0) { --capacity.jobs; }
-        const auto next = next_group(pending_, groups, capacity);
+        const auto next = next_group(pending_, groups, waiting, capacity);
         if (!next) { return; }
         Group group = std::move(pending_[*next]);
         pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(*next));
@@ -217,7 +223,9 @@ bool Scheduler::should_read() const {
     const bool more_come = (stopped_.empty() && std::ranges::any_of(pending_, reads)) ||
                            std::ranges::any_of(running_, [&](const Running& each) { return reads(each.job.group); });
     if (suspended_.size() >= batch) { return true; }
-    return !more_come && (busy() < capacity_.jobs || running_.empty());
+    // With a place free, what is left to begin waits for what the suspended ones have on the host.
+    const bool blocks = stopped_.empty() && !pending_.empty();
+    return (!more_come || blocks) && (busy() < capacity_.jobs || running_.empty());
 }
 
 void Scheduler::begin_reading() {

@@ -9,8 +9,9 @@
 namespace microvmc::testkit {
 
 struct NamedKernel {
-    std::string path;       ///< absolute
-    std::string hypervisor; ///< the only one that boots it, and nothing else then; empty: all that have none of their own
+    std::string path; ///< absolute
+    std::string
+        hypervisor; ///< the only one that boots it, and nothing else then; empty: all that have none of their own
 };
 
 /// What the command line says of where cases run.

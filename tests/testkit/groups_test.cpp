@@ -144,13 +144,15 @@ Group group(std::uint64_t mem_mib, std::set<std::string> exclusive = {}) {
 
 TEST(NextGroup, IsTheFirstThatFits) {
     const Group running = group(500, {"port 1/tcp"});
-    const std::vector<Group> pending{group(1000), group(100, {"port 1/tcp"}), group(100)};
-    EXPECT_EQ(next_group(pending, {}, {2, 900}), 0U) << "alone it gets what there is";
-    EXPECT_EQ(next_group(pending, {&running}, {2, 2000}), 0U);
-    EXPECT_EQ(next_group(pending, {&running}, {2, 900}), 2U) << "the first is too large, the second wants the port";
-    EXPECT_EQ(next_group(pending, {&running}, {1, 9000}), std::nullopt);
-    EXPECT_EQ(next_group(pending, {&running}, {2, 600}), std::nullopt);
-    EXPECT_EQ(next_group({}, {}, {2, 900}), std::nullopt);
+    std::vector<Group> pending{group(1000), group(100, {"port 1/tcp"}), group(100)};
+    EXPECT_EQ(next_group(pending, {}, {}, {2, 900}), 0U) << "alone it gets what there is";
+    EXPECT_EQ(next_group(pending, {&running}, {}, {2, 2000}), 0U);
+    EXPECT_EQ(next_group(pending, {&running}, {}, {2, 900}), 2U) << "the first is too large, the second wants the port";
+    EXPECT_EQ(next_group(pending, {&running}, {}, {1, 9000}), std::nullopt);
+    EXPECT_EQ(next_group(pending, {&running}, {}, {2, 600}), std::nullopt);
+    EXPECT_EQ(next_group({}, {}, {}, {2, 900}), std::nullopt);
+    pending.erase(pending.begin());
+    EXPECT_EQ(next_group(pending, {}, {&running}, {2, 900}), 1U) << "one that has stopped still has the port";
 }
 
 TEST(HostCapacity, IsWhatIsSaidElseByTheCores) {
