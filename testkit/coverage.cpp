@@ -105,6 +105,11 @@ std::string not_root_for_users(const HostFacts& facts) {
     return facts.uid == 0 ? "" : "only root runs a hypervisor as another user";
 }
 
+std::string no_queues(const HostFacts& facts) {
+    const std::string why = not_root(facts); // a queue is a processor's
+    return why.empty() ? no_option(facts, "SMP") : why;
+}
+
 std::string no_socat(const HostFacts& facts) {
     return facts.tools.contains("socat") ? "" : "socat is not installed on this host";
 }
@@ -144,7 +149,7 @@ constexpr std::array excuses{
     Excuse{"interface.bridge", not_root},
     Excuse{"interface.address", not_root},
     Excuse{"interface.mtu", not_root},
-    Excuse{"interface.queues", not_root},
+    Excuse{"interface.queues", no_queues},
     Excuse{"interface.vhost", no_vhost_net},
     Excuse{"interface.rate", not_root},
     Excuse{"interface.unmanaged", not_root},
