@@ -48,7 +48,6 @@
 #include <charconv>
 #include <iterator>
 #include <optional>
-#include <regex>
 #include <variant>
 
 namespace microvmc {
@@ -124,11 +123,32 @@ std::string against_microvm(const VmPlan& vm, const HostFacts& facts) {
     return {};
 }
 
-// A CPU model as `-cpu` takes it: its features are written behind commas, which can't be escaped there.
-// A model and what it has besides or hasn't: "qemu64", "host,-avx,vendor=GenuineIntel".
-bool is_cpu_model(const std::string& text) {
-    static const std::regex syntax("[A-Za-z0-9][A-Za-z0-9._-]*(,[+-]?[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._-]+)?)*");
-    return std::regex_match(text, syntax);
+bool is_cpu_word(std::string_view text) {
+    const auto is_alphanumeric = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
+    return !text.empty() && is_alphanumeric(text.front()) &&
+           std::ranges::all_of(text, [&](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+// A feature as `-cpu` takes it behind a comma, which can't be escaped there: "+avx", "-avx", "vendor=GenuineIntel".
+bool is_cpu_feature(std::string_view text) {
+    if (text.starts_with('+') || text.starts_with('-')) { text.remove_prefix(1); }
+    const std::size_t equals = text.find('=');
+    return is_cpu_word(text.substr(0, equals)) &&
+           (equals == std::string_view::npos || is_cpu_word(text.substr(equals + 1)));
+}
+
+// A model, and what it has besides or hasn't: "qemu64", "host,-avx,vendor=GenuineIntel".
+bool is_cpu_model(std::string_view text) {
+    std::size_t comma = text.find(',');
+    if (!is_cpu_word(text.substr(0, comma))) { return false; }
+    while (comma != std::string_view::npos) {
+        text.remove_prefix(comma + 1);
+        comma = text.find(',');
+        if (!is_cpu_feature(text.substr(0, comma))) { return false; }
+    }
+    return true;
 }
 
 // What an interface can't be, by its type.
@@ -187,7 +207,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     if (!vm.cpu.empty() && !is_cpu_model(vm.cpu)) {
         found.push_back({"cpu", "that is no CPU model, with or without features",
                          fmt::format("{} -cpu help shows them", vm.program)});
-    } else if (vm.cpu == "host" && vm.accel != "kvm") {
+    } else if (vm.cpu.substr(0, vm.cpu.find(',')) == "host" && vm.accel != "kvm") {
         found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
     }
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }

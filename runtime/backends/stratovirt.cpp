@@ -22,8 +22,7 @@
 // - It logs what it was told, on standard error, unless an environment variable says that warnings will do
 //   (util/src/logger.rs).
 // - Seccomp is on by itself, unless `-disable-seccomp` is given. The filter of microvm has no fsync, by which qcow2
-// images
-//   are written, and no sleep, by which `stop` waits for processors (machine/src/micro_common/syscall.rs,
+//   images are written, and no sleep, by which `stop` waits for processors (machine/src/micro_common/syscall.rs,
 //   block_backend/src/file.rs, hypervisor/src/kvm/mod.rs).
 
 #include "runtime/backend.h"
