@@ -33,6 +33,8 @@ enum class KvmState {
 struct KvmFacts {
     KvmState state = KvmState::missing;
     std::string reason; ///< for people: "cmpxchg16b, popcnt and fwait can't run in a guest"; empty when it works
+    /// A vCPU tells its nested state (KVM_GET_NESTED_STATE): guests may have guests.
+    bool nested_state = true;
 
     friend bool operator==(const KvmFacts&, const KvmFacts&) = default;
 };

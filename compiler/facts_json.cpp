@@ -29,7 +29,8 @@ constexpr Words<PathFacts::Kind, 5> kinds{{{PathFacts::Kind::missing, "missing"}
 
 const auto identity_fields = std::tuple{field("device", &FileIdentity::device), field("inode", &FileIdentity::inode),
                                         field("mtime-ns", &FileIdentity::mtime_ns), field("size", &FileIdentity::size)};
-const auto kvm_fields = std::tuple{field("state", &KvmFacts::state), field("reason", &KvmFacts::reason)};
+const auto kvm_fields = std::tuple{field("state", &KvmFacts::state), field("reason", &KvmFacts::reason),
+                                   sparse("nested-state", &KvmFacts::nested_state)};
 const auto tool_fields = std::tuple{field("path", &ToolFacts::path), field("version", &ToolFacts::version),
                                     field("identity", &ToolFacts::identity)};
 const auto kernel_fields = std::tuple{field("path", &KernelFacts::path),

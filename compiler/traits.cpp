@@ -148,6 +148,12 @@ std::string refusal(const Traits& traits, std::string_view name, std::string_vie
                                    : fmt::format("not with {}: {} ({})", traits.title, doc, capability.why);
 }
 
+std::string refusal_here(const Traits& traits, std::string_view name, std::string_view version,
+                         const HostFacts& facts) {
+    std::string why = refusal(traits, name, version);
+    return why.empty() && traits.host_lacks != nullptr ? traits.host_lacks(name, facts) : why;
+}
+
 const KernelFacts* find_kernel(const HostFacts& facts, const KernelPlan& plan) {
     const auto named = facts.named_kernels.find(plan.source);
     if (named != facts.named_kernels.end()) { return &named->second; }

@@ -73,6 +73,9 @@ struct Traits {
     /// the machine's devices need. `vm` has all but what comes after its hypervisor.
     std::function<std::vector<std::string_view>(const VmPlan& vm)> kernel_options{};
 
+    /// Pure: why this host keeps it from a capability that it has; empty: nothing does.
+    std::string (*host_lacks)(std::string_view capability, const HostFacts& facts) = nullptr;
+
     std::vector<std::string_view> cache_modes{};     ///< words of a volume's `cache`
     std::vector<std::string_view> discard_formats{}; ///< of images that give freed blocks back to the host
 
@@ -107,5 +110,8 @@ bool is_older(std::string_view version, std::string_view than);
 /// Why the hypervisor doesn't have the capability, for people: "not with QEMU: vsock (...)". Empty: it has it.
 /// `version`: that is installed; empty: not known.
 std::string refusal(const Traits& traits, std::string_view name, std::string_view version);
+
+/// The same on this host: also when it has the capability, and the host keeps it from that.
+std::string refusal_here(const Traits& traits, std::string_view name, std::string_view version, const HostFacts& facts);
 
 } // namespace microvmc

@@ -163,7 +163,7 @@ struct AmendMachine {
 struct StartMachine {
     Launch launch;
     std::string control; ///< the VMM's own control socket; empty: none
-    std::string load{};  ///< the file with a saved state that it goes on from; empty: it boots
+    std::string load{};  ///< the directory of a saved state that it goes on from; empty: it boots
     friend bool operator==(const StartMachine&, const StartMachine&) = default;
 };
 struct AwaitReady {

@@ -40,15 +40,15 @@ std::uint64_t Control::memory_mib() {
     lacking("tell a machine's memory");
 }
 
-void Control::require_savable() {
+void Control::require_savable(const VmPlan& /*plan*/) {
     lacking("save a machine");
 }
 
-void Control::save(int /*fd*/, std::chrono::milliseconds /*timeout*/) {
+void Control::save(const std::string& /*directory*/, std::chrono::milliseconds /*timeout*/) {
     lacking("save a machine");
 }
 
-void Control::load(int /*fd*/, std::chrono::milliseconds /*timeout*/) {
+void Control::load(const std::string& /*directory*/, std::chrono::milliseconds /*timeout*/) {
     lacking("load a machine");
 }
 

@@ -18,16 +18,15 @@ namespace microvmc {
 struct Lowered {
     std::vector<Child> children;
     AgentChannel agent;
-    std::string control;              ///< its control socket
-    std::string console_device;       ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
-    std::string agent_device;         ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "vsock-host:PORT", "tty:DEVICE"
+    std::string control;        ///< its control socket
+    std::string console_device; ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
+    std::string
+        agent_device; ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "vsock-host:PORT", "tty:DEVICE"
     bool serials = true;              ///< its disks tell the plan's serial numbers; else the order of disks_of counts
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name
     /// File systems of which the guest finds out which one it needs: their modules are loaded then.
     std::vector<std::string> file_systems;
-    /// The VMM's command line when it is to wait for Control::load instead of booting; empty: it can't.
-    std::vector<std::string> load_argv;
 };
 
 /// What a VMM counts, since its start. What it doesn't know is absent.
@@ -75,12 +74,12 @@ public:
     [[nodiscard]] virtual std::uint64_t memory_mib();
 
     /// "snapshot": throws Error with the reason and a remedy when the machine can't be saved as it is now.
-    virtual void require_savable();
-    /// Writes all of the machine but its disks to a file, in the VMM's own format. The machine must be paused; from
-    /// then on the VMM lets go of its disks until it is resumed.
-    virtual void save(int fd, std::chrono::milliseconds timeout);
-    /// Takes over what `save` wrote, in a VMM that was started for it (Lowered::load_argv); paused afterwards.
-    virtual void load(int fd, std::chrono::milliseconds timeout);
+    virtual void require_savable(const VmPlan& plan);
+    /// Writes all of the machine but its disks into an empty directory, as files in the VMM's own format. The machine
+    /// must be paused; from then on the VMM lets go of its disks until it is resumed.
+    virtual void save(const std::string& directory, std::chrono::milliseconds timeout);
+    /// Takes over what `save` wrote, in a VMM that was started for it (Backend::load_argv); paused afterwards.
+    virtual void load(const std::string& directory, std::chrono::milliseconds timeout);
 
     /// "volume.grow": makes the image of the plan's `number`th volume larger, which its guest learns of.
     virtual void grow_volume(std::size_t number, std::uint64_t bytes);
@@ -97,6 +96,9 @@ struct Backend {
     std::vector<std::string_view> (*kernel_options)(const VmPlan& vm);
     /// The drivers that the guest needs, by name: Lowered::modules.
     std::vector<std::string> (*drivers)(const VmPlan& vm) = nullptr;
+    /// "snapshot": the VMM's command line when it is to wait for Control::load with the directory of a saved state,
+    /// instead of booting as `argv` says.
+    std::vector<std::string> (*load_argv)(std::vector<std::string> argv, const std::string& directory) = nullptr;
 };
 
 /// All of them, in the order in which `auto` prefers them.

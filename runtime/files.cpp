@@ -271,11 +271,26 @@ void sweep_parts(const std::string& directory) {
     }
 }
 
-void sync_directory(const std::string& path) {
-    const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+namespace {
+
+void sync_opened(const std::string& path, int flags) {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
     if (!fd) { fail("open", path, errno); }
     // EINVAL: a file system that keeps nothing on disk.
     if (::fsync(fd.get()) != 0 && errno != EINVAL) { fail("write", path, errno); }
+}
+
+} // namespace
+
+void sync_directory(const std::string& path) {
+    sync_opened(path, O_DIRECTORY);
+}
+
+void sync_tree(const std::string& path) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+        if (entry.is_regular_file() || entry.is_directory()) { sync_opened(entry.path().string(), O_NOFOLLOW); }
+    }
+    sync_directory(path);
 }
 
 } // namespace microvmc

@@ -71,6 +71,9 @@ void remove_tree(const std::string& path);
 /// Removes the `.NAME.part` leftovers of a directory that nobody is writing.
 void sweep_parts(const std::string& directory);
 
+/// Forces a directory with everything in it to disk. Throws Error when a part of it can't be.
+void sync_tree(const std::string& path);
+
 /// Forces the directory's entries to disk; fsync(2).
 void sync_directory(const std::string& path);
 

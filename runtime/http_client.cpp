@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -24,6 +25,7 @@ namespace {
 
 constexpr std::size_t max_answer = std::size_t{16} << 20U;
 constexpr std::size_t max_words = 1000;
+constexpr std::string_view backtrace = "\n\nStack backtrace:"; ///< that Rust's anyhow adds
 
 /// What a server says of an error: an object's only text ({"fault_message": "..."}), an array of them from the
 /// outermost to its cause, or the text itself.
@@ -36,6 +38,7 @@ std::string words_of(const std::string& body) {
         }
     }
     std::string text = words.empty() ? body : fmt::format("{}", fmt::join(words, ": "));
+    text.resize(std::min(text.size(), text.find(backtrace)));
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) { text.pop_back(); }
     for (char& c : text) {
         if (static_cast<unsigned char>(c) < ' ') { c = ' '; }

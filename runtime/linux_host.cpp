@@ -66,13 +66,6 @@ bool ask_to_power_off(const MachineStatus& status) {
     }
 }
 
-void load_state(Control& control, const std::string& path) {
-    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) { throw Error(fmt::format("can't open {}: {}", path, std::strerror(errno))); }
-    control.load(file.get(), load_timeout);
-    control.resume();
-}
-
 } // namespace
 
 LinuxHost::LinuxHost(std::string supervisor) : supervisor_(std::move(supervisor)) {}
@@ -204,7 +197,10 @@ void LinuxHost::start_machine(const StartMachine& request) {
     try {
         const VmPlan plan = request.launch.plan.get<VmPlan>();
         const auto control = backend(plan.hypervisor).attach(request.control, control_timeout);
-        if (!request.load.empty()) { load_state(*control, request.load); }
+        if (!request.load.empty()) {
+            control->load(request.load, load_timeout);
+            control->resume();
+        }
     } catch (const Error& error) {
         // How it ended is written when all of it is dead. That we killed it is no news; why it didn't answer is.
         microvmc::stop_machine(request.launch.runtime_dir, milliseconds(0), StopKind::kill);

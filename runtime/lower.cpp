@@ -675,9 +675,10 @@ std::vector<Action> lower_restore(const std::string& project, const VmPlan& vm, 
     Launch launch = launch_of(project, vm, prepared.lowered, facts);
     launch.restored = true;
     launch.was_ready = snapshot.ready;
-    launch.children.back().first_argv = prepared.lowered.load_argv;
+    Child& vmm = launch.children.back();
+    vmm.first_argv = backend(vm.hypervisor).load_argv(vmm.argv, snapshot.state_dir());
     actions.emplace_back(
-        StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_path()});
+        StartMachine{.launch = std::move(launch), .control = prepared.lowered.control, .load = snapshot.state_dir()});
     actions.emplace_back(AwaitReady{.vm = vm.name, .runtime_dir = vm.runtime_dir, .timeout_ms = vm.startup_timeout_ms});
     for (const VolumePlan& volume : vm.volumes) { actions.emplace_back(DeleteVolume{restored_path(volume.image)}); }
     return actions;

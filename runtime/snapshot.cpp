@@ -1,6 +1,7 @@
 #include "runtime/snapshot.h"
 
 #include "compiler/plan_keys.h"
+#include "runtime/backend.h"
 #include "runtime/copy_file.h"
 #include "runtime/error.h"
 #include "runtime/fd.h"
@@ -26,7 +27,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int snapshot_version = 1;
+constexpr int snapshot_version = 2; // 1 had one file of the VMM's
 constexpr std::chrono::milliseconds save_timeout{600'000};
 
 std::string info_path(const std::string& directory) {
@@ -132,10 +133,10 @@ private:
     std::string path_;
 };
 
-void save_state(Control& control, const std::string& path, Sync sync) {
-    NewFile file(path, 0600);
-    control.save(file.fd(), save_timeout);
-    file.replace(sync);
+void save_state(Control& control, const std::string& directory, Sync sync) {
+    make_directories(directory, 0700);
+    control.save(directory, save_timeout);
+    if (sync == Sync::to_disk) { sync_tree(directory); }
 }
 
 // What of a plan says where things lie on the host, or what the host does beside: a guest doesn't see it.
@@ -144,6 +145,12 @@ bool is_of_the_host(const std::string& key, const VmPlan& plan) {
            (key.starts_with("interfaces.") && key.ends_with(".id")) || key.starts_with("forward-ports.") ||
            key.starts_with("limits.") || key == "vmm-user" || key == "kernel.pin" || key == "graphics" ||
            key == plan.hypervisor + ".program";
+}
+
+// Of these, what is in the state of a hypervisor that goes on only where it was saved.
+bool is_a_place(const std::string& key) {
+    return (key.starts_with("volumes.") && key.ends_with(".image")) ||
+           (key.starts_with("interfaces.") && key.ends_with(".id"));
 }
 
 // Memory that comes and goes is in the state, as much as it had.
@@ -184,7 +191,7 @@ Snapshot take_snapshot(const std::string& runtime_dir, const std::string& direct
                     "root.read-only = true with an `overlay` on a volume makes it one that can be saved");
     }
     const auto control = attach_control(*status);
-    control->require_savable();
+    control->require_savable(snapshot.plan);
     if (snapshot.plan.mem_max_mib != 0) { snapshot.plan.mem_mib = control->memory_mib(); }
 
     const SignalsHeld held;
@@ -192,7 +199,7 @@ Snapshot take_snapshot(const std::string& runtime_dir, const std::string& direct
     snapshot.directory = part.path();
     {
         Still still(*control, runtime_dir);
-        save_state(*control, snapshot.state_path(), options.sync);
+        save_state(*control, snapshot.state_dir(), options.sync);
         for (const VolumePlan& volume : snapshot.plan.volumes) {
             copy_file(volume.image, snapshot.volume_path(volume.name), options.sync);
         }
@@ -254,6 +261,11 @@ void sweep_snapshots(const std::string& state_dir) {
 std::vector<std::string> against_restore(const Snapshot& snapshot, const VmPlan& plan) {
     std::vector<std::string> differences;
     const bool mem_moves = same_room(snapshot.plan, plan);
+    const Traits& traits = backend(plan.hypervisor).traits;
+    const bool anywhere = refusal(traits, "snapshot.elsewhere", plan.program_version).empty();
+    const auto may_differ = [anywhere](const PlanKey& key, const VmPlan& its) {
+        return !key.fixed_at_start || (is_of_the_host(key.key, its) && (anywhere || !is_a_place(key.key)));
+    };
     const auto differ = [&](const std::string& key, const std::string& was, const std::string& is) {
         if (was == is || (key == "mem" && mem_moves)) { return; }
         differences.push_back(
@@ -261,15 +273,16 @@ std::vector<std::string> against_restore(const Snapshot& snapshot, const VmPlan&
     };
     std::map<std::string, std::string> keys;
     for (const PlanKey& key : plan_keys(plan)) {
-        if (key.fixed_at_start && !is_of_the_host(key.key, plan)) { keys.emplace(key.key, key.text); }
+        if (!may_differ(key, plan)) { keys.emplace(key.key, key.text); }
     }
     for (const PlanKey& key : plan_keys(snapshot.plan)) {
-        if (!key.fixed_at_start || is_of_the_host(key.key, snapshot.plan)) { continue; }
+        if (may_differ(key, snapshot.plan)) { continue; }
         const auto found = keys.find(key.key);
         differ(key.key, key.text, found == keys.end() ? std::string() : found->second);
         if (found != keys.end()) { keys.erase(found); }
     }
     for (const auto& [key, text] : keys) { differ(key, {}, text); }
+    if (!anywhere) { differ("its runtime directory", snapshot.plan.runtime_dir, plan.runtime_dir); }
     differ("graphics.backend", snapshot.plan.graphics.backend, plan.graphics.backend);
     differ("kernel.pin", pin_name(snapshot.plan), pin_name(plan));
     differ("the hypervisor's version", series(snapshot.plan.program_version), series(plan.program_version));

@@ -11,7 +11,7 @@
 // directory of ours (0700) with files of mode 0600, since the memory holds secrets:
 //
 //   snapshot.json   what this file's Snapshot says
-//   state           the VMM's
+//   state/          the VMM's
 //   volumes/NAME    each volume's image, in the volume's format
 
 namespace microvmc {
@@ -22,7 +22,7 @@ struct Snapshot {
     bool ready = false;     ///< the machine was, then
     VmPlan plan;            ///< that it ran by, with the memory that it had
 
-    [[nodiscard]] std::string state_path() const { return directory + "/state"; }
+    [[nodiscard]] std::string state_dir() const { return directory + "/state"; }
     [[nodiscard]] std::string volume_path(const std::string& name) const { return directory + "/volumes/" + name; }
 };
 
@@ -50,7 +50,7 @@ std::vector<Snapshot> list_snapshots(const std::string& state_dir);
 void sweep_snapshots(const std::string& state_dir);
 
 /// Pure: why a machine of this plan can't go on from the snapshot, a line each ("vcpu was 2, is 4"); none: it can.
-/// Where things lie on the host, and its ports, may differ.
+/// Where things lie on the host, and its ports, may differ: the first only with "snapshot.elsewhere".
 std::vector<std::string> against_restore(const Snapshot& snapshot, const VmPlan& plan);
 
 /// Pure: the snapshot's own plan for another place: with other state and runtime directories, its images below the new

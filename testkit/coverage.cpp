@@ -250,6 +250,7 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
             const Support support = traits.capability(known.name).support;
             if (support == Support::unsupported) { continue; }
             std::string excuse = missing.empty() ? excuse_for(known.name, seen) : missing;
+            if (excuse.empty()) { excuse = refusal_here(traits, known.name, {}, facts); }
             if (excuse.empty()) { excuse = left_to_others(known.name, traits.name, targets, results); }
             cells.push_back({.capability = std::string(known.name),
                              .hypervisor = std::string(traits.name),

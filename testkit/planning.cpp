@@ -201,12 +201,12 @@ std::vector<ImageCopy> images_to_copy(const Config& written, const HostFacts& fa
 }
 
 std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,
-                                const Sources& sources) {
+                                const Sources& sources, const HostFacts& facts) {
     if (!target.unusable.empty()) { return skipped(target.unusable); }
     if (std::string why = left_out_by_text(which, target); !why.empty()) { return skipped(std::move(why)); }
     const Traits& traits = backend(target.hypervisor).traits;
     for (const Need& need : needs) {
-        std::string why = refusal(traits, need.capability, target.version);
+        std::string why = refusal_here(traits, need.capability, target.version, facts);
         if (!why.empty()) { return skipped(std::move(why), place_of(need.span, sources)); }
     }
     if (std::string why = nothing_to_prove(which, traits, target.version); !why.empty()) {
@@ -226,7 +226,7 @@ Planning plan_machines(const Config& config, const Target& target, const Sources
 
 Planning plan_case(const Case& which, const Target& target, const Config& config, const std::vector<ImageCopy>& copies,
                    const Sources& sources, const HostFacts& facts, const std::string& project) {
-    if (auto planning = refused(which, target, step_needs(which), sources)) { return std::move(*planning); }
+    if (auto planning = refused(which, target, step_needs(which), sources, facts)) { return std::move(*planning); }
     HostFacts seen = facts;
     for (const ImageCopy& copy : copies) { seen.paths[copy.to] = facts.paths.at(copy.from); }
     return plan_machines(config, target, sources, seen, project, {});

@@ -56,7 +56,7 @@ std::map<std::string, std::string> environment_for(const Target& target);
 
 /// Why the case isn't for the target, as far as its text, the target and the needs that are named tell. Pure.
 std::optional<Planning> refused(const Case& which, const Target& target, const std::vector<Need>& needs,
-                                const Sources& sources);
+                                const Sources& sources, const HostFacts& facts);
 
 /// Pure. `config`: what config_for made; `copies`: images that its machines will have; `project`: what its machines are
 /// derived from.

@@ -53,12 +53,22 @@ void set_text(pugi::xml_node node, std::string_view text) {
     node.append_child(pugi::node_pcdata).set_value(readable_text(text).c_str());
 }
 
+/// What system-out doesn't have. The place comes last, in parentheses: reporters go by the last one that they find.
+std::string body(const CaseResult& result) {
+    CaseResult rest = result;
+    rest.console.clear();
+    rest.where.clear();
+    std::string text = failure_text(rest);
+    if (!result.where.empty()) { text += fmt::format("at ({})\n", readable_line(result.where)); }
+    return text;
+}
+
 /// A child that says why the case has not passed.
 void add_reason(pugi::xml_node testcase, const char* name, const CaseResult& result) {
     pugi::xml_node reason = testcase.append_child(name);
     set(reason, "type", to_string(result.outcome));
     set(reason, "message", result.message);
-    set_text(reason, failure_text(result));
+    set_text(reason, body(result));
 }
 
 void add_case(pugi::xml_node suite, const CaseResult& result) {

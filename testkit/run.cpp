@@ -56,7 +56,7 @@ bool is_required(const Target& target, const std::vector<std::string>& required)
 /// A plan on a common project, for grouping; of one that is planned when it begins, only why it isn't for the target.
 Planning plan_run(const Case& which, const Target& target, const Sources& sources, const HostFacts& facts,
                   const std::string& common) {
-    if (which.apart) { return refused(which, target, needs(which), sources).value_or(Planning{}); }
+    if (which.apart) { return refused(which, target, needs(which), sources, facts).value_or(Planning{}); }
     return plan_case(which, target, config_for(which.config, target), images_to_copy(which.config, facts, common),
                      sources, facts, common);
 }

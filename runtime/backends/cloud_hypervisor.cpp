@@ -21,7 +21,8 @@
 // - Memory that comes and goes is virtio-mem's, in blocks of 128 MiB (virtio-devices/src/mem.rs).
 // - It boots a bzImage or an ELF with a PVH note.
 // - Beside its API's socket it leaves a file, which it locks (vmm/src/api/http/mod.rs).
-// - A snapshot is a directory of files, which can't be taken on every KVM (KVM_GET_NESTED_STATE).
+// - A snapshot is a directory of files, which it takes only of processors that tell their nested state
+//   (KVM_GET_NESTED_STATE), so that KVM must let guests have guests (hypervisor/src/kvm/mod.rs).
 // - Seccomp is on by itself, a filter for each of its threads (vmm/src/seccomp_filters.rs).
 
 #include "runtime/backend.h"
@@ -42,7 +43,9 @@ namespace microvmc {
 
 namespace {
 
-constexpr std::string_view first_driven = "51.0"; // `sparse`, `backing_files`, locks of an image's own bytes
+constexpr std::string_view machine_option = "--kernel";  // the first that says what the machine is
+constexpr std::string_view seccomp_option = "--seccomp"; // the first after that
+constexpr std::string_view first_driven = "51.0";        // `sparse`, `backing_files`, locks of an image's own bytes
 constexpr std::string_view first_with_image_type = "52.0";
 constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
 constexpr std::uint64_t plugged_block_mib = 128;
@@ -254,7 +257,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
 
     CommandLine line(vm.program);
     line.option("--api-socket", Options().add("path", lowered.control).text());
-    line.option("--kernel", kernel_path(vm));
+    line.option(machine_option, kernel_path(vm));
     line.option("--initramfs", initramfs);
     line.option("--cmdline", command_line_of(vm));
     line.option("--cpus", fmt::format("boot={}", vm.vcpu));
@@ -265,7 +268,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     line.option("--vsock", Options().add("cid", std::to_string(cid)).add("socket", lowered.agent.socket).text());
     if (has_balloon(vm)) { line.option("--balloon", balloon(vm.balloon)); }
     add_devices(line, vm);
-    line.option("--seccomp", "true"); // nor may what the user adds be taken for a device's
+    line.option(seccomp_option, "true"); // nor may what the user adds be taken for a device's
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children = virtiofs_servers(vm);
@@ -276,6 +279,20 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .files = {{.path = lowered.control + ".lock", .content = {}}},
                                 .descriptors = macvtap_descriptors(vm)});
     return lowered;
+}
+
+std::string host_lacks(std::string_view capability, const HostFacts& facts) {
+    return capability != "snapshot" || facts.kvm.nested_state
+               ? std::string()
+               : "cloud-hypervisor saves machines only where guests may have guests of their own (KVM's nested state), "
+                 "not here";
+}
+
+/// Without a machine: that comes from what is loaded.
+std::vector<std::string> load_argv(std::vector<std::string> argv, const std::string& /*directory*/) {
+    const auto machine = std::ranges::find(argv, machine_option);
+    argv.erase(machine, std::ranges::find(argv, seccomp_option));
+    return argv;
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
@@ -333,19 +350,21 @@ const Backend cloud_hypervisor{
                 lacking("graphics", "it has no display"),
                 native("shutdown"),
                 native("pause"),
-                lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
-                lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
+                native("snapshot", "where guests may have guests of their own"),
+                lacking("snapshot.elsewhere", "the paths of its files are in what it saves"),
             }))),
             .accels = {"kvm"},
             .max_vcpu = 254, // docs/cpu.md
             .user_network = {},
             .choose_machine = choose_machine,
+            .host_lacks = host_lacks,
             .discard_formats = {"raw", "qcow2"},
         },
     .lower = lower,
     .attach = attach_cloud_hypervisor,
     .kernel_options = kernel_options,
     .drivers = guest_modules,
+    .load_argv = load_argv,
 };
 
 } // namespace microvmc

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -37,6 +38,11 @@ struct Memory {
     bool has_balloon = false;
 };
 
+/// It takes what follows for the path as it is, nothing in it being escaped (vmm/src/migration/mod.rs, url_to_path).
+std::string url(const std::string& directory) {
+    return "file://" + directory;
+}
+
 class CloudHypervisorControl final : public Control {
 public:
     CloudHypervisorControl(std::string socket, milliseconds timeout) : socket_(std::move(socket)) {
@@ -53,6 +59,20 @@ public:
         if (paused()) { put("vm.resume"); }
     }
     bool paused() override { return info().value("state", "") == "Paused"; }
+
+    void require_savable(const VmPlan& plan) override {
+        require_no_shares(plan, "cloud-hypervisor");
+        const auto descriptor = [](const InterfacePlan& each) { return each.type == "macvtap"; };
+        if (std::ranges::any_of(plan.interfaces, descriptor)) {
+            throw Error("cloud-hypervisor can't be given a macvtap again", "a machine that is saved has taps");
+        }
+    }
+    void save(const std::string& directory, milliseconds timeout) override {
+        put("vm.snapshot", {{"destination_url", url(directory)}}, timeout);
+    }
+    void load(const std::string& directory, milliseconds timeout) override {
+        put("vm.restore", {{"source_url", url(directory)}}, timeout);
+    }
 
     void set_balloon(std::uint64_t mib) override { put("vm.resize", {{"desired_balloon", mib << mib_shift}}); }
     std::uint64_t balloon_mib() override {
@@ -94,8 +114,8 @@ private:
     nlohmann::json get(const char* what) {
         return http_request(socket_, "GET", fmt::format("/api/v1/{}", what), nullptr, request_timeout);
     }
-    void put(const char* what, const nlohmann::json& body = nullptr) {
-        http_request(socket_, "PUT", fmt::format("/api/v1/{}", what), body, request_timeout);
+    void put(const char* what, const nlohmann::json& body = nullptr, milliseconds timeout = request_timeout) {
+        http_request(socket_, "PUT", fmt::format("/api/v1/{}", what), body, timeout);
     }
     nlohmann::json info() { return get("vm.info"); }
 

@@ -46,6 +46,8 @@ constexpr const char* agent_port =
     "/dev/hvc0"; // the device has no more ports, and its only one is a console (linux: virtio_console.c)
 constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
+constexpr const char* saved = "crosvm"; ///< in a snapshot's directory: the directory that it makes
+constexpr milliseconds usual_timeout{30'000};
 constexpr unsigned mib_shift = 20;
 
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
@@ -271,6 +273,16 @@ public:
         return std::string{std::istreambuf_iterator<char>(in), {}} == standing;
     }
 
+    void require_savable(const VmPlan& plan) override { require_no_shares(plan, title); }
+    void save(const std::string& directory, milliseconds timeout) override {
+        ask({"snapshot", "take", directory + '/' + saved}, timeout);
+    }
+    // It is loaded as it starts, and answers nobody before.
+    void load(const std::string& /*directory*/, milliseconds timeout) override {
+        ask({"suspend"}, timeout);
+        note(standing);
+    }
+
     void set_balloon(std::uint64_t mib) override { ask({"balloon", std::to_string(mib << mib_shift)}); }
     std::uint64_t balloon_mib() override {
         return balloon_stats().value("balloon_actual", std::uint64_t{0}) >> mib_shift;
@@ -296,11 +308,11 @@ public:
     }
 
 private:
-    std::string ask(std::vector<std::string> words) {
+    std::string ask(const std::vector<std::string>& words, milliseconds timeout = usual_timeout) {
         std::vector<std::string> argv{command_.program, "--no-syslog", "--log-level", "error"};
         argv.insert(argv.end(), words.begin(), words.end());
         argv.push_back(command_.place);
-        return run_own_command(title, argv);
+        return run_own_command(title, argv, timeout);
     }
 
     nlohmann::json balloon_stats() {
@@ -317,6 +329,11 @@ private:
 
     OwnCommand command_;
 };
+
+std::vector<std::string> load_argv(std::vector<std::string> argv, const std::string& directory) {
+    argv.insert(argv.end() - 1, {"--suspended-vcpus", "--restore", directory + '/' + saved}); // the kernel comes last
+    return argv;
+}
 
 std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeout*/) {
     return std::make_unique<CrosvmControl>(OwnCommand::of(control)); // the supervisor has seen that it listens
@@ -376,8 +393,8 @@ const Backend crosvm{
                 lacking("graphics", "microvmc doesn't drive its displays", "use qemu"),
                 native("shutdown"),
                 native("pause"),
-                lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
-                lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
+                native("snapshot"),
+                native("snapshot.elsewhere"),
             }))),
             .accels = {"kvm"},
             .max_vcpu = 254,
@@ -389,6 +406,7 @@ const Backend crosvm{
     .attach = attach,
     .kernel_options = kernel_options,
     .drivers = guest_modules,
+    .load_argv = load_argv,
 };
 
 } // namespace microvmc

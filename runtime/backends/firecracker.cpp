@@ -38,6 +38,7 @@ namespace microvmc {
 
 namespace {
 
+constexpr std::string_view config_option = "--config-file";
 constexpr std::string_view first_driven = "1.8";          // devices by ACPI
 constexpr std::string_view first_with_reporting = "1.14"; // free pages, plugged memory
 constexpr std::string_view first_with_bzimage = "1.17";
@@ -191,9 +192,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     const std::string file = vm.runtime_dir + "/firecracker.json";
     std::vector<std::string> argv{vm.program,    "--api-sock", lowered.control, "--log-path",
                                   "/dev/stderr", "--level",    "Warning"};
-    lowered.load_argv = argv;
-    lowered.load_argv.insert(lowered.load_argv.end(), vm.extra_args.begin(), vm.extra_args.end());
-    argv.insert(argv.end(), {"--config-file", file});
+    argv.insert(argv.end(), {std::string(config_option), file});
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
@@ -202,6 +201,13 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                                 .chat = firecracker_start_chat(vm),
                                 .files = {{.path = file, .content = configuration(vm, initramfs).dump(2) + '\n'}}});
     return lowered;
+}
+
+/// Without a configuration: the machine comes from what is loaded.
+std::vector<std::string> load_argv(std::vector<std::string> argv, const std::string& /*directory*/) {
+    const auto option = std::ranges::find(argv, config_option);
+    argv.erase(option, option + 2);
+    return argv;
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
@@ -284,6 +290,7 @@ const Backend firecracker{
     .attach = attach_firecracker,
     .kernel_options = kernel_options,
     .drivers = guest_modules,
+    .load_argv = load_argv,
 };
 
 } // namespace microvmc

@@ -1,8 +1,7 @@
 // Asking a running firecracker (src/firecracker/swagger/firecracker.yaml of v1.17). What is odd:
 //
-// - It saves into two files, that it opens by name: the memory, and a small one with all else. Here the second follows
-//   the first in one file, with what says where it begins, and where on the host the machine was: the paths of its
-//   disks and sockets are in it, so that it goes on at no other place.
+// - It saves into two files: the memory, and a small one with all else. Where on the host the machine was, the paths of
+//   its disks and sockets, is in it, so that it goes on at no other place.
 // - It maps the file with the memory for as long as it runs (src/vmm/src/vstate/memory.rs, snapshot_file).
 // - Loading takes a process that was not told of any machine (docs/snapshotting/snapshot-support.md).
 // - The balloon's statistics are polled at an interval, which can be changed later but not begun; changing it asks the
@@ -15,21 +14,13 @@
 #include "runtime/backends/firecracker_control.h"
 
 #include "runtime/error.h"
-#include "runtime/fd.h"
-#include "runtime/files.h"
 #include "runtime/http_client.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <string_view>
-#include <sys/stat.h>
 #include <thread>
-#include <unistd.h>
 
 namespace microvmc {
 
@@ -42,7 +33,6 @@ constexpr milliseconds request_timeout{10'000};
 constexpr milliseconds poll_interval{20};
 constexpr milliseconds guest_patience{1'500}; ///< for a guest to tell its statistics
 constexpr unsigned seldom_s = 3'600;          ///< of statistics that nobody asked for
-constexpr std::string_view magic = "microvmc firecracker 1\n";
 
 // Firecracker's names of what ControlStats::guest has.
 constexpr std::pair<const char*, const char*> guest_numbers[] = {
@@ -51,81 +41,14 @@ constexpr std::pair<const char*, const char*> guest_numbers[] = {
     {"major_faults", "major-faults"}, {"minor_faults", "minor-faults"},
 };
 
-std::string directory_of(const std::string& path) {
-    return path.substr(0, path.rfind('/'));
+// The two files that it saves into, and is loaded from.
+std::string memory_in(const std::string& directory) {
+    return directory + "/memory";
 }
 
-/// A file of ours by a name that another process of the same user can open.
-std::string name_of(int fd) {
-    return fmt::format("/proc/{}/fd/{}", ::getpid(), fd);
+std::string state_in(const std::string& directory) {
+    return directory + "/state";
 }
-
-/// What follows the memory in a saved state.
-struct Rest {
-    std::string place; ///< the machine's runtime directory
-    std::string state; ///< firecracker's own
-};
-
-void write_at_end(int fd, const std::string& bytes) {
-    if (::lseek(fd, 0, SEEK_END) < 0) { throw Error(fmt::format("can't write the state: {}", std::strerror(errno))); }
-    for (std::string_view rest = bytes; !rest.empty();) {
-        const ssize_t wrote = ::write(fd, rest.data(), rest.size());
-        if (wrote < 0 && errno == EINTR) { continue; }
-        if (wrote <= 0) { throw Error(fmt::format("can't write the state: {}", std::strerror(errno))); }
-        rest.remove_prefix(static_cast<std::size_t>(wrote));
-    }
-}
-
-std::string size_text(std::size_t size) {
-    return fmt::format("{:020}\n", size);
-}
-
-/// The place, the state, their sizes and the magic: read from the end.
-void append_rest(int fd, const Rest& rest) {
-    write_at_end(fd, rest.place + rest.state + size_text(rest.place.size()) + size_text(rest.state.size()) +
-                         std::string(magic));
-}
-
-std::string read_at(int fd, off_t from, std::size_t size) {
-    std::string bytes(size, '\0');
-    std::size_t done = 0;
-    while (done < size) {
-        const ssize_t got = ::pread(fd, bytes.data() + done, size - done, from + static_cast<off_t>(done));
-        if (got < 0 && errno == EINTR) { continue; }
-        if (got <= 0) { throw Error("the saved state is not whole"); }
-        done += static_cast<std::size_t>(got);
-    }
-    return bytes;
-}
-
-Rest read_rest(int fd) {
-    const std::string foreign = "that is no state that was saved with firecracker";
-    constexpr std::size_t size_bytes = 21;
-    constexpr std::size_t tail_bytes = 2 * size_bytes + magic.size();
-    struct stat status {};
-    if (::fstat(fd, &status) != 0 || status.st_size < static_cast<off_t>(tail_bytes)) { throw Error(foreign); }
-    const std::string tail = read_at(fd, status.st_size - static_cast<off_t>(tail_bytes), tail_bytes);
-    if (!tail.ends_with(magic)) { throw Error(foreign); }
-    const std::size_t place = std::strtoull(tail.c_str(), nullptr, 10);
-    const std::size_t state = std::strtoull(tail.c_str() + size_bytes, nullptr, 10);
-    const auto has = static_cast<std::size_t>(status.st_size) - tail_bytes;
-    if (place > has || state > has - place) { throw Error(foreign); }
-    const auto from = static_cast<off_t>(has - place - state);
-    return {read_at(fd, from, place), read_at(fd, from + static_cast<off_t>(place), state)};
-}
-
-/// A file that is there for a while only.
-class Scratch {
-public:
-    explicit Scratch(std::string path) : path_(std::move(path)) { ::unlink(path_.c_str()); }
-    ~Scratch() { ::unlink(path_.c_str()); }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    [[nodiscard]] const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 class FirecrackerControl final : public Control {
 public:
@@ -151,29 +74,20 @@ public:
         return base_mib() + get("/hotplug/memory").value("plugged_size_mib", std::uint64_t{0});
     }
 
-    void require_savable() override {}
+    void require_savable(const VmPlan& /*plan*/) override {}
 
-    void save(int fd, milliseconds timeout) override {
-        const Scratch state(directory_of(socket_) + "/saved.state");
+    void save(const std::string& directory, milliseconds timeout) override {
         http_request(socket_, "PUT", "/snapshot/create",
-                     {{"snapshot_type", "Full"}, {"snapshot_path", state.path()}, {"mem_file_path", name_of(fd)}},
+                     {{"snapshot_type", "Full"},
+                      {"snapshot_path", state_in(directory)},
+                      {"mem_file_path", memory_in(directory)}},
                      timeout);
-        const auto saved = read_file(state.path());
-        if (!saved) { throw Error("firecracker saved no state"); }
-        append_rest(fd, {.place = directory_of(socket_), .state = *saved});
     }
 
-    void load(int fd, milliseconds timeout) override {
-        const Rest rest = read_rest(fd);
-        if (rest.place != directory_of(socket_)) {
-            throw Error(fmt::format("firecracker goes on only where it was saved, which was in {}", rest.place),
-                        "restore it there, by the names of its project and its machine");
-        }
-        const Scratch state(directory_of(socket_) + "/loaded.state");
-        write_private_file(state.path(), rest.state, false);
+    void load(const std::string& directory, milliseconds timeout) override {
         http_request(socket_, "PUT", "/snapshot/load",
-                     {{"snapshot_path", state.path()},
-                      {"mem_backend", {{"backend_path", name_of(fd)}, {"backend_type", "File"}}},
+                     {{"snapshot_path", state_in(directory)},
+                      {"mem_backend", {{"backend_path", memory_in(directory)}, {"backend_type", "File"}}},
                       {"resume_vm", false}},
                      timeout);
     }

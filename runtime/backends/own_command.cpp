@@ -10,12 +10,6 @@
 
 namespace microvmc {
 
-namespace {
-
-constexpr std::chrono::milliseconds command_timeout{30'000};
-
-} // namespace
-
 std::string OwnCommand::text() const {
     return nlohmann::json{program, place}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -28,10 +22,11 @@ OwnCommand OwnCommand::of(std::string_view text) {
     return {both[0].get<std::string>(), both[1].get<std::string>()};
 }
 
-std::string run_own_command(std::string_view title, const std::vector<std::string>& argv) {
-    const Ran ran = run_program(argv, {.input = {}, .cwd = {}, .timeout = command_timeout, .inherit = {}});
+std::string run_own_command(std::string_view title, const std::vector<std::string>& argv,
+                            std::chrono::milliseconds timeout) {
+    const Ran ran = run_program(argv, {.input = {}, .cwd = {}, .timeout = timeout, .inherit = {}});
     if (ran.timed_out) {
-        throw TimeoutError(fmt::format("{} did not answer within {}s", title, command_timeout.count() / 1000));
+        throw TimeoutError(fmt::format("{} did not answer within {}s", title, timeout.count() / 1000));
     }
     if (ran.status != 0) { throw Error(fmt::format("{} refused: {}", title, last_words(ran))); }
     return ran.out;

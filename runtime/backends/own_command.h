@@ -19,9 +19,10 @@ struct OwnCommand {
     static OwnCommand of(std::string_view text);
 };
 
-/// Runs it, a few seconds at most, and returns what it said. Throws Error with its words when it fails, TimeoutError
-/// when it takes too long. `title`: the hypervisor's.
-std::string run_own_command(std::string_view title, const std::vector<std::string>& argv);
+/// Runs it and returns what it said. Throws Error with its words when it fails, TimeoutError when it takes too long.
+/// `title`: the hypervisor's.
+std::string run_own_command(std::string_view title, const std::vector<std::string>& argv,
+                            std::chrono::milliseconds timeout = std::chrono::seconds{30});
 
 /// Waits until there is a socket that somebody listens on. Throws TimeoutError.
 void await_listening(const std::string& socket, std::chrono::milliseconds timeout);

@@ -171,6 +171,15 @@ std::vector<Child> virtiofs_servers(const VmPlan& vm) {
     return servers;
 }
 
+void require_no_shares(const VmPlan& vm, std::string_view title) {
+    const auto served = [](const SharePlan& share) { return share.proto != "image"; };
+    const auto found = std::ranges::find_if(vm.shares, served);
+    if (found == vm.shares.end()) { return; }
+    throw Error(
+        fmt::format("{} can't save a machine that shares {}: its server's state would be lost", title, found->source),
+        "give it the files on a volume");
+}
+
 bool has_balloon(const VmPlan& vm) {
     return vm.balloon.mode != BalloonPlan::Mode::off;
 }

@@ -58,6 +58,10 @@ std::vector<std::string> with_environment(const std::string& name, const std::st
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
 
+/// "snapshot": throws Error when a server shares directories with the machine, since what that holds is saved by
+/// nobody.
+void require_no_shares(const VmPlan& vm, std::string_view title);
+
 /// Whether the machine has a balloon device.
 bool has_balloon(const VmPlan& vm);
 

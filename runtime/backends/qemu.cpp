@@ -783,8 +783,6 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.children = virtiofs_servers(vm);
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
-    lowered.load_argv = argv;
-    lowered.load_argv.insert(lowered.load_argv.end(), {"-incoming", "defer", "-S"});
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
                                 .console = true,
@@ -801,6 +799,11 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     if (vm.machine != "microvm") { options.emplace_back("PCI"); }
     if (vm.kernel.image == KernelImage::elf) { options.emplace_back("PVH"); }
     return options;
+}
+
+std::vector<std::string> load_argv(std::vector<std::string> argv, const std::string& /*directory*/) {
+    argv.insert(argv.end(), {"-incoming", "defer", "-S"});
+    return argv;
 }
 
 } // namespace
@@ -882,6 +885,7 @@ const Backend qemu{
     .attach = attach_qemu,
     .kernel_options = kernel_options,
     .drivers = guest_modules,
+    .load_argv = load_argv,
 };
 
 } // namespace microvmc

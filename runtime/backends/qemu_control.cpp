@@ -18,11 +18,15 @@
 
 #include "runtime/backends/parts.h"
 #include "runtime/error.h"
+#include "runtime/fd.h"
 #include "runtime/qmp.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -39,7 +43,7 @@ constexpr milliseconds poll_interval{5};
 constexpr milliseconds guest_patience{1'500}; ///< for a guest to tell its statistics; under emulation it takes some 50
 constexpr unsigned mib_shift = 20;
 constexpr std::uint64_t unlimited = std::uint64_t{1} << 40U; ///< bytes a second; QEMU's own default is 128 MiB
-constexpr const char* file_name = "state";
+constexpr const char* file_name = "state"; ///< in the directory, and of the descriptor that QEMU gets
 
 // QEMU's names of what ControlStats::guest has.
 constexpr std::pair<const char*, const char*> guest_numbers[] = {
@@ -86,7 +90,7 @@ public:
         return (base_memory() + property(qemu_ids::plugged, "size").get<std::uint64_t>()) >> mib_shift;
     }
 
-    void require_savable() override {
+    void require_savable(const VmPlan& /*plan*/) override {
         if (text_at(ask("query-status"), "status") == "postmigrate") {
             throw Error("it was saved already since it was paused", "resume it before it is saved again");
         }
@@ -99,9 +103,9 @@ public:
         }
     }
 
-    void save(int fd, milliseconds timeout) override {
+    void save(const std::string& directory, milliseconds timeout) override {
         const auto deadline = Clock::now() + timeout;
-        qmp_.hand_over(fd, file_name, command_timeout);
+        hand_over(directory, O_WRONLY | O_CREAT | O_EXCL);
         qmp_.execute("migrate-set-parameters", {{"max-bandwidth", unlimited}}, command_timeout);
         qmp_.execute("migrate", {{"uri", fmt::format("fd:{}", file_name)}}, command_timeout);
         if (await_migration("save", deadline, command_timeout)) { return; }
@@ -109,9 +113,9 @@ public:
         throw TimeoutError(fmt::format("the machine's memory was not written within {}s", timeout.count() / 1000));
     }
 
-    void load(int fd, milliseconds timeout) override {
+    void load(const std::string& directory, milliseconds timeout) override {
         const auto deadline = Clock::now() + timeout;
-        qmp_.hand_over(fd, file_name, command_timeout);
+        hand_over(directory, O_RDONLY);
         qmp_.execute("migrate-incoming", {{"uri", fmt::format("fd:{}", file_name)}}, command_timeout);
         if (await_migration("load", deadline, timeout)) { return; }
         throw TimeoutError(fmt::format("the machine's memory was not read within {}s", timeout.count() / 1000));
@@ -144,6 +148,14 @@ public:
 
 private:
     nlohmann::json ask(const char* command) { return qmp_.execute(command, command_timeout); }
+
+    // QEMU may run as a user who can't open it.
+    void hand_over(const std::string& directory, int flags) {
+        const std::string path = directory + "/" + file_name;
+        const Fd file(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+        if (!file) { throw Error(fmt::format("can't open {}: {}", path, std::strerror(errno))); }
+        qmp_.hand_over(file.get(), file_name, command_timeout);
+    }
 
     // Bytes that the machine was started with.
     std::uint64_t base_memory() { return ask("query-memory-size-summary").at("base-memory").get<std::uint64_t>(); }

@@ -18,7 +18,7 @@
 // - A disk is opened past the host's page cache unless it is told not to. Image files are locked by it.
 // - `system_powerdown` ends it at once, its guest isn't told; a guest that powers off is never noticed, one that resets
 //   by a triple fault (reboot=t) ends it, with 0.
-// - A machine is saved into a directory, not a file (docs/snapshot.md).
+// - It saves a machine that was stopped (docs/snapshot.md).
 // - It logs what it was told, on standard error, unless an environment variable says that warnings will do
 //   (util/src/logger.rs).
 // - Seccomp is on by itself, unless `-disable-seccomp` is given. The filter of microvm has no fsync, by which qcow2
@@ -396,8 +396,8 @@ const Backend stratovirt{
                 lacking("graphics", "its microvm has no display", "use qemu"),
                 bridged("shutdown", "the guest's own init is asked, by its agent"),
                 lacking("pause", "its own seccomp filter ends it while it waits for its processors to stand still"),
-                lacking("snapshot", "it saves into a directory, which microvmc doesn't drive yet"),
-                lacking("snapshot.elsewhere", "it saves into a directory, which microvmc doesn't drive yet"),
+                lacking("snapshot", "it must stand still for that, which its own seccomp filter ends it for"),
+                lacking("snapshot.elsewhere", "it must stand still for that, which its own seccomp filter ends it for"),
             }))),
             .accels = {"kvm"},
             .max_vcpu = 254, // machine_manager/src/config/machine_config.rs, MAX_NR_CPUS

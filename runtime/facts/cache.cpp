@@ -12,7 +12,7 @@ namespace microvmc {
 namespace {
 
 /// Raised with what the probes look at, so that an upgraded program doesn't believe an older one.
-constexpr int cache_version = 2;
+constexpr int cache_version = 3;
 
 FactsCache cache_from(const nlohmann::json& json) {
     FactsCache cache;
@@ -30,6 +30,7 @@ FactsCache cache_from(const nlohmann::json& json) {
         entry.probe.facts.reason = kvm->at("reason").get<std::string>();
         entry.probe.facts.state = entry.probe.facts.reason.empty() ? KvmState::works : KvmState::incomplete;
         entry.probe.tsc_khz = kvm->at("tsc-khz").get<std::uint64_t>();
+        entry.probe.facts.nested_state = kvm->at("nested-state").get<bool>();
         cache.kvm = entry;
     }
     if (const auto khz = json.find("tsc-khz"); khz != json.end()) { cache.tsc_khz = khz->get<std::uint64_t>(); }
@@ -60,7 +61,8 @@ void save_facts_cache(const FactsCache& cache, const std::string& file, const st
     if (cache.kvm) {
         json["kvm"] = {{"device", cache.kvm->device},
                        {"reason", cache.kvm->probe.facts.reason},
-                       {"tsc-khz", cache.kvm->probe.tsc_khz}};
+                       {"tsc-khz", cache.kvm->probe.tsc_khz},
+                       {"nested-state", cache.kvm->probe.facts.nested_state}};
     }
     if (cache.tsc_khz) { json["tsc-khz"] = *cache.tsc_khz; }
     try {

@@ -74,7 +74,9 @@ KvmFacts judge(const VcpuResults& results, bool timed_out) {
         reason += reason.empty() ? "" : ", and ";
         reason += "kernel code is interpreted, not run by the processor";
     }
-    return {.state = reason.empty() ? KvmState::works : KvmState::incomplete, .reason = reason};
+    return {.state = reason.empty() ? KvmState::works : KvmState::incomplete,
+            .reason = reason,
+            .nested_state = results.nested_state};
 }
 
 /// Waits for the child, at most so long; whether it ended.

@@ -175,6 +175,15 @@ std::int64_t time_loop(const Vcpu& vcpu) {
     return best;
 }
 
+bool tells_nested_state(const Vcpu& vcpu) {
+    struct {
+        kvm_nested_state head;
+        std::array<char, std::size_t{16} << 10U> rest; // VMX has twice 4 KiB
+    } static state{};
+    state.head.size = sizeof state;
+    return ::ioctl(vcpu.fd, KVM_GET_NESTED_STATE, &state) == 0;
+}
+
 } // namespace
 
 void run_snippets(int kvm, VcpuResults& results) {
@@ -190,6 +199,7 @@ void run_snippets(int kvm, VcpuResults& results) {
     results.loop_ns = time_loop(vcpu);
     const int khz = ::ioctl(vcpu.fd, KVM_GET_TSC_KHZ, 0);
     results.tsc_khz = khz > 0 ? static_cast<std::uint64_t>(khz) : 0;
+    results.nested_state = tells_nested_state(vcpu);
     results.done = true;
 }
 

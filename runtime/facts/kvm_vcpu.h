@@ -31,6 +31,7 @@ struct VcpuResults {
     std::array<SnippetResult, snippet_count> snippets{};
     std::int64_t loop_ns = 0; ///< best time of `loop_rounds` rounds of `dec; jnz`; 0: it failed
     std::uint64_t tsc_khz = 0;
+    bool nested_state = true; ///< KvmFacts::nested_state
 };
 
 inline constexpr std::uint32_t loop_rounds = 20'000;

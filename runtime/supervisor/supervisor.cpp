@@ -77,7 +77,7 @@ Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vecto
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
       agent_(io, launch_.agent), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io, open_signals()),
-      poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), reconnection_(io),
+      poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), question_(io), reconnection_(io),
       started_(std::time(nullptr)) {
     if (launch_.restored) { execs_.set_next_id(random_stream()); }
     ::unlink(path(end_name).c_str());
@@ -98,6 +98,7 @@ void Supervisor::connect_parts() {
     agent_.on_connected = [this] {
         execs_.close_orphans();
         handle_held();
+        if (launch_.restored) { ask_restored_again(); }
     };
     agent_.on_lost = [this] {
         execs_.end_all();

@@ -134,6 +134,7 @@ private:
     void halted();
     void send_renew(std::string_view kind);
     void guest_renewed(std::string_view failure);
+    void ask_restored_again();
     void send_credential(const std::vector<std::string_view>& fields);
     void new_boot();
     // clients
@@ -185,6 +186,7 @@ private:
     asio::steady_timer panic_;
     asio::steady_timer stable_; ///< until what runs counts as stable
     asio::steady_timer hook_time_;
+    asio::steady_timer question_;     ///< until a guest that was restored is asked again
     asio::steady_timer reconnection_; ///< until what is held is given up
 
     struct Chat {

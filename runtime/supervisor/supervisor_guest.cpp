@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto panic_grace = 5s;
 constexpr auto failed_grace = 10s;
+constexpr auto question_interval = 300ms;
 constexpr auto halt_grace = 500ms; ///< for a VMM that ends with its guest after all
 constexpr std::size_t credential_piece = 32'768;
 constexpr std::size_t max_unsent_credentials = std::size_t{2} << 20U;
@@ -118,6 +119,17 @@ void Supervisor::send_renew(std::string_view kind) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const auto time = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
     agent_.send(wire::Type::renew, 0, wire::join_fields({std::string(kind), std::to_string(time), digits}));
+}
+
+// crosvm's console keeps what came while the machine was loaded, and delivers it when more comes (crosvm:
+// devices/src/virtio/console/worker.rs: the event is taken though there is no queue yet).
+void Supervisor::ask_restored_again() {
+    question_.expires_after(question_interval);
+    question_.async_wait([this](boost::system::error_code error) {
+        if (error || !launch_.restored || renew_sent_) { return; }
+        agent_.send(wire::Type::ping, 0, {});
+        ask_restored_again();
+    });
 }
 
 void Supervisor::guest_renewed(std::string_view failure) {

@@ -80,7 +80,7 @@ Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
       console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
       agent_(io, launch_.agent), execs_(agent_), control_(io, path(control_name), handover.control),
       signals_(io, open_signals()), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io),
-      reconnection_(io), phase_(Phase::up), started_(handover.started), reboots_(handover.reboots),
+      question_(io), reconnection_(io), phase_(Phase::up), started_(handover.started), reboots_(handover.reboots),
       restarts_(handover.restarts), in_a_row_(handover.restarts_in_a_row), boot_id_(handover.boot_id), told_(true),
       vmm_up_(true), agent_up_(handover.agent_up), agent_version_(handover.agent_version), ready_(handover.ready),
       upgrader_(control_.adopt(handover.client)) {

@@ -185,6 +185,36 @@ TEST(CloudHypervisor, IsAskedAsItsApiHasIt) {
     expect_requests("cloud-hypervisor", api.take());
 }
 
+TEST(CloudHypervisor, SavesAndLoadsAsItsApiHasIt) {
+    RecordedApi api({{"GET /api/v1/vmm.ping", {{"version", "53"}}}});
+    const auto control = its().attach(api.path(), patience);
+    VmPlan vm = kvm_vm("cloud-hypervisor", "/usr/bin/cloud-hypervisor");
+    vm.shares.clear();
+    control->require_savable(vm);
+    control->save("/snapshot of 100%/state", patience);
+    control->load("/snapshot of 100%/state", patience);
+    expect_requests("cloud-hypervisor-snapshot", api.take());
+}
+
+TEST(CloudHypervisor, LoadsWithoutAMachine) {
+    const VmPlan vm = kvm_vm("cloud-hypervisor", "/usr/bin/cloud-hypervisor");
+    const Lowered lowered = its().lower(vm, "/cache/initramfs");
+    EXPECT_EQ(its().load_argv(lowered.children.back().argv, "/snapshot/state"),
+              (std::vector<std::string>{"/usr/bin/cloud-hypervisor", "--api-socket", "path=" + lowered.control,
+                                        "--seccomp", "true"}));
+}
+
+TEST(CloudHypervisor, WhatItCantSaveIsSaid) {
+    RecordedApi api({{"GET /api/v1/vmm.ping", {{"version", "53"}}}});
+    const auto control = its().attach(api.path(), patience);
+    VmPlan vm = kvm_vm("cloud-hypervisor", "/usr/bin/cloud-hypervisor");
+    vm.shares = {virtiofs_share("src")};
+    EXPECT_THROW(control->require_savable(vm), Error);
+    vm.shares.clear();
+    vm.interfaces.front().type = "macvtap";
+    EXPECT_THROW(control->require_savable(vm), Error);
+}
+
 // The real program says what it understood of what it was given.
 TEST(CloudHypervisor, ReadsBackWhatItWasGiven) {
     const char* path = std::getenv("PATH");

@@ -1,7 +1,5 @@
 #include "runtime/backend.h"
 #include "runtime/error.h"
-#include "runtime/fd.h"
-#include "tests/host/temporary.h"
 #include "tests/runtime/recorded_api.h"
 #include "tests/runtime/sample.h"
 
@@ -10,10 +8,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fcntl.h>
-#include <fstream>
-#include <regex>
-#include <unistd.h>
 
 namespace microvmc::test {
 
@@ -72,7 +66,9 @@ TEST(Firecracker, HasWhatThePlanSays) {
     const Lowered lowered = its().lower(vm, "/cache/initramfs");
     const auto& argv = lowered.children.back().argv;
     EXPECT_THAT(argv, Contains("--config-file"));
-    EXPECT_THAT(lowered.load_argv, ::testing::Not(Contains("--config-file"))) << "what is loaded comes later";
+    std::vector<std::string> loading = its().load_argv(argv, "/snapshot/state");
+    EXPECT_THAT(loading, ::testing::Not(Contains("--config-file"))) << "what is loaded comes later";
+    EXPECT_EQ(loading.size() + 2, argv.size());
     EXPECT_EQ(lowered.end, "reboot");
     EXPECT_FALSE(lowered.serials);
     const nlohmann::json config = config_of(vm);
@@ -200,51 +196,10 @@ TEST(Firecracker, IsAskedAsItsApiHasIt) {
 TEST(Firecracker, SavesAndLoadsAsItsApiHasIt) {
     RecordedApi api({{"GET /", nlohmann::json{{"state", "Paused"}}}});
     const auto control = its().attach(api.path(), patience);
-    const std::string here = api.path().substr(0, api.path().rfind('/'));
-    const TemporaryDirectory directory;
-    const auto size = [](std::size_t bytes) { return fmt::format("{:020}\n", bytes); };
-    std::ofstream(directory / "state", std::ios::binary)
-        << "memory" << here << "state" << size(here.size()) << size(5) << "microvmc firecracker 1\n";
-    const Fd file(::open((directory / "state").c_str(), O_RDWR | O_CLOEXEC));
-    EXPECT_THROW(control->save(file.get(), patience), Error) << "nobody saved anything";
-    control->load(file.get(), patience);
-    std::vector<nlohmann::json> requests = api.take();
-    const std::regex number("/proc/[0-9]+/fd/[0-9]+");
-    for (nlohmann::json& request : requests) {
-        std::string text = request.dump();
-        for (std::size_t at = 0; (at = text.find(here)) != std::string::npos;) {
-            text.replace(at, here.size(), "/run/vm");
-        }
-        request = nlohmann::json::parse(std::regex_replace(text, number, "/proc/1/fd/3"));
-    }
-    expect_requests("firecracker-snapshot", requests);
-}
-
-TEST(Firecracker, AStateOfAnotherPlaceOrKindIsRefused) {
-    RecordedApi api({{"GET /", nlohmann::json{{"state", "Not started"}}}});
-    const auto control = its().attach(api.path(), patience);
-    const TemporaryDirectory directory;
-    const auto refused = [&](const std::string& content) -> std::string {
-        std::ofstream(directory / "state", std::ios::binary) << content;
-        const Fd file(::open((directory / "state").c_str(), O_RDONLY | O_CLOEXEC));
-        try {
-            control->load(file.get(), patience);
-        } catch (const Error& error) { return error.what(); }
-        return "it was loaded";
-    };
-    const auto size = [](std::size_t bytes) {
-        return std::string(20 - std::to_string(bytes).size(), '0') + std::to_string(bytes) + "\n";
-    };
-    const std::string magic = "microvmc firecracker 1\n";
-    EXPECT_THAT(refused(""), HasSubstr("no state that was saved with firecracker"));
-    EXPECT_THAT(refused(std::string(100, 'x')), HasSubstr("no state"));
-    EXPECT_THAT(refused("memory" + size(50) + size(60) + magic), HasSubstr("no state")) << "sizes beyond its own";
-    EXPECT_THAT(refused("memory/other"
-                        "state" +
-                        size(6) + size(5) + magic),
-                HasSubstr("which was in /other"));
-    const std::string here = api.path().substr(0, api.path().rfind('/'));
-    EXPECT_EQ(refused("memory" + here + "state" + size(here.size()) + size(5) + magic), "it was loaded");
+    control->require_savable(sample());
+    control->save("/snapshot/state", patience);
+    control->load("/snapshot/state", patience);
+    expect_requests("firecracker-snapshot", api.take());
 }
 
 } // namespace microvmc::test

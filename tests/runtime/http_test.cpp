@@ -114,6 +114,9 @@ TEST(HttpClient, ARefusalHasTheServersWords) {
               "the VMM refused PUT /vm: no such drive");
     EXPECT_EQ(words<HttpError>(answer("500 X", R"(["Error from API", "The VM could not be paused"])")),
               "the VMM refused PUT /vm: Error from API: The VM could not be paused");
+    EXPECT_EQ(
+        words<HttpError>(answer("500 X", R"(["Error from API", "os error 22\n\nStack backtrace:\n  0: <unknown>"])")),
+        "the VMM refused PUT /vm: Error from API: os error 22");
     EXPECT_EQ(words<HttpError>(answer("500 X", "plain\nwords\n")), "the VMM refused PUT /vm: plain words");
     EXPECT_EQ(words<HttpError>(answer("404 Not Found", "")), "the VMM refused PUT /vm: status 404");
 }

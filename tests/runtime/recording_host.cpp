@@ -166,7 +166,7 @@ void RecordingHost::start_machine(const StartMachine& request) {
     const Launch& launch = request.launch;
     record("start_machine " + launch.runtime_dir);
     if (model.machines.contains(launch.runtime_dir)) { throw Error("runs already"); }
-    if (!request.load.empty() && !model.files.contains(request.load)) { throw Error("no saved state"); }
+    if (!request.load.empty() && !model.directories.contains(request.load)) { throw Error("no saved state"); }
     add_file(launch.runtime_dir + "/control.sock", "");
     add_file(launch.runtime_dir + "/lock", "");
     add_file(launch.console_log, "");

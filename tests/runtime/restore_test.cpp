@@ -37,9 +37,8 @@ RecordingHost saved_host() {
     host.model.directories = {"/var/lib/microvmc", "/run/microvmc"};
     perform(lower(hello_plan(), one_change(ChangeKind::create), nothing_observed(), sample_facts()), host, {});
     const Snapshot snapshot = snapshot_of(hello_vm());
-    host.model.directories.insert(
-        {snapshots_dir(hello_vm().state_dir), snapshot.directory, snapshot.directory + "/volumes"});
-    host.model.files[snapshot.state_path()] = "state";
+    host.model.directories.insert({snapshots_dir(hello_vm().state_dir), snapshot.directory, snapshot.state_dir(),
+                                   snapshot.directory + "/volumes"});
     host.model.files[snapshot.volume_path("data")] = "the volume as it was";
     host.calls.clear();
     return host;
@@ -172,6 +171,18 @@ TEST(Restore, WhatTheGuestDoesNotSeeMayDiffer) {
     EXPECT_THAT(against_restore(snapshot, vm), IsEmpty());
 }
 
+TEST(Restore, AStateThatHasItsPlaceInItGoesOnNowhereElse) {
+    VmPlan vm = kvm_vm("firecracker", "/usr/bin/firecracker");
+    const Snapshot snapshot = snapshot_of(vm);
+    EXPECT_THAT(against_restore(snapshot, vm), IsEmpty());
+    vm.interfaces.front().id = "mv1";
+    vm.volumes.front().image = "/srv/data.img";
+    vm.runtime_dir = "/r";
+    EXPECT_THAT(against_restore(snapshot, vm),
+                ElementsAre(HasSubstr("volumes.data.image was /var/lib"), "interfaces.user.id was mv0123456789, is mv1",
+                            HasSubstr("its runtime directory was")));
+}
+
 TEST(Restore, MemoryThatComesAndGoesIsAsMuchAsItWas) {
     VmPlan vm = hello_vm();
     vm.mem_boot_mib = vm.mem_mib;
@@ -202,7 +213,7 @@ TEST(Restore, ASnapshotIsWhatItsFileSays) {
         std::ofstream(snapshots_dir(state) + "/" + name + "/snapshot.json") << text;
     };
     const auto text = [](std::int64_t taken) {
-        return nlohmann::json{{"version", 1}, {"taken", taken}, {"ready", true}, {"plan", hello_vm()}}.dump();
+        return nlohmann::json{{"version", 2}, {"taken", taken}, {"ready", true}, {"plan", hello_vm()}}.dump();
     };
     EXPECT_THAT(list_snapshots(state), IsEmpty());
     write("b", text(2));
@@ -221,7 +232,7 @@ TEST(Restore, ASnapshotIsWhatItsFileSays) {
     EXPECT_FALSE(fs::exists(snapshots_dir(state) + "/.d.part"));
     EXPECT_TRUE(fs::exists(snapshots_dir(state) + "/a"));
 
-    for (const char* bad : {"", "[]", "{\"version\":1}", "{\"version\":2,\"taken\":1}", "nonsense"}) {
+    for (const char* bad : {"", "[]", "{\"version\":2}", "{\"version\":1,\"taken\":1}", "nonsense"}) {
         write("bad", bad);
         EXPECT_THROW(read_snapshot(snapshots_dir(state) + "/bad"), Error) << bad;
     }

@@ -36,6 +36,11 @@ TEST_F(Renew, ARestoredGuestIsRenewedBeforeItCountsAsUp) {
     EXPECT_EQ(await_machine(run_, Goal::ready, 5s).kind, AwaitOutcome::Kind::reached);
 }
 
+TEST_F(Renew, OneThatMissedTheQuestionIsAskedAgain) {
+    start_up(restored({"miss", "serve"}));
+    EXPECT_TRUE(eventually([this] { return console_log() == "renew restored, 128 digits\n"; })) << console_log();
+}
+
 TEST_F(Renew, OneThatSaysNothingIsNotUp) {
     start(restored({"hello", "b1", "ready", "hang"}));
     EXPECT_EQ(await_machine(run_, Goal::agent, 300ms).kind, AwaitOutcome::Kind::timed_out);

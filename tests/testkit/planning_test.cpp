@@ -26,15 +26,26 @@ const Target on_qemu = [] {
 } // namespace
 
 TEST(Refused, ACaseThatCanProveNothing) {
-    const auto refusal = refused(proving({"share.image", "share.dax"}), on_qemu, {}, {});
+    const auto refusal = refused(proving({"share.image", "share.dax"}), on_qemu, {}, {}, {});
     ASSERT_TRUE(refusal);
     EXPECT_EQ(refusal->verdict.outcome, Outcome::skipped);
     EXPECT_THAT(refusal->verdict.message, HasSubstr("it has shares"));
 }
 
 TEST(Refused, NotOneThatCanProveSome) {
-    EXPECT_FALSE(refused(proving({"share.image", "volume.raw"}), on_qemu, {}, {}));
-    EXPECT_FALSE(refused(proving({}), on_qemu, {}, {})) << "it isn't about what a hypervisor has";
+    EXPECT_FALSE(refused(proving({"share.image", "volume.raw"}), on_qemu, {}, {}, {}));
+    EXPECT_FALSE(refused(proving({}), on_qemu, {}, {}, {})) << "it isn't about what a hypervisor has";
+}
+
+TEST(Refused, NeitherWhatTheHostKeepsItFrom) {
+    Target target = on_qemu;
+    target.hypervisor = "cloud-hypervisor";
+    HostFacts facts;
+    EXPECT_FALSE(refused(proving({}), target, {{"snapshot", {}}}, {}, facts));
+    facts.kvm.nested_state = false;
+    const auto refusal = refused(proving({}), target, {{"snapshot", {}}}, {}, facts);
+    ASSERT_TRUE(refusal);
+    EXPECT_THAT(refusal->verdict.message, HasSubstr("nested state"));
 }
 
 } // namespace microvmc::testkit

@@ -95,11 +95,12 @@ TEST(JUnit, ATestcaseSaysHowItWent) {
     EXPECT_STREQ(wrong.child("failure").attribute("type").value(), "wrong");
     EXPECT_STREQ(wrong.child("failure").attribute("message").value(), "step 1: expected 3, got 4");
     const std::string text = wrong.child("failure").text().get();
-    for (const char* part :
-         {"step 1: expected 3, got 4\n", "at specs/volumes.toml:31:1", "1.310 s  step 1: guest sha256sum",
-          "-append 'console=ttyS0 panic=-1'", "microvmc: ready", "artifacts: /tmp/microvm-test/"}) {
+    for (const char* part : {"step 1: expected 3, got 4\n", "1.310 s  step 1: guest sha256sum",
+                             "-append 'console=ttyS0 panic=-1'", "artifacts: /tmp/microvm-test/"}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
     }
+    EXPECT_TRUE(text.ends_with("\nat (specs/volumes.toml:31:1)\n")) << text;
+    EXPECT_EQ(text.find("microvmc: ready"), std::string::npos) << "reporters show system-out beside it";
     EXPECT_NE(std::string(wrong.child("system-out").text().get()).find("microvmc: ready"), std::string::npos);
 
     const auto type = [&](const char* classname, const char* name, const char* child) {

@@ -14,6 +14,7 @@
 //   say TEXT         and a newline, as it is
 //   hear             a line, and print it
 //   send BYTES       of output on stream 7, which nobody has
+//   miss             what comes first
 //   serve            answers ping and exec; shutdown: reports poweroff and exits 0
 //   deaf             the same, but shutdown is ignored
 //   hang             reads nothing
@@ -329,6 +330,9 @@ int main(int argc, char** argv) {
             write_all(1, "heard " + line);
         } else if (step == "send") {
             send_output(7, std::string(std::strtoul(next().c_str(), nullptr, 10), 'y'));
+        } else if (step == "miss") {
+            std::array<char, 4096> missed{};
+            if (::read(channel, missed.data(), missed.size()) <= 0) { die("miss"); }
         } else if (step == "serve" || step == "deaf") {
             serve(step == "deaf");
         } else if (step == "version") {
