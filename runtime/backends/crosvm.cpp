@@ -10,6 +10,10 @@
 //   it is given, when it starts (devices/src/sys/linux/serial_device.rs).
 // - It takes an image for what its first bytes say (disk/src/disk.rs), and can't be told another format: with a raw one
 //   that begins as a qcow2 image or a composite disk, which its guest may have written, it isn't started.
+// - Its own 9p (--shared-dir) has no way to be read-only, so that the directory is made so for it; its parts are split
+// at
+//   colons, which nothing can escape (src/crosvm/sys/linux/config.rs). As root it needs a map of ids, or the guest has
+//   only root's files.
 // - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
 // - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
 //   it stands still, so that this is noted beside the socket.
@@ -24,6 +28,7 @@
 #include "runtime/backends/list.h"
 #include "runtime/backends/own_command.h"
 #include "runtime/backends/parts.h"
+#include "runtime/backends/values.h"
 #include "runtime/error.h"
 #include "runtime/virtiofs.h"
 
@@ -46,9 +51,15 @@ constexpr const char* agent_port =
     "/dev/hvc0"; // the device has no more ports, and its only one is a console (linux: virtio_console.c)
 constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
-constexpr const char* saved = "crosvm"; ///< in a snapshot's directory: the directory that it makes
+constexpr const char* saved = "crosvm";                ///< in a snapshot's directory: the directory that it makes
+constexpr std::string_view all_ids = "0 0 4294967295"; ///< user_namespaces(7)
 constexpr milliseconds usual_timeout{30'000};
 constexpr unsigned mib_shift = 20;
+
+std::vector<OptionValue> shared_dir_values(const SharePlan& share) {
+    const std::string key = "shares." + share.name;
+    return {{key + ".source", share.source}, {key + ".tag", share.tag}};
+}
 
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
@@ -58,12 +69,19 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
             {"kernel-params", fmt::format("crosvm takes kernel parameters of printable ASCII only: {}", param)});
     }
     for (const SharePlan& share : vm.shares) {
-        if (!share.server.empty() && share.server_kind != "rust") {
+        if (share.proto == "9p") {
+            refuse_values(title, ":", shared_dir_values(share), found);
+            if (share.posix_acl || share.xattr) {
+                found.push_back({"shares." + share.name, "crosvm's own 9p keeps no extended attributes, nor ACLs",
+                                 "use proto virtiofs"});
+            }
+        } else if (!share.server.empty() && share.server_kind != "rust") {
             found.push_back({"shares." + share.name,
                              fmt::format("{} can't be told the share's tag, which crosvm needs", share.server),
                              "install the virtiofsd that is written in Rust (cargo install virtiofsd)"});
         }
     }
+    refuse_read_only_9p(vm, facts, title, found);
     if (facts.uid != 0 && !facts.namespaces) {
         found.push_back({"", "crosvm's sandbox needs user namespaces, which this host doesn't let you make",
                          "run microvmc as root"});
@@ -151,6 +169,16 @@ void add_disk(CommandLine& line, const VolumePlan& disk) {
     line.option("--block", options);
 }
 
+// 9p, served by crosvm itself.
+void add_shared_dir(CommandLine& line, const SharePlan& share) {
+    std::vector<Problem> problems;
+    refuse_values(title, ":", shared_dir_values(share), problems);
+    if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
+    std::string text = fmt::format("{}:{}:type=p9", share.source, share.tag);
+    if (share.security_model == "passthrough") { text += fmt::format(":uidmap={0}:gidmap={0}", all_ids); }
+    line.option("--shared-dir", std::move(text));
+}
+
 void add_devices(CommandLine& line, const VmPlan& vm) {
     for (const VolumePlan& disk : disks_of(vm)) { add_disk(line, disk); }
     std::size_t shares = 0;
@@ -158,6 +186,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
         std::visit(Overloaded{
                        [](const VolumePlan&) {}, // a disk like others
                        [&](const SharePlan& share) {
+                           if (share.proto == "9p") { return add_shared_dir(line, share); }
                            line.option("--vhost-user",
                                        Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, shares++)));
                        },
@@ -198,7 +227,9 @@ std::vector<Child> share_servers(const VmPlan& vm) {
     std::vector<Child> servers = virtiofs_servers(vm);
     auto server = servers.begin();
     for (const SharePlan& share : vm.shares) {
-        if (share.socket.empty() && server != servers.end()) { (server++)->argv.push_back("--tag=" + share.tag); }
+        if (share.proto != "9p" && share.socket.empty() && server != servers.end()) {
+            (server++)->argv.push_back("--tag=" + share.tag);
+        }
     }
     return servers;
 }
@@ -240,6 +271,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
          .console = vm.console != "off",
          .await_socket = socket,
          .files = {{.path = root + "/", .content = {}}, {.path = state_file(socket), .content = std::string(running)}},
+         .read_only = read_only_9p(vm),
          .descriptors = macvtap_descriptors(vm),
          .raw_images = raw_images(vm)});
     return lowered;
@@ -378,11 +410,11 @@ const Backend crosvm{
                 native("volume.discard"),
                 lacking("volume.backing", "it goes by what the image says is behind it, not by the plan"),
                 lacking("volume.grow", "microvmc doesn't drive its `disk resize` yet", "restart the machine"),
-                lacking("share.9p", "microvmc doesn't drive its --shared-dir", "use proto virtiofs"),
+                native("share.9p", "of its own"),
                 lacking("share.image", "it shares directories", "use proto virtiofs"),
-                native("share.read-only"),
+                native("share.read-only", "over 9p the directory is mounted read-only for it alone"),
                 lacking("share.dax", "it maps no files into the guest"),
-                lacking("share.security-model", "microvmc doesn't drive its 9p"),
+                lacking("share.security-model", "its 9p passes owners and modes on"),
                 native("interface.mtu", "the tap's"),
                 lacking("device.pci", "microvmc doesn't drive its --vfio yet", "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),

@@ -51,30 +51,6 @@ constexpr const char* agent_port = "1";
 /// What it may put on the kernel's command line before ours.
 constexpr std::size_t own_words = 220;
 
-/// Whether `path` is `directory` or below it.
-bool is_below(const std::string& path, const std::string& directory) {
-    return path == directory || directory == "/" || path.starts_with(directory + "/");
-}
-
-// A directory that is made read-only is so for all that kvmtool does, as what is below it is.
-void refuse_read_only_over_our_own(const VmPlan& vm, std::vector<Problem>& problems) {
-    for (const SharePlan& share : vm.shares) {
-        if (!share.read_only) { continue; }
-        const std::string key = "shares." + share.name + ".source";
-        if (is_below(vm.runtime_dir, share.source)) {
-            problems.push_back(
-                {key, fmt::format("kvmtool can't share {} read-only, where it makes its own socket", share.source),
-                 "share a directory below it, or name another place in MICROVMC_RUNTIME_DIR"});
-        }
-        for (const VolumePlan& disk : disks_of(vm)) {
-            if (disk.read_only || !is_below(disk.image, share.source)) { continue; }
-            problems.push_back(
-                {key, fmt::format("kvmtool can't share {} read-only and write {} in it", share.source, disk.image),
-                 "keep the image elsewhere, or share a directory below it"});
-        }
-    }
-}
-
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
     if (const std::size_t disks = disks_of(vm).size(); disks > disk_places) {
@@ -84,12 +60,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     if (vm.mem_mib < least_mib) {
         found.push_back({"mem", fmt::format("kvmtool's machines have {} MiB at least", least_mib)});
     }
-    const bool has_read_only = std::ranges::any_of(vm.shares, [](const SharePlan& share) { return share.read_only; });
-    if (has_read_only && facts.uid != 0) {
-        found.push_back({"", "kvmtool's shares are made read-only from outside, which takes root",
-                         "run microvmc as root, or leave read-only out"});
-    }
-    refuse_read_only_over_our_own(vm, found);
+    refuse_read_only_9p(vm, facts, title, found);
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
     refuse_values(title, unsayable, image_values(vm), found);
     refuse_values(title, unsayable, share_source_values(vm), found);
@@ -198,10 +169,8 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
               .console = true,
               .await_socket = {}, // it names its socket its own way
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
+              .read_only = read_only_9p(vm),
               .raw_images = raw_images(vm)};
-    for (const SharePlan& share : vm.shares) {
-        if (share.read_only) { vmm.read_only.push_back(share.source); }
-    }
     lowered.children.push_back(std::move(vmm));
     return lowered;
 }

@@ -42,6 +42,15 @@ void add_root_disk(const VmPlan& vm, std::vector<VolumePlan>& disks) {
     }
 }
 
+/// Whether `path` is `directory` or below it.
+bool is_below(const std::string& path, const std::string& directory) {
+    return path == directory || directory == "/" || path.starts_with(directory + "/");
+}
+
+bool is_read_only_9p(const SharePlan& share) {
+    return share.read_only && share.proto == "9p";
+}
+
 } // namespace
 
 void add_hotplug_params(const VmPlan& vm, std::vector<std::string>& params) {
@@ -169,6 +178,38 @@ std::vector<Child> virtiofs_servers(const VmPlan& vm) {
         if (auto server = virtiofs_server(vm, vm.shares[i], i)) { servers.push_back(std::move(*server)); }
     }
     return servers;
+}
+
+std::vector<std::string> read_only_9p(const VmPlan& vm) {
+    std::vector<std::string> sources;
+    for (const SharePlan& share : vm.shares) {
+        if (is_read_only_9p(share)) { sources.push_back(share.source); }
+    }
+    return sources;
+}
+
+void refuse_read_only_9p(const VmPlan& vm, const HostFacts& facts, std::string_view title,
+                         std::vector<Problem>& problems) {
+    for (const SharePlan& share : vm.shares) {
+        if (!is_read_only_9p(share)) { continue; }
+        const std::string key = "shares." + share.name + ".source";
+        if (facts.uid != 0) {
+            problems.push_back({key,
+                                fmt::format("{}'s 9p shares are made read-only from outside, which takes root", title),
+                                "run microvmc as root, or leave read-only out"});
+        }
+        if (is_below(vm.runtime_dir, share.source)) {
+            problems.push_back(
+                {key, fmt::format("{} can't share {} read-only, where it makes its own socket", title, share.source),
+                 "share a directory below it, or name another place in MICROVMC_RUNTIME_DIR"});
+        }
+        for (const VolumePlan& disk : disks_of(vm)) {
+            if (disk.read_only || !is_below(disk.image, share.source)) { continue; }
+            problems.push_back(
+                {key, fmt::format("{} can't share {} read-only and write {} in it", title, share.source, disk.image),
+                 "keep the image elsewhere, or share a directory below it"});
+        }
+    }
 }
 
 void require_no_shares(const VmPlan& vm, std::string_view title) {

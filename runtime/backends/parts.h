@@ -58,6 +58,14 @@ std::vector<std::string> with_environment(const std::string& name, const std::st
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
 
+/// The directories of 9p shares that are read-only, where the VMM serves them without such a flag: they are mounted
+/// read-only for it alone (Child::read_only).
+std::vector<std::string> read_only_9p(const VmPlan& vm);
+/// Adds a problem for each of these that can't be: an ordinary user mounts nothing, and what the VMM itself writes
+/// below such a directory, its sockets and images, would be read-only, too.
+void refuse_read_only_9p(const VmPlan& vm, const HostFacts& facts, std::string_view title,
+                         std::vector<Problem>& problems);
+
 /// "snapshot": throws Error when a server shares directories with the machine, since what that holds is saved by
 /// nobody.
 void require_no_shares(const VmPlan& vm, std::string_view title);

@@ -120,6 +120,40 @@ TEST(Crosvm, AShareServerTellsTheTag) {
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1));
 }
 
+TEST(Crosvm, Serves9pItself) {
+    VmPlan vm = sample();
+    SharePlan share;
+    share.name = share.tag = "www";
+    share.source = "/srv/www";
+    share.proto = "9p";
+    share.security_model = "passthrough";
+    share.read_only = true;
+    vm.shares = {virtiofs_share("src"), share};
+    HostFacts root = sample_facts();
+    root.uid = 0;
+    const auto problems = [&] { return its().traits.choose_machine(vm, root).problems; };
+    EXPECT_THAT(problems(), IsEmpty());
+    const Lowered lowered = its().lower(vm, "");
+    ASSERT_THAT(lowered.children, SizeIs(2));
+    EXPECT_EQ(lowered.children.front().argv.back(), "--tag=src");
+    const Child& vmm = lowered.children.back();
+    EXPECT_THAT(values(vmm.argv, "--shared-dir"),
+                ElementsAre("/srv/www:www:type=p9:uidmap=0 0 4294967295:gidmap=0 0 4294967295"));
+    EXPECT_THAT(values(vmm.argv, "--vhost-user"), SizeIs(1));
+    EXPECT_THAT(vmm.read_only, ElementsAre("/srv/www"));
+
+    vm.shares.back().security_model = "none"; // an ordinary user's
+    vm.shares.back().read_only = false;
+    EXPECT_THAT(values(argv_of(vm), "--shared-dir"), ElementsAre("/srv/www:www:type=p9"));
+    EXPECT_THAT(its().lower(vm, "").children.back().read_only, IsEmpty());
+    vm.shares.back().xattr = true;
+    EXPECT_THAT(problems(), SizeIs(1));
+    vm.shares.back().xattr = false;
+    vm.shares.back().source = "/srv/a:b";
+    EXPECT_THAT(problems(), SizeIs(1));
+    EXPECT_THROW(its().lower(vm, ""), Error);
+}
+
 TEST(Crosvm, ABalloonIsThereWhenItIsWanted) {
     VmPlan vm = sample();
     vm.balloon.mode = BalloonPlan::Mode::on;
