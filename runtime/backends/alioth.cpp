@@ -41,7 +41,7 @@ constexpr std::uint32_t cid_of_all = 3;      // the first that a guest may have;
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    choice.kernel_params = {"console=ttyS0"};
+    choice.kernel_params = {console_param(vm)};
     choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
     // It puts a bzImage where only one that can be relocated runs (alioth: src/loader/linux/linux_x86_64.rs).
@@ -114,7 +114,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     const std::string vsock = vm.runtime_dir + "/vsock.sock";
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = fmt::format("{}_{}", vsock, agent_vsock_port)};
     lowered.agent_device = fmt::format("vsock-host:{}", agent_vsock_port);
-    lowered.console_device = "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.serials = false;
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);

@@ -60,6 +60,11 @@ constexpr std::array of_kvm_and_taps{
     lacking("forward.ipv6", no_user_network),
 };
 
+// What the host does for a tap, whoever has it.
+constexpr std::array of_hosts{
+    bridged("interface.rate", "the host's kernel drops what is beyond it"),
+};
+
 } // namespace
 
 std::vector<Capability> with_ours(std::vector<Capability> its) {
@@ -73,9 +78,11 @@ std::vector<Capability> with_virtiofsd(std::vector<Capability> its) {
 }
 
 std::vector<Capability> with_kvm_and_taps(std::vector<Capability> its) {
-    for (const Capability& one : of_kvm_and_taps) {
+    const auto add = [&its](const Capability& one) {
         if (std::ranges::find(its, one.name, &Capability::name) == its.end()) { its.push_back(one); }
-    }
+    };
+    std::ranges::for_each(of_kvm_and_taps, add);
+    std::ranges::for_each(of_hosts, add);
     return its;
 }
 
@@ -83,7 +90,7 @@ bool is_independent(std::string_view name) {
     const auto of = [name](std::span<const Capability> all) {
         return std::ranges::find(all, name, &Capability::name) != all.end();
     };
-    return of(ours) || of(std::span(virtiofsds).subspan(1)); // the first is the device, which is each one's own
+    return of(ours) || of(of_hosts) || of(std::span(virtiofsds).subspan(1)); // the first is the device, which is each one's own
 }
 
 } // namespace microvmc

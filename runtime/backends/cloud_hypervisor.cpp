@@ -78,8 +78,7 @@ std::vector<Problem> problems(const VmPlan& vm) {
 }
 
 std::vector<std::string> kernel_params(const VmPlan& vm) {
-    std::vector<std::string> params;
-    if (vm.console != "off") { params.emplace_back(vm.console == "virtio" ? "console=hvc0" : "console=ttyS0"); }
+    std::vector<std::string> params{console_param(vm)};
     for (const char* param : {"quiet", "rdinit=/microvmc/init", "reboot=t"}) { params.emplace_back(param); }
     params.emplace_back(vm.console == "off" ? "panic=-1" : "panic=0");
     add_hotplug_params(vm, params);
@@ -250,7 +249,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent = {
         .kind = AgentChannel::Kind::hybrid_vsock, .socket = vm.runtime_dir + "/vsock.sock", .port = agent_vsock_port};
     lowered.agent_device = fmt::format("vsock:{}", agent_vsock_port);
-    lowered.console_device = vm.console == "off" ? "/dev/null" : vm.console == "virtio" ? "/dev/hvc0" : "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);

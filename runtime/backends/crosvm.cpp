@@ -92,7 +92,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
-    if (vm.console != "off") { choice.kernel_params.emplace_back("console=ttyS0"); }
+    choice.kernel_params.push_back(console_param(vm));
     choice.kernel_params.insert(choice.kernel_params.end(), init_params.begin(), init_params.end());
     choose_kernel_image(vm, facts, {.title = title, .bzimage = true, .elf = true}, choice);
     std::ranges::move(problems(vm, facts), std::back_inserter(choice.problems));
@@ -245,7 +245,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.control = OwnCommand{vm.program, socket}.text();
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = vm.runtime_dir + "/agent.sock"};
     lowered.agent_device = fmt::format("tty:{}", agent_port);
-    lowered.console_device = vm.console == "off" ? "/dev/null" : "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);

@@ -81,8 +81,7 @@ std::vector<Problem> problems(const VmPlan& vm) {
 }
 
 std::vector<std::string> kernel_params(const VmPlan& vm) {
-    std::vector<std::string> params;
-    if (vm.console != "off") { params.emplace_back("console=ttyS0"); }
+    std::vector<std::string> params{console_param(vm)};
     for (const char* param : {"quiet", "rdinit=/microvmc/init", "reboot=k", "panic=-1"}) { params.emplace_back(param); }
     add_hotplug_params(vm, params);
     return params;
@@ -184,7 +183,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
                      .port = agent_vsock_port};
     lowered.agent_device = fmt::format("vsock:{}", agent_vsock_port);
     lowered.serials = false;
-    lowered.console_device = vm.console == "off" ? "/dev/null" : "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.end = "reboot";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);

@@ -144,7 +144,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.control = OwnCommand{vm.program, vm.runtime_dir}.text();
     lowered.agent = {.kind = AgentChannel::Kind::terminal, .socket = {}, .doubled = "\x01"};
     lowered.agent_device = fmt::format("tty:/dev/ttyS{}", agent_port);
-    lowered.console_device = "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.serials = false;
     lowered.end = "reboot";
     lowered.modules = guest_modules(vm);

@@ -53,6 +53,16 @@ bool is_read_only_9p(const SharePlan& share) {
 
 } // namespace
 
+std::string console_param(const VmPlan& vm) {
+    if (vm.console == "off") { return "console=null"; }
+    return vm.console == "virtio" ? "console=hvc0" : "console=ttyS0";
+}
+
+std::string console_device(const VmPlan& vm) {
+    if (vm.console == "off") { return "/dev/null"; }
+    return vm.console == "virtio" ? "/dev/hvc0" : "/dev/ttyS0";
+}
+
 void add_hotplug_params(const VmPlan& vm, std::vector<std::string>& params) {
     if (vm.mem_max_mib == 0) { return; }
     params.insert(params.end(), {"memhp_default_state=online", "memory_hotplug.online_policy=auto-movable"});

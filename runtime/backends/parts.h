@@ -23,6 +23,12 @@ inline constexpr std::uint32_t agent_vsock_port = 0x6d76'6d63;
 /// warnings and panics: every line costs a guest time on its serial port.
 inline constexpr std::array init_params{"quiet", "rdinit=/microvmc/init", "panic=-1", "reboot=t"};
 
+/// Where the guest's kernel has its console: "console=ttyS0". One that has none is told so (linux: printk.c,
+/// console_setup), or it takes a serial port that isn't there, and waits for each of its characters.
+std::string console_param(const VmPlan& vm);
+/// The same as a file of the guest's: "/dev/ttyS0".
+std::string console_device(const VmPlan& vm);
+
 /// Adds what has plugged memory used at once, and most of it in a way that lets it be taken away again (linux:
 /// Documentation/admin-guide/mm/memory-hotplug.rst); nothing when none can be plugged in.
 void add_hotplug_params(const VmPlan& vm, std::vector<std::string>& params);

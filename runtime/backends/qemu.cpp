@@ -233,11 +233,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 std::vector<std::string> console_params(const VmPlan& vm) {
     std::vector<std::string> params;
     if (has_display(vm)) { params.emplace_back("console=tty0"); } // the last one is /dev/console
-    if (vm.console == "virtio") {
-        params.emplace_back("console=hvc0");
-    } else if (vm.console != "off") {
-        params.emplace_back("console=ttyS0");
-    }
+    if (vm.console != "off" || params.empty()) { params.push_back(console_param(vm)); }
     return params;
 }
 
@@ -733,7 +729,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
         lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
     }
     lowered.control = vm.runtime_dir + "/qmp.sock";
-    lowered.console_device = vm.console == "off" ? "/dev/null" : vm.console == "virtio" ? "/dev/hvc0" : "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.agent_device = fmt::format("virtio-port:{}", agent_port);
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);

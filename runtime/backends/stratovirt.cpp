@@ -99,7 +99,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 
 std::vector<std::string> kernel_params(const VmPlan& vm) {
     std::vector<std::string> params;
-    if (vm.console != "off") { params.emplace_back(has_virtio_console(vm) ? "console=hvc0" : "console=ttyS0"); }
+    params.push_back(console_param(vm));
     params.insert(params.end(), init_params.begin(), init_params.end());
     return params;
 }
@@ -272,7 +272,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.control = socket;
     lowered.agent = {.kind = AgentChannel::Kind::unix_stream, .socket = vm.runtime_dir + "/agent.sock"};
     lowered.agent_device = has_virtio_console(vm) ? "tty:/dev/ttyS0" : "tty:/dev/hvc0";
-    lowered.console_device = vm.console == "off" ? "/dev/null" : has_virtio_console(vm) ? "/dev/hvc0" : "/dev/ttyS0";
+    lowered.console_device = console_device(vm);
     lowered.end = "reboot";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);
