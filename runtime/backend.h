@@ -22,6 +22,7 @@ struct Lowered {
     std::string console_device; ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
     std::string
         agent_device; ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "vsock-host:PORT", "tty:DEVICE"
+    std::uint32_t console_piece = 0;  ///< Launch::console_piece
     bool serials = true;              ///< its disks tell the plan's serial numbers; else the order of disks_of counts
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"
     std::vector<std::string> modules; ///< drivers that the guest needs, by name

@@ -57,6 +57,7 @@ template <typename Self, typename Visit> void visit_launch(Self& launch, Visit v
     visit("release", launch.release);
     visit("images", launch.images);
     visit("runtime_dir", launch.runtime_dir);
+    visit("console_piece", launch.console_piece);
     visit("console_log", launch.console_log);
     visit("vmm_log", launch.vmm_log);
     visit("event_log", launch.event_log);

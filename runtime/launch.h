@@ -71,8 +71,8 @@ struct Child {
     std::vector<Descriptor> descriptors{};
     /// The host's user who runs it, with his groups and that of /dev/kvm; empty: ours.
     std::string user{};
-    /// Raw disk images, for one that takes an image for what its first bytes say: it isn't started while these are those
-    /// of another format, which the guest may have put there.
+    /// Raw disk images, for one that takes an image for what its first bytes say: it isn't started while these are
+    /// those of another format, which the guest may have put there.
     std::vector<std::string> raw_images{};
     /// What follows when it ends while the machine is up. A VMM's end is the machine's, whatever this says.
     enum class OnDeath {
@@ -155,6 +155,9 @@ struct Launch {
     };
     std::vector<Image> images;
     std::string runtime_dir; ///< see supervisor/protocol.h for the files in it
+    /// Bytes that the VMM's serial port has room for, when it doesn't interrupt its guest again for those that it had
+    /// none for: what is typed goes there in pieces of as many. 0: all of it at once.
+    std::uint32_t console_piece = 0;
     std::string console_log; ///< <state>/console.log; a full one (16 MiB) is moved to console.log.1
     std::string vmm_log;     ///< <state>/vmm.log: stderr of the children, and the supervisor's own lines; likewise
     std::string event_log;   ///< <state>/events.log: what happened when (supervisor/events.h); empty: none

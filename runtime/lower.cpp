@@ -132,6 +132,7 @@ Launch launch_of(const std::string& project, const VmPlan& vm, const Lowered& lo
     launch.taps = taps_of(vm);
     launch.release = releases_of(vm, facts);
     launch.runtime_dir = vm.runtime_dir;
+    launch.console_piece = lowered.console_piece;
     launch.console_log = vm.state_dir + "/console.log";
     launch.vmm_log = vm.state_dir + "/vmm.log";
     launch.event_log = vm.state_dir + "/events.log";

@@ -49,6 +49,9 @@ constexpr std::string_view first_driven = "51.0";        // `sparse`, `backing_f
 constexpr std::string_view first_with_image_type = "52.0";
 constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
 constexpr std::uint64_t plugged_block_mib = 128;
+// Of what is typed: its serial port raises no interrupt again for what its guest left, which takes 256 bytes at a time
+// (devices/src/legacy/serial.rs; linux: drivers/tty/serial/8250/8250_port.c).
+constexpr std::uint32_t serial_piece = 16;
 constexpr std::size_t pci_slots = 31; // of its one segment, less the host bridge
 
 std::size_t pci_devices(const VmPlan& vm) {
@@ -250,6 +253,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
         .kind = AgentChannel::Kind::hybrid_vsock, .socket = vm.runtime_dir + "/vsock.sock", .port = agent_vsock_port};
     lowered.agent_device = fmt::format("vsock:{}", agent_vsock_port);
     lowered.console_device = console_device(vm);
+    if (vm.console != "virtio") { lowered.console_piece = serial_piece; }
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);

@@ -46,6 +46,8 @@ constexpr std::string_view title = "kvmtool";
 constexpr std::string_view unsayable = ",";
 constexpr std::size_t disk_places = 4;
 constexpr std::uint64_t least_mib = 64;
+constexpr std::uint32_t serial_piece =
+    16; ///< of what is typed; its port has 64 bytes, and says nothing of more (hw/serial.c)
 constexpr const char* instance = "vm"; ///< its name in the machine's own directory
 constexpr const char* agent_port = "1";
 /// What it may put on the kernel's command line before ours.
@@ -145,6 +147,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent = {.kind = AgentChannel::Kind::terminal, .socket = {}, .doubled = "\x01"};
     lowered.agent_device = fmt::format("tty:/dev/ttyS{}", agent_port);
     lowered.console_device = console_device(vm);
+    lowered.console_piece = serial_piece;
     lowered.serials = false;
     lowered.end = "reboot";
     lowered.modules = guest_modules(vm);

@@ -5,19 +5,22 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <utility>
 
 namespace microvmc::supervisor {
 
 namespace {
 
 constexpr std::uint64_t log_limit = std::uint64_t{16} << 20U;
-constexpr std::size_t client_queue = std::size_t{256} * 1024;         ///< above this a client must catch up
-constexpr std::size_t input_queue = std::size_t{64} * 1024;           ///< above this clients' input is not read
+constexpr std::size_t client_queue = std::size_t{256} * 1024; ///< above this a client must catch up
+constexpr std::size_t input_queue = std::size_t{64} * 1024;   ///< above this clients' input is not read
+constexpr std::chrono::milliseconds piece_time{10}; ///< in which a guest takes a piece, also one that is interpreted
 constexpr std::string_view panic_text = "Kernel panic - not syncing"; // kernel/panic.c
 
 // No echo, no line editing, no translation either way: the guest's own terminal does all that. ONLCR goes as well
@@ -54,30 +57,31 @@ Fd open_slave(int master) {
 
 } // namespace
 
-Console::Console(asio::io_context& io, const std::string& log, std::string ready_text)
+Console::Console(asio::io_context& io, const std::string& log, std::string ready_text, std::size_t piece)
     : log_(log, log_limit, LogFile::Stamps::beside), history_(console_history), panic_(std::string(panic_text)),
-      ready_(std::move(ready_text)) {
+      ready_(std::move(ready_text)), piece_(piece), gap_(io) {
     Fd master = open_master();
     slave_ = open_slave(master.get());
     master_ = Stream::make(io, master.release());
     open_streams();
 }
 
-Console::Console(asio::io_context& io, const std::string& log, std::string ready_text, const ConsoleHandover& handover)
-    : slave_(handover.slave), master_(Stream::resume(io, handover.master, handover.typed.bytes)),
-      log_(log, log_limit, LogFile::Stamps::beside), history_(console_history), panic_(std::string(panic_text)),
-      ready_(std::move(ready_text)), panicking_(handover.panicking), panicked_(handover.panicked) {
+Console::Console(asio::io_context& io, const std::string& log, std::string ready_text, std::size_t piece,
+                 const ConsoleHandover& handover)
+    : slave_(handover.slave), master_(Stream::make(io, handover.master)), log_(log, log_limit, LogFile::Stamps::beside),
+      history_(console_history), panic_(std::string(panic_text)), ready_(std::move(ready_text)),
+      panicking_(handover.panicking), panicked_(handover.panicked), piece_(piece), gap_(io) {
     history_.feed(handover.history.bytes);
     panic_.feed(handover.panic_tail.bytes);
     ready_.feed(handover.ready_tail.bytes);
-    full_ = master_->queued() >= input_queue;
     open_streams();
+    typed(handover.typed.bytes);
 }
 
 ConsoleHandover Console::hand_over() const {
     return {.master = master_->descriptor(),
             .slave = slave_.get(),
-            .typed = {std::string(master_->unwritten())},
+            .typed = {std::string(master_->unwritten()) + waiting_},
             .history = {history_.text()},
             .panic_tail = {panic_.tail()},
             .ready_tail = {ready_.tail()},
@@ -91,10 +95,7 @@ bool Console::busy() const {
 
 void Console::open_streams() {
     master_->on_data = [this](std::string_view bytes) { output(bytes); };
-    master_->on_written = [this] {
-        full_ = false;
-        hold_back();
-    };
+    master_->on_written = [this] { type_on(); };
     master_->read(true);
 }
 
@@ -140,9 +141,30 @@ void Console::attach(const std::shared_ptr<Stream>& client, bool history, std::s
 }
 
 void Console::typed(std::string_view bytes) {
-    master_->write(bytes);
-    full_ = master_->queued() >= input_queue;
-    if (full_) { hold_back(); }
+    waiting_.append(bytes);
+    type_on();
+}
+
+void Console::type_on() {
+    if (!in_gap_ && !waiting_.empty() && master_->queued() == 0) {
+        const std::size_t size = piece_ == 0 ? waiting_.size() : std::min(piece_, waiting_.size());
+        const std::string piece = waiting_.substr(0, size);
+        waiting_.erase(0, size);
+        if (piece_ != 0) { begin_gap(); }
+        master_->write(piece);
+    }
+    const bool was_full = std::exchange(full_, waiting_.size() + master_->queued() >= input_queue);
+    if (full_ != was_full) { hold_back(); }
+}
+
+void Console::begin_gap() {
+    in_gap_ = true;
+    gap_.expires_after(piece_time);
+    gap_.async_wait([this](boost::system::error_code error) {
+        if (error) { return; }
+        in_gap_ = false;
+        type_on();
+    });
 }
 
 void Console::hold_back() {
@@ -172,6 +194,7 @@ void Console::drain() {
 }
 
 void Console::reset() {
+    waiting_.clear();
     ::tcflush(slave_.get(), TCIFLUSH);
     make_raw(slave_.get());
     ready_.reset();
@@ -188,6 +211,7 @@ void Console::watch_for_panic() {
 void Console::finish() {
     for (const Client& client : clients_) { client.stream->finish(); }
     clients_.clear();
+    gap_.cancel();
     master_->close();
 }
 

@@ -6,6 +6,8 @@
 #include "runtime/supervisor/stream.h"
 #include "runtime/supervisor/text.h"
 
+#include <boost/asio/steady_timer.hpp>
+
 #include <functional>
 #include <list>
 #include <memory>
@@ -18,10 +20,12 @@ namespace microvmc::supervisor {
 /// log and to the clients; what clients type goes to it.
 class Console {
 public:
-    /// `ready_text`: watched for when not empty. Throws Error when there is no pty or the log can't be opened.
-    Console(asio::io_context& io, const std::string& log, std::string ready_text);
+    /// `ready_text`: watched for when not empty; `piece`: Launch::console_piece. Throws Error when there is no pty or
+    /// the log can't be opened.
+    Console(asio::io_context& io, const std::string& log, std::string ready_text, std::size_t piece);
     /// One that an earlier program had. Throws Error when the log can't be opened.
-    Console(asio::io_context& io, const std::string& log, std::string ready_text, const ConsoleHandover& handover);
+    Console(asio::io_context& io, const std::string& log, std::string ready_text, std::size_t piece,
+            const ConsoleHandover& handover);
 
     std::function<void()> on_ready_text;
     std::function<void(const std::string&)> on_panic; ///< the kernel's line; once until `reset`
@@ -52,6 +56,8 @@ private:
     static void send(Client& client, std::string_view bytes);
     void catch_up();
     void typed(std::string_view bytes);
+    void type_on();
+    void begin_gap();
     void hold_back();
     void watch(std::string_view bytes);
 
@@ -65,7 +71,11 @@ private:
     TextWatch ready_;
     bool panicking_ = false; ///< the line was seen, its end not yet
     bool panicked_ = false;
-    bool full_ = false; ///< clients' input waits until the VMM reads
+    std::size_t piece_;
+    asio::steady_timer gap_; ///< between two pieces
+    bool in_gap_ = false;
+    std::string waiting_; ///< was typed, and is not in the pty yet
+    bool full_ = false;   ///< clients' input waits until the VMM reads
 };
 
 } // namespace microvmc::supervisor

@@ -74,7 +74,8 @@ void remove_recorded_cgroup(const std::string& file, const std::string& name) {
 Supervisor::Supervisor(asio::io_context& io, Launch launch, int lock, std::vector<Credential> credentials)
     : io_(io), launch_(std::move(launch)), credentials_(std::move(credentials)), lock_(lock), log_(launch_.vmm_log),
       events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
-      console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : ""),
+      console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "",
+               launch_.console_piece),
       agent_(io, launch_.agent), execs_(agent_),
       control_((remove_sockets(launch_.runtime_dir, ""), io), path(control_name)), signals_(io, open_signals()),
       poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io), question_(io), reconnection_(io),

@@ -77,7 +77,8 @@ Handover Supervisor::hand_over(const std::shared_ptr<Stream>& client) {
 Supervisor::Supervisor(asio::io_context& io, const Handover& handover)
     : io_(io), launch_(handover.launch), credentials_(taken(handover.credentials)), lock_(handover.lock),
       log_(launch_.vmm_log), events_(launch_.event_log, launch_.vm), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)),
-      console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "", handover.console),
+      console_(io, launch_.console_log, launch_.ready_kind == "console" ? launch_.ready_text : "",
+               launch_.console_piece, handover.console),
       agent_(io, launch_.agent), execs_(agent_), control_(io, path(control_name), handover.control),
       signals_(io, open_signals()), poll_(io), deadline_(io), helpers_(io), panic_(io), stable_(io), hook_time_(io),
       question_(io), reconnection_(io), phase_(Phase::up), started_(handover.started), reboots_(handover.reboots),

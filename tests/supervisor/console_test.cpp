@@ -45,6 +45,24 @@ TEST_F(Console, EveryByteGoesThroughBothWays) {
     EXPECT_EQ(console_log(), bytes);
 }
 
+TEST_F(Console, APortOfLittleRoomGetsPieces) {
+    const auto most = [this](std::uint32_t piece) {
+        Launch launch = fake({"print", "go\n", "take", "1000", "hang"});
+        launch.console_piece = piece;
+        start(launch);
+        const Fd client = connect("{\"op\":\"console\",\"history\":true}\n");
+        read_until(client.get(), "go\n");
+        EXPECT_EQ(::write(client.get(), std::string(1000, 'x').data(), 1000), 1000);
+        const std::string said = read_until(client.get(), "at most");
+        EXPECT_TRUE(eventually([this] { return console_log().find("at most") != std::string::npos; }));
+        const std::string log = console_log();
+        stop_machine(run_, 0ms, StopKind::kill);
+        return std::stoul(log.substr(log.rfind("at most ") + 8));
+    };
+    EXPECT_GE(most(0), 500U);
+    EXPECT_LE(most(16), 160U) << "the time between them may be short on a busy host";
+}
+
 TEST_F(Console, TheHistoryIsTheLastPart) {
     start(plain({"/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo done; cat"}));
     ASSERT_TRUE(eventually([this] { return console_log().ends_with("done\n"); }, 20s));

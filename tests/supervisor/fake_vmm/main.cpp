@@ -14,6 +14,7 @@
 //   say TEXT         and a newline, as it is
 //   hear             a line, and print it
 //   send BYTES       of output on stream 7, which nobody has
+//   take BYTES       that are typed, and print how many came at once at most
 //   miss             what comes first
 //   serve            answers ping and exec; shutdown: reports poweroff and exits 0
 //   deaf             the same, but shutdown is ignored
@@ -328,6 +329,16 @@ int main(int argc, char** argv) {
                 if (::read(channel, &c, 1) != 1) { die("hear"); }
             }
             write_all(1, "heard " + line);
+        } else if (step == "take") {
+            std::array<char, 4096> piece{};
+            std::size_t most = 0;
+            for (std::size_t left = std::strtoul(next().c_str(), nullptr, 10); left > 0;) {
+                const ssize_t got = ::read(0, piece.data(), std::min(left, piece.size()));
+                if (got <= 0) { die("take"); }
+                left -= static_cast<std::size_t>(got);
+                most = std::max(most, static_cast<std::size_t>(got));
+            }
+            write_all(1, "at most " + std::to_string(most) + "\n");
         } else if (step == "send") {
             send_output(7, std::string(std::strtoul(next().c_str(), nullptr, 10), 'y'));
         } else if (step == "miss") {
