@@ -157,13 +157,14 @@ void to_json(nlohmann::json& json, const Launch& launch) {
     visit_launch(launch, [&json](const char* key, const auto& value) { json[key] = value; });
     if (launch.taps.empty()) { json.erase("taps"); }
     if (launch.release.empty()) { json.erase("release"); }
+    if (launch.console_piece == 0) { json.erase("console_piece"); }
     if (launch.images.empty()) { json.erase("images"); }
 }
 
 void from_json(const nlohmann::json& json, Launch& launch) {
     visit_launch(launch, [&json](const char* key, auto& value) {
         const std::string_view name = key;
-        const bool optional = name == "taps" || name == "release" || name == "images";
+        const bool optional = name == "taps" || name == "release" || name == "images" || name == "console_piece";
         if (optional && !json.contains(key)) { return; }
         try {
             json.at(key).get_to(value);

@@ -115,6 +115,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = fmt::format("{}_{}", vsock, agent_vsock_port)};
     lowered.agent_device = fmt::format("vsock-host:{}", agent_vsock_port);
     lowered.console_device = console_device(vm);
+    lowered.console_piece = serial_piece;
     lowered.serials = false;
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);

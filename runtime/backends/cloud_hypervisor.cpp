@@ -49,9 +49,6 @@ constexpr std::string_view first_driven = "51.0";        // `sparse`, `backing_f
 constexpr std::string_view first_with_image_type = "52.0";
 constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
 constexpr std::uint64_t plugged_block_mib = 128;
-// Of what is typed: its serial port raises no interrupt again for what its guest left, which takes 256 bytes at a time
-// (devices/src/legacy/serial.rs; linux: drivers/tty/serial/8250/8250_port.c).
-constexpr std::uint32_t serial_piece = 16;
 constexpr std::size_t pci_slots = 31; // of its one segment, less the host bridge
 
 std::size_t pci_devices(const VmPlan& vm) {

@@ -11,9 +11,8 @@
 // - It takes an image for what its first bytes say (disk/src/disk.rs), and can't be told another format: with a raw one
 //   that begins as a qcow2 image or a composite disk, which its guest may have written, it isn't started.
 // - Its own 9p (--shared-dir) has no way to be read-only, so that the directory is made so for it; its parts are split
-// at
-//   colons, which nothing can escape (src/crosvm/sys/linux/config.rs). As root it needs a map of ids, or the guest has
-//   only root's files.
+//   at colons, which nothing can escape (src/crosvm/sys/linux/config.rs). As root it needs a map of ids, or the guest
+//   has only root's files.
 // - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
 // - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
 //   it stands still, so that this is noted beside the socket.
@@ -186,9 +185,10 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
         std::visit(Overloaded{
                        [](const VolumePlan&) {}, // a disk like others
                        [&](const SharePlan& share) {
+                           const std::size_t number = shares++;
                            if (share.proto == "9p") { return add_shared_dir(line, share); }
                            line.option("--vhost-user",
-                                       Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, shares++)));
+                                       Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, number)));
                        },
                        [&](const InterfacePlan& interface) {
                            Options net;
@@ -246,6 +246,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.agent = {.kind = AgentChannel::Kind::served, .socket = vm.runtime_dir + "/agent.sock"};
     lowered.agent_device = fmt::format("tty:{}", agent_port);
     lowered.console_device = console_device(vm);
+    lowered.console_piece = serial_piece;
     lowered.end = "poweroff";
     lowered.modules = guest_modules(vm);
     lowered.file_systems = root_file_systems(vm);

@@ -46,8 +46,6 @@ constexpr std::string_view title = "kvmtool";
 constexpr std::string_view unsayable = ",";
 constexpr std::size_t disk_places = 4;
 constexpr std::uint64_t least_mib = 64;
-constexpr std::uint32_t serial_piece =
-    16; ///< of what is typed; its port has 64 bytes, and says nothing of more (hw/serial.c)
 constexpr const char* instance = "vm"; ///< its name in the machine's own directory
 constexpr const char* agent_port = "1";
 /// What it may put on the kernel's command line before ours.

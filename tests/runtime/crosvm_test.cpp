@@ -128,7 +128,7 @@ TEST(Crosvm, Serves9pItself) {
     share.proto = "9p";
     share.security_model = "passthrough";
     share.read_only = true;
-    vm.shares = {virtiofs_share("src"), share};
+    vm.shares = {share, virtiofs_share("src")};
     HostFacts root = sample_facts();
     root.uid = 0;
     const auto problems = [&] { return its().traits.choose_machine(vm, root).problems; };
@@ -139,17 +139,17 @@ TEST(Crosvm, Serves9pItself) {
     const Child& vmm = lowered.children.back();
     EXPECT_THAT(values(vmm.argv, "--shared-dir"),
                 ElementsAre("/srv/www:www:type=p9:uidmap=0 0 4294967295:gidmap=0 0 4294967295"));
-    EXPECT_THAT(values(vmm.argv, "--vhost-user"), SizeIs(1));
+    EXPECT_THAT(values(vmm.argv, "--vhost-user"), ElementsAre("type=fs,socket=" + lowered.children.front().listen));
     EXPECT_THAT(vmm.read_only, ElementsAre("/srv/www"));
 
-    vm.shares.back().security_model = "none"; // an ordinary user's
-    vm.shares.back().read_only = false;
+    vm.shares.front().security_model = "none"; // an ordinary user's
+    vm.shares.front().read_only = false;
     EXPECT_THAT(values(argv_of(vm), "--shared-dir"), ElementsAre("/srv/www:www:type=p9"));
     EXPECT_THAT(its().lower(vm, "").children.back().read_only, IsEmpty());
-    vm.shares.back().xattr = true;
+    vm.shares.front().xattr = true;
     EXPECT_THAT(problems(), SizeIs(1));
-    vm.shares.back().xattr = false;
-    vm.shares.back().source = "/srv/a:b";
+    vm.shares.front().xattr = false;
+    vm.shares.front().source = "/srv/a:b";
     EXPECT_THAT(problems(), SizeIs(1));
     EXPECT_THROW(its().lower(vm, ""), Error);
 }
