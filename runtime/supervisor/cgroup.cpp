@@ -34,6 +34,15 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     return parts;
 }
 
+std::vector<std::string_view> split(std::string&&, char) = delete; // the parts would be of what is gone
+
+// The words of a file's first line, if it has any.
+std::vector<std::string> words_in(const std::string& path) {
+    const std::string text = read_text(path.c_str());
+    const auto words = split(std::string_view(text).substr(0, text.find('\n')), ' ');
+    return {words.begin(), words.end()};
+}
+
 // Our own cgroup and those above it, up to the root of what is mounted.
 std::vector<std::string> bases() {
     const std::string mounts = read_text("/proc/self/mountinfo");
@@ -98,9 +107,8 @@ std::vector<std::string> usable_controllers() {
     std::vector<std::string> names;
     for (const std::string& base : bases()) {
         if (::access(base.c_str(), W_OK) != 0) { continue; }
-        const std::string text = read_text((base + "/cgroup.controllers").c_str());
-        for (const std::string_view name : split(text.substr(0, text.find('\n')), ' ')) {
-            if (std::ranges::find(names, name) == names.end()) { names.emplace_back(name); }
+        for (std::string& name : words_in(base + "/cgroup.controllers")) {
+            if (std::ranges::find(names, name) == names.end()) { names.push_back(std::move(name)); }
         }
     }
     return names;
@@ -181,8 +189,7 @@ void set_limits(const std::string& cgroup, const Limits& limits) {
 // Where a cgroup with these controllers can be made. Throws Error.
 std::string base_with(const std::vector<std::string>& controllers) {
     const auto has_all = [&controllers](const std::string& base) {
-        const std::string text = read_text((base + "/cgroup.subtree_control").c_str());
-        const auto given = split(text.substr(0, text.find('\n')), ' ');
+        const std::vector<std::string> given = words_in(base + "/cgroup.subtree_control");
         return std::ranges::all_of(controllers, [&given](const std::string& name) {
             return std::ranges::find(given, name) != given.end();
         });
