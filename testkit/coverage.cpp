@@ -222,6 +222,13 @@ bool only_interprets(std::string_view hypervisor, const std::vector<Target>& tar
     });
 }
 
+/// A guest that is interpreted sends 0.3 MiB a second over TCP, and a rate has one at least.
+std::string too_slow(std::string_view capability, std::string_view hypervisor, const std::vector<Target>& targets) {
+    return capability == "interface.rate" && only_interprets(hypervisor, targets)
+               ? "guests are interpreted here, and reach no rate that could be limited"
+               : "";
+}
+
 /// Specs of what is the same everywhere leave out where guests are interpreted, which takes too long for it.
 std::string left_to_others(std::string_view capability, std::string_view hypervisor, const std::vector<Target>& targets,
                            const std::vector<CaseResult>& results) {
@@ -251,6 +258,7 @@ std::vector<CoverageCell> coverage_of(const std::vector<Target>& targets, const 
             if (support == Support::unsupported) { continue; }
             std::string excuse = missing.empty() ? excuse_for(known.name, seen) : missing;
             if (excuse.empty()) { excuse = refusal_here(traits, known.name, {}, facts); }
+            if (excuse.empty()) { excuse = too_slow(known.name, traits.name, targets); }
             if (excuse.empty()) { excuse = left_to_others(known.name, traits.name, targets, results); }
             cells.push_back({.capability = std::string(known.name),
                              .hypervisor = std::string(traits.name),

@@ -90,7 +90,7 @@ bool is_independent(std::string_view name) {
     const auto of = [name](std::span<const Capability> all) {
         return std::ranges::find(all, name, &Capability::name) != all.end();
     };
-    return of(ours) || of(of_hosts) || of(std::span(virtiofsds).subspan(1)); // the first is the device, which is each one's own
+    return of(ours) || of(std::span(virtiofsds).subspan(1)); // the first is the device, which is each one's own
 }
 
 } // namespace microvmc

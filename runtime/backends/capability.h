@@ -35,7 +35,7 @@ std::vector<Capability> with_virtiofsd(std::vector<Capability> its);
 /// Its own, and what is so of all that know only KVM and the host's taps. What it says of one of these itself counts.
 std::vector<Capability> with_kvm_and_taps(std::vector<Capability> its);
 
-/// Whether no part of it needs to be a hypervisor's: it's by our init, images and supervisor, the host, or virtiofsd.
+/// Whether no part of it is a hypervisor's: it's by our init, images and supervisor, or by virtiofsd.
 bool is_independent(std::string_view name);
 
 } // namespace microvmc

@@ -29,8 +29,8 @@ std::string console_param(const VmPlan& vm);
 /// The same as a file of the guest's: "/dev/ttyS0".
 std::string console_device(const VmPlan& vm);
 
-/// Lowered::console_piece of a VMM whose serial port has any number of bytes wait, of which its guest's driver takes 256
-/// at a time (linux: drivers/tty/serial/8250/8250_port.c), or has 64, and doesn't interrupt again for the rest.
+/// Lowered::console_piece of a VMM whose serial port has any number of bytes wait, of which its guest's driver takes
+/// 256 at a time (linux: drivers/tty/serial/8250/8250_port.c), or has 64, and doesn't interrupt again for the rest.
 inline constexpr std::uint32_t serial_piece = 16;
 
 /// Adds what has plugged memory used at once, and most of it in a way that lets it be taken away again (linux:

@@ -149,7 +149,8 @@ std::string disk_of(const std::string& path) {
     std::string number = std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
     const std::string device = "/sys/dev/block/" + number;
     if (::access((device + "/dev").c_str(), F_OK) != 0) {
-        throw Error("limits.io-read and limits.io-write need " + path + " to be on a disk, and its file system is on none",
+        throw Error("limits.io-read and limits.io-write need " + path +
+                        " to be on a disk, and its file system is on none",
                     "put the image on another file system, or leave these limits out");
     }
     if (::access((device + "/partition").c_str(), F_OK) != 0) { return number; }
@@ -190,9 +191,8 @@ void set_limits(const std::string& cgroup, const Limits& limits) {
 std::string base_with(const std::vector<std::string>& controllers) {
     const auto has_all = [&controllers](const std::string& base) {
         const std::vector<std::string> given = words_in(base + "/cgroup.subtree_control");
-        return std::ranges::all_of(controllers, [&given](const std::string& name) {
-            return std::ranges::find(given, name) != given.end();
-        });
+        return std::ranges::all_of(
+            controllers, [&given](const std::string& name) { return std::ranges::find(given, name) != given.end(); });
     };
     const std::vector<std::string> all = bases();
     for (const std::string& base : all) {

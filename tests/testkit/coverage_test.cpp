@@ -112,6 +112,7 @@ TEST(Coverage, WhatIsTheSameEverywhereIsLeftToOthersWhereGuestsAreInterpreted) {
     EXPECT_EQ(excuse_of("hooks"), "it is the same everywhere, qemu has proven it, and guests are interpreted here");
     EXPECT_EQ(excuse_of("depends-on"), "it is the same everywhere, and guests are interpreted here");
     EXPECT_EQ(excuse_of("volume.raw"), "") << "its disks are its own";
+    EXPECT_EQ(excuse_of("interface.rate"), "guests are interpreted here, and reach no rate that could be limited");
     EXPECT_EQ(excuse_of("share.virtiofs"), "no virtiofsd is installed on this host") << "its device is its own";
 }
 
