@@ -19,6 +19,7 @@
 //   command. It can be told to make a balloon bigger or smaller by so much, but doesn't tell how big it is.
 // - Its `stop` ends it at once, the guest isn't told; a guest that powers off is never noticed, one that reboots ends
 //   it, with 0.
+// - Who asks it and goes before the answer would end it by SIGPIPE (kvm-ipc.c), which is therefore ignored.
 // - It has no seccomp filter and no sandbox for itself.
 
 #include "runtime/backend.h"
@@ -165,8 +166,10 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     add_devices(line, vm);
     std::vector<std::string> argv = line.take();
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
+    argv = with_environment("HOME", vm.runtime_dir, std::move(argv));
+    argv.insert(argv.begin() + 1, "--ignore-signal=PIPE"); // env(1)
     Child vmm{.role = "vmm",
-              .argv = with_environment("HOME", vm.runtime_dir, std::move(argv)),
+              .argv = std::move(argv),
               .console = true,
               .await_socket = {}, // it names its socket its own way
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},

@@ -45,8 +45,9 @@ TEST(Kvmtool, HasWhatThePlanSays) {
     const VmPlan vm = sample();
     const Lowered lowered = its().lower(vm, "/cache/initramfs");
     const Child& child = lowered.children.back();
-    EXPECT_EQ(std::vector<std::string>(child.argv.begin(), child.argv.begin() + 4),
-              (std::vector<std::string>{"/usr/bin/env", "HOME=/run/microvmc/hello/web", "/usr/bin/lkvm", "run"}));
+    EXPECT_EQ(std::vector<std::string>(child.argv.begin(), child.argv.begin() + 5),
+              (std::vector<std::string>{"/usr/bin/env", "--ignore-signal=PIPE", "HOME=/run/microvmc/hello/web",
+                                        "/usr/bin/lkvm", "run"}));
     EXPECT_THAT(values(child.argv, "-d"), ElementsAre("/var/lib/microvmc/projects/hello/web/volumes/data.img"));
     EXPECT_THAT(values(child.argv, "--9p"), ElementsAre(vm.shares.front().source + "," + vm.shares.front().tag));
     EXPECT_THAT(values(child.argv, "-n"), ElementsAre("mode=none")) << "else it has one to its own network";
