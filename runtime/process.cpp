@@ -140,6 +140,8 @@ int wait_for(pid_t child) {
 
 } // namespace
 
+constexpr long long meanwhile_ms = 200;
+
 Ran run_program(const std::vector<std::string>& argv, const RunOptions& options) {
     if (argv.empty()) { throw Error("can't run an empty command"); }
     const std::string& program = argv.front();
@@ -199,9 +201,10 @@ Ran run_program(const std::vector<std::string>& argv, const RunOptions& options)
             ::kill(-child, SIGKILL);
             break;
         }
-        if (::poll(polled.data(), polled.size(), static_cast<int>(std::min<long long>(left.count(), INT_MAX))) < 0) {
-            continue;
-        }
+        const long long most = options.meanwhile ? meanwhile_ms : INT_MAX;
+        const int got = ::poll(polled.data(), polled.size(), static_cast<int>(std::min<long long>(left.count(), most)));
+        if (got == 0 && options.meanwhile) { options.meanwhile(); }
+        if (got <= 0) { continue; }
         // What the program had said when it ended is in the pipes by now. Their end isn't awaited: a process that it
         // left behind may hold them open for ever.
         const bool ended = polled[0].revents != 0;

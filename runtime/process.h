@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct RunOptions {
     std::size_t output_limit = std::size_t{1}
                                << 20U;        ///< bytes kept of each of `out` and `err`; the rest is read and dropped
     std::map<std::string, std::string> env{}; ///< above our own environment
+    std::function<void()> meanwhile{};        ///< done every 200 ms while the program is awaited
 };
 
 /// How a program ended, and what it said.

@@ -19,6 +19,8 @@
 //   command. It can be told to make a balloon bigger or smaller by so much, but doesn't tell how big it is.
 // - Its `stop` ends it at once, the guest isn't told; a guest that powers off is never noticed, one that reboots ends
 //   it, with 0.
+// - It takes one connection for each time that it is told of some (EPOLLET in kvm-ipc.c): of two that come at once the
+//   second waits for a third.
 // - Who asks it and goes before the answer would end it by SIGPIPE (kvm-ipc.c), which is therefore ignored.
 // - It has no seccomp filter and no sandbox for itself.
 
@@ -47,6 +49,8 @@ constexpr std::string_view title = "kvmtool";
 constexpr std::string_view unsayable = ",";
 constexpr std::size_t disk_places = 4;
 constexpr std::uint64_t least_mib = 64;
+constexpr milliseconds command_timeout{30'000};
+constexpr milliseconds nudge_timeout{100};
 constexpr const char* instance = "vm"; ///< its name in the machine's own directory
 constexpr const char* agent_port = "1";
 /// What it may put on the kernel's command line before ours.
@@ -179,6 +183,10 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     return lowered;
 }
 
+std::string socket_in(const std::string& place) {
+    return fmt::format("{}/.lkvm/{}.sock", place, instance);
+}
+
 class KvmtoolControl final : public Control {
 public:
     explicit KvmtoolControl(OwnCommand command) : command_(std::move(command)) {}
@@ -193,7 +201,15 @@ public:
 private:
     std::string ask(std::vector<std::string> argv) {
         argv.insert(argv.begin(), command_.program);
-        return run_own_command(title, with_environment("HOME", command_.place, std::move(argv)));
+        const std::string socket = socket_in(command_.place);
+        // One that was not noticed is, with the next one's event.
+        const auto connect_once_more = [&socket] {
+            try {
+                await_listening(socket, nudge_timeout);
+            } catch (const Error&) {} // it ended: its own command says so
+        };
+        return run_own_command(title, with_environment("HOME", command_.place, std::move(argv)), command_timeout,
+                               connect_once_more);
     }
 
     OwnCommand command_;
@@ -201,7 +217,7 @@ private:
 
 std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
     OwnCommand command = OwnCommand::of(control);
-    await_listening(fmt::format("{}/.lkvm/{}.sock", command.place, instance), timeout);
+    await_listening(socket_in(command.place), timeout);
     return std::make_unique<KvmtoolControl>(std::move(command));
 }
 

@@ -23,8 +23,11 @@ OwnCommand OwnCommand::of(std::string_view text) {
 }
 
 std::string run_own_command(std::string_view title, const std::vector<std::string>& argv,
-                            std::chrono::milliseconds timeout) {
-    const Ran ran = run_program(argv, {.input = {}, .cwd = {}, .timeout = timeout, .inherit = {}});
+                            std::chrono::milliseconds timeout, const std::function<void()>& meanwhile) {
+    RunOptions options;
+    options.timeout = timeout;
+    options.meanwhile = meanwhile;
+    const Ran ran = run_program(argv, options);
     if (ran.timed_out) {
         throw TimeoutError(fmt::format("{} did not answer within {}s", title, timeout.count() / 1000));
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,9 +21,10 @@ struct OwnCommand {
 };
 
 /// Runs it and returns what it said. Throws Error with its words when it fails, TimeoutError when it takes too long.
-/// `title`: the hypervisor's.
+/// `title`: the hypervisor's; `meanwhile`: RunOptions::meanwhile.
 std::string run_own_command(std::string_view title, const std::vector<std::string>& argv,
-                            std::chrono::milliseconds timeout = std::chrono::seconds{30});
+                            std::chrono::milliseconds timeout = std::chrono::seconds{30},
+                            const std::function<void()>& meanwhile = {});
 
 /// Waits until there is a socket that somebody listens on. Throws TimeoutError.
 void await_listening(const std::string& socket, std::chrono::milliseconds timeout);
