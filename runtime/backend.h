@@ -20,8 +20,8 @@ struct Lowered {
     AgentChannel agent;
     std::string control;        ///< its control socket
     std::string console_device; ///< in the guest: "/dev/hvc0", "/dev/ttyS0"
-    std::string
-        agent_device; ///< in the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "vsock-host:PORT", "tty:DEVICE"
+    /// In the guest, guest/spec.h: "virtio-port:NAME", "vsock:PORT", "vsock-host:PORT", "tty:DEVICE".
+    std::string agent_device;
     std::uint32_t console_piece = 0;  ///< Launch::console_piece
     bool serials = true;              ///< its disks tell the plan's serial numbers; else the order of disks_of counts
     std::string end;                  ///< what the guest must do for the VMM to exit: "reboot", "poweroff"

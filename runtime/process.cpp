@@ -25,6 +25,8 @@ namespace microvmc {
 
 namespace {
 
+constexpr long long meanwhile_ms = 200; ///< RunOptions::meanwhile
+
 // Neither posix_spawn nor Boost.Process 1.81 can arm the parent-death signal between fork and exec, so this forks.
 // Between the two the child makes async-signal-safe calls alone, so that it may be done with several threads
 // (signal-safety(7)).
@@ -139,8 +141,6 @@ int wait_for(pid_t child) {
 }
 
 } // namespace
-
-constexpr long long meanwhile_ms = 200;
 
 Ran run_program(const std::vector<std::string>& argv, const RunOptions& options) {
     if (argv.empty()) { throw Error("can't run an empty command"); }

@@ -58,10 +58,6 @@ constexpr std::array of_kvm_and_taps{
     bridged("forward.tcp", of_networks),
     bridged("forward.udp", of_networks),
     lacking("forward.ipv6", no_user_network),
-};
-
-// What the host does for a tap, whoever has it.
-constexpr std::array of_hosts{
     bridged("interface.rate", "the host's kernel drops what is beyond it"),
 };
 
@@ -78,11 +74,9 @@ std::vector<Capability> with_virtiofsd(std::vector<Capability> its) {
 }
 
 std::vector<Capability> with_kvm_and_taps(std::vector<Capability> its) {
-    const auto add = [&its](const Capability& one) {
+    for (const Capability& one : of_kvm_and_taps) {
         if (std::ranges::find(its, one.name, &Capability::name) == its.end()) { its.push_back(one); }
-    };
-    std::ranges::for_each(of_kvm_and_taps, add);
-    std::ranges::for_each(of_hosts, add);
+    }
     return its;
 }
 

@@ -52,7 +52,6 @@ constexpr std::string_view running = "running";
 constexpr std::string_view standing = "paused";
 constexpr const char* saved = "crosvm";                ///< in a snapshot's directory: the directory that it makes
 constexpr std::string_view all_ids = "0 0 4294967295"; ///< user_namespaces(7)
-constexpr milliseconds usual_timeout{30'000};
 constexpr unsigned mib_shift = 20;
 
 std::vector<OptionValue> shared_dir_values(const SharePlan& share) {
@@ -170,9 +169,7 @@ void add_disk(CommandLine& line, const VolumePlan& disk) {
 
 // 9p, served by crosvm itself.
 void add_shared_dir(CommandLine& line, const SharePlan& share) {
-    std::vector<Problem> problems;
-    refuse_values(title, ":", shared_dir_values(share), problems);
-    if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
+    require_values(title, ":", shared_dir_values(share));
     std::string text = fmt::format("{}:{}:type=p9", share.source, share.tag);
     if (share.security_model == "passthrough") { text += fmt::format(":uidmap={0}:gidmap={0}", all_ids); }
     line.option("--shared-dir", std::move(text));
@@ -227,7 +224,7 @@ std::vector<Child> share_servers(const VmPlan& vm) {
     std::vector<Child> servers = virtiofs_servers(vm);
     auto server = servers.begin();
     for (const SharePlan& share : vm.shares) {
-        if (share.proto != "9p" && share.socket.empty() && server != servers.end()) {
+        if (share.proto == "virtiofs" && share.socket.empty() && server != servers.end()) {
             (server++)->argv.push_back("--tag=" + share.tag);
         }
     }
@@ -341,7 +338,7 @@ public:
     }
 
 private:
-    std::string ask(const std::vector<std::string>& words, milliseconds timeout = usual_timeout) {
+    std::string ask(const std::vector<std::string>& words, milliseconds timeout = own_command_timeout) {
         std::vector<std::string> argv{command_.program, "--no-syslog", "--log-level", "error"};
         argv.insert(argv.end(), words.begin(), words.end());
         argv.push_back(command_.place);

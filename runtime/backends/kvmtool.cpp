@@ -49,7 +49,6 @@ constexpr std::string_view title = "kvmtool";
 constexpr std::string_view unsayable = ",";
 constexpr std::size_t disk_places = 4;
 constexpr std::uint64_t least_mib = 64;
-constexpr milliseconds command_timeout{30'000};
 constexpr milliseconds nudge_timeout{100};
 constexpr const char* instance = "vm"; ///< its name in the machine's own directory
 constexpr const char* agent_port = "1";
@@ -83,9 +82,7 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
 
 /// A part of an option; throws Error for one that can't be said, which `choose_machine` has refused before.
 const std::string& said(const std::string& key, const std::string& value) {
-    std::vector<Problem> problems;
-    refuse_values(title, unsayable, {{key, value}}, problems);
-    if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
+    require_values(title, unsayable, {{key, value}});
     return value;
 }
 
@@ -144,6 +141,11 @@ std::string params_of(const VmPlan& vm) {
     return text;
 }
 
+// Of the machine whose home is there.
+std::string socket_in(const std::string& place) {
+    return fmt::format("{}/.lkvm/{}.sock", place, instance);
+}
+
 Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     Lowered lowered;
     lowered.control = OwnCommand{vm.program, vm.runtime_dir}.text();
@@ -175,16 +177,12 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     Child vmm{.role = "vmm",
               .argv = std::move(argv),
               .console = true,
-              .await_socket = {}, // it names its socket its own way
+              .await_socket = socket_in(vm.runtime_dir),
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
               .read_only = read_only_9p(vm),
               .raw_images = raw_images(vm)};
     lowered.children.push_back(std::move(vmm));
     return lowered;
-}
-
-std::string socket_in(const std::string& place) {
-    return fmt::format("{}/.lkvm/{}.sock", place, instance);
 }
 
 class KvmtoolControl final : public Control {
@@ -208,17 +206,15 @@ private:
                 await_listening(socket, nudge_timeout);
             } catch (const Error&) {} // it ended: its own command says so
         };
-        return run_own_command(title, with_environment("HOME", command_.place, std::move(argv)), command_timeout,
+        return run_own_command(title, with_environment("HOME", command_.place, std::move(argv)), own_command_timeout,
                                connect_once_more);
     }
 
     OwnCommand command_;
 };
 
-std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
-    OwnCommand command = OwnCommand::of(control);
-    await_listening(socket_in(command.place), timeout);
-    return std::make_unique<KvmtoolControl>(std::move(command));
+std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeout*/) {
+    return std::make_unique<KvmtoolControl>(OwnCommand::of(control)); // the supervisor has seen that it listens
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& /*vm*/) {

@@ -20,10 +20,12 @@ struct OwnCommand {
     static OwnCommand of(std::string_view text);
 };
 
+inline constexpr std::chrono::milliseconds own_command_timeout{30'000};
+
 /// Runs it and returns what it said. Throws Error with its words when it fails, TimeoutError when it takes too long.
 /// `title`: the hypervisor's; `meanwhile`: RunOptions::meanwhile.
 std::string run_own_command(std::string_view title, const std::vector<std::string>& argv,
-                            std::chrono::milliseconds timeout = std::chrono::seconds{30},
+                            std::chrono::milliseconds timeout = own_command_timeout,
                             const std::function<void()>& meanwhile = {});
 
 /// Waits until there is a socket that somebody listens on. Throws TimeoutError.

@@ -98,8 +98,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
 }
 
 std::vector<std::string> kernel_params(const VmPlan& vm) {
-    std::vector<std::string> params;
-    params.push_back(console_param(vm));
+    std::vector<std::string> params{console_param(vm)};
     params.insert(params.end(), init_params.begin(), init_params.end());
     return params;
 }
@@ -121,9 +120,7 @@ public:
 
     /// Throws Error for a value that can't be said; `choose_machine` has refused it before.
     Options& add(std::string_view key, std::string_view value) {
-        std::vector<Problem> problems;
-        refuse_values(title, unsayable, {{std::string(key), std::string(value)}}, problems);
-        if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
+        require_values(title, unsayable, {{std::string(key), std::string(value)}});
         if (!text_.empty()) { text_ += ','; }
         text_.append(key).append("=").append(value);
         return *this;

@@ -1,6 +1,7 @@
 #include "runtime/backends/values.h"
 
 #include "runtime/backends/parts.h"
+#include "runtime/error.h"
 
 #include <fmt/format.h>
 
@@ -75,6 +76,12 @@ void refuse_values(std::string_view title, std::string_view special, const std::
                          value.starts_with('-') ? "a dash at the beginning" : names_of(special), name, value),
              each.key.empty() ? "name another place in MICROVMC_RUNTIME_DIR" : "give it another name"});
     }
+}
+
+void require_values(std::string_view title, std::string_view special, const std::vector<OptionValue>& values) {
+    std::vector<Problem> problems;
+    refuse_values(title, special, values, problems);
+    if (!problems.empty()) { throw Error(problems.front().message, problems.front().help); }
 }
 
 } // namespace microvmc

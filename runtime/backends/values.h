@@ -27,4 +27,7 @@ std::vector<OptionValue> socket_values(const VmPlan& vm);
 void refuse_values(std::string_view title, std::string_view special, const std::vector<OptionValue>& values,
                    std::vector<Problem>& problems);
 
+/// For who writes the option: throws Error for the first of them, which `choose_machine` has refused before.
+void require_values(std::string_view title, std::string_view special, const std::vector<OptionValue>& values);
+
 } // namespace microvmc

@@ -40,6 +40,16 @@ TEST(Process, FeedsStandardInput) {
     EXPECT_EQ(run_program({"wc", "-c"}).out, "0\n");
 }
 
+TEST(Process, IsAwaitedWhileSomethingIsDone) {
+    const TemporaryDirectory directory;
+    RunOptions options = within(milliseconds(20'000));
+    options.meanwhile = [&directory] { write_whole(directory / "go", "", 0600); };
+    const Ran ran = run_program(
+        {"sh", "-c", "until test -e \"$1\"; do sleep 0.05; done; echo went", "sh", directory / "go"}, options);
+    EXPECT_EQ(ran.out, "went\n");
+    EXPECT_FALSE(ran.timed_out);
+}
+
 TEST(Process, HasItsOwnVariablesAboveOurs) {
     ::setenv("OURS", "1", 1);
     ::setenv("BOTH", "ours", 1);
