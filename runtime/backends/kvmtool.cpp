@@ -177,7 +177,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     Child vmm{.role = "vmm",
               .argv = std::move(argv),
               .console = true,
-              .await_socket = socket_in(vm.runtime_dir),
+              .await_socket = {}, // bound with two slashes in its path, as /proc/net/unix has it
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
               .read_only = read_only_9p(vm),
               .raw_images = raw_images(vm)};
@@ -213,8 +213,10 @@ private:
     OwnCommand command_;
 };
 
-std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeout*/) {
-    return std::make_unique<KvmtoolControl>(OwnCommand::of(control)); // the supervisor has seen that it listens
+std::unique_ptr<Control> attach(const std::string& control, milliseconds timeout) {
+    OwnCommand command = OwnCommand::of(control);
+    await_listening(socket_in(command.place), timeout);
+    return std::make_unique<KvmtoolControl>(std::move(command));
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& /*vm*/) {
