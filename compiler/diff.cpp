@@ -33,27 +33,17 @@ Span span_of(const Origin& origin, const Sources& sources) {
     return {};
 }
 
-bool is_size_of_volume(const std::string& key) {
-    return key.starts_with("volumes.") && key.ends_with(".size");
-}
-
-// One that is opened to be read only can't grow before the next start.
-bool can_grow(std::string_view key, const VmPlan& running) {
-    return std::ranges::any_of(running.volumes, [key](const VolumePlan& volume) {
-        return key == fmt::format("volumes.{}.size", volume.name) && !volume.read_only;
-    });
-}
-
 // How a running machine takes a key without a restart, by what it was started with; empty: it doesn't.
 std::string in_place(const std::string& key, const VmPlan& running, const VmPlan& wanted) {
+    const auto how = running.in_place.find(key);
+    if (how == running.in_place.end()) { return {}; }
+    if (key != "mem") { return how->second; }
     const bool has_room = running.mem_max_mib == wanted.mem_max_mib && wanted.mem_mib >= running.mem_boot_mib;
-    if (key == "mem" && has_room && running.in_place.contains(key)) {
-        return fmt::format("{}, mem-max {}", running.in_place.at(key), format_size(running.mem_max_mib));
-    }
-    if (is_size_of_volume(key) && running.in_place.contains("volumes.size") && can_grow(key, running)) {
-        return running.in_place.at("volumes.size");
-    }
-    return {};
+    return has_room ? fmt::format("{}, mem-max {}", how->second, format_size(running.mem_max_mib)) : "";
+}
+
+bool is_size_of_volume(const std::string& key) {
+    return key.starts_with("volumes.") && key.ends_with(".size");
 }
 
 // Why a key can't change while the machine runs, or how it does.
@@ -294,7 +284,7 @@ void take_in_place(VmPlan& running, const VmPlan& recorded) {
                 volume.backing = other.backing;
                 volume.backing_format = other.backing_format;
             }
-            if (running.in_place.contains("volumes.size") && !volume.read_only) { volume.size_mib = other.size_mib; }
+            if (running.in_place.contains(size_key(volume))) { volume.size_mib = other.size_mib; }
         }
     }
 }

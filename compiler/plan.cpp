@@ -71,6 +71,10 @@ bool Origins::contains(std::string_view key) const {
     return at != entries_.end() && at->key == key;
 }
 
+std::string size_key(const VolumePlan& volume) {
+    return fmt::format("volumes.{}.size", volume.name);
+}
+
 std::vector<Device> VmPlan::devices() const {
     std::vector<Device> all;
     all.reserve(volumes.size() + shares.size() + interfaces.size() + host_devices.size());

@@ -105,7 +105,8 @@ struct SharePlan {
     std::string proto_reason;   ///< why that one; empty: it was named
     std::string security_model; ///< 9p: "none", "mapped-xattr", "passthrough"
     /// virtiofs: absolute path of its server, the kind of that ("rust", "qemu": the one that came with QEMU up to 7.2)
-    /// and how it is confined ("namespace", "chroot", "none"); empty when a server runs already.
+    /// and how it is confined ("namespace", "chroot", "none"); empty when a server runs already. The kind "own": the
+    /// hypervisor serves it, and there is no more to say.
     std::string server;
     std::string server_kind;
     std::string sandbox;
@@ -319,7 +320,8 @@ struct VmPlan {
     std::string vmm_user;                            ///< the host's user who runs the VMM; empty: ours
     std::vector<std::vector<std::string>> pre_start; ///< argvs run on the host before it starts
     std::vector<std::vector<std::string>> post_stop; ///< and after it stopped
-    /// Keys that a running machine takes without a restart, and how: "mem" -> "virtio-mem". The hypervisor's doing.
+    /// Keys that a running machine takes without a restart, and how: "mem" -> "virtio-mem"; "volumes.NAME.size". The
+    /// hypervisor's doing.
     std::map<std::string, std::string> in_place;
 
     std::string state_dir;   ///< this machine's: <state>/projects/PROJECT/VM
@@ -329,6 +331,9 @@ struct VmPlan {
 
     [[nodiscard]] std::vector<Device> devices() const; ///< volumes, shares, interfaces, the host's, in this order
 };
+/// The key of a volume's size: "volumes.NAME.size".
+std::string size_key(const VolumePlan& volume);
+
 /// Compares all but `origins`, the reasons and `in_place`, which say how and not what.
 bool operator==(const VmPlan& a, const VmPlan& b);
 

@@ -443,12 +443,16 @@ void machine(const Inputs& in, Draft& draft) {
         in.diagnostics.warning(codes::odd_memory, mem.known() ? mem : draft.config->name.span, choice.warning).help =
             "give it a little more or less";
     }
-    const auto in_place = [&](const char* key, std::string_view capability, bool has_room) {
+    const auto in_place = [&](std::string key, std::string_view capability) {
         const Capability& has = draft.traits->capability(capability);
-        if (has_room && has.support != Support::unsupported) { plan.in_place.emplace(key, has.why); }
+        if (has.support != Support::unsupported) { plan.in_place.emplace(std::move(key), has.why); }
     };
-    in_place("mem", "memory.hotplug", plan.mem_max_mib != 0);
-    in_place("volumes.size", "volume.grow", !plan.volumes.empty());
+    if (plan.mem_max_mib != 0) { in_place("mem", "memory.hotplug"); }
+    for (const VolumePlan& volume : plan.volumes) {
+        if (volume.read_only) { continue; } // opened to be read only, it can't grow before the next start
+        if (draft.traits->grows != nullptr && !draft.traits->grows(volume)) { continue; }
+        in_place(size_key(volume), "volume.grow");
+    }
     plan.machine = std::move(choice.machine);
     plan.machine_reason = std::move(choice.machine_reason);
     plan.kernel.image = choice.kernel_image;

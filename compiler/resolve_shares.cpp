@@ -32,7 +32,7 @@ constexpr std::array<std::string_view, 3> qemu_caches{"auto", "always", "never"}
 constexpr std::array<std::string_view, 4> nine_p_caches{"none", "mmap", "loose", "fscache"};
 
 struct Server {
-    const ToolFacts* tool = nullptr;
+    const ToolFacts* tool = nullptr; ///< null: the hypervisor itself
     bool rust = false;
 };
 
@@ -108,6 +108,20 @@ std::string against_server(const Inputs& in, const SharePlan& share, const Serve
     return {};
 }
 
+/// What the hypervisor can't do when it serves the share itself; empty: it can all.
+std::string against_own(const Inputs& in, const Traits& traits, const SharePlan& share, std::string_view why) {
+    const auto not_own = [&](std::string_view what) {
+        return fmt::format("{}, and {} itself {}", why, traits.title, what);
+    };
+    if (!share.uid_map.empty() || !share.gid_map.empty()) { return not_own("maps no ids"); }
+    if (!share.extra_args.empty()) { return not_own("takes no `extra-args`"); }
+    if (!share.cache.empty() && !is_one_of(share.cache, qemu_caches)) {
+        return not_own(fmt::format("has no cache mode {}", printable(share.cache)));
+    }
+    if (share.posix_acl && in.facts.uid != 0) { return not_own("has no ids but yours, which POSIX ACLs have in them"); }
+    return {};
+}
+
 std::string no_virtiofs(const Inputs& in, const Draft& draft, const Traits& traits, const SharePlan& share,
                         std::optional<Server>& server) {
     const Capability& capability = traits.capability("share.virtiofs");
@@ -125,6 +139,11 @@ std::string no_virtiofs(const Inputs& in, const Draft& draft, const Traits& trai
     }
     std::string why;
     server = find_server(in.facts, why);
+    if (traits.own_virtiofs && (!server || !server->rust)) {
+        if (server) { why = fmt::format("{} came with QEMU", server->tool->path); }
+        server = Server{};
+        return against_own(in, traits, share, why);
+    }
     return server ? against_server(in, share, *server) : why;
 }
 
@@ -163,6 +182,10 @@ std::string no_image(const Traits& traits, const SharePlan& share) {
 void by_server(const Inputs& in, const std::optional<Server>& server, ShareWay& way) {
     way.proto = "virtiofs";
     if (!server) { return; }
+    if (server->tool == nullptr) {
+        way.server_kind = "own";
+        return;
+    }
     way.server = server->tool->path;
     way.server_kind = server->rust ? "rust" : "qemu";
     way.sandbox = in.facts.namespaces ? "namespace" : in.facts.uid == 0 ? "chroot" : "none";
@@ -187,7 +210,8 @@ bool may_read(const HostFacts& facts, const std::string& name, const std::string
     return uid == 0 || ((directory->mode >> shift) & read_and_enter) == read_and_enter;
 }
 
-std::string server_text(const HostFacts& facts, const ShareWay& way) {
+std::string server_text(const HostFacts& facts, const Traits& traits, const ShareWay& way) {
+    if (way.server_kind == "own") { return fmt::format("{} serves it itself", traits.title); }
     if (way.server.empty()) { return "by a server that runs already"; }
     const auto tool =
         std::ranges::find_if(facts.tools, [&way](const auto& each) { return each.second.path == way.server; });
@@ -215,7 +239,7 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
             way.reason = against_virtiofs.empty() ? "as it has now" : "not virtiofs: " + against_virtiofs;
         } else if (against_virtiofs.empty()) {
             by_server(in, server, way);
-            way.reason = server_text(in.facts, way);
+            way.reason = server_text(in.facts, traits, way);
         } else if (traits.capability("share.image").support != Support::unsupported) {
             way.proto = "image";
             way.reason = fmt::format("{} has no shares: what is in it when the machine starts", traits.title);
@@ -235,7 +259,9 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
     way.problem = said == "auto" ? fmt::format("share `{}` can't be had: {}", share.name, way.problem)
                                  : fmt::format("share `{}` can't be had over {}: {}", share.name, said, way.problem);
     std::string why;
-    if (!find_server(in.facts, why) && way.problem.find(why) != std::string::npos) {
+    const auto found = find_server(in.facts, why);
+    const bool missed = !found || (traits.own_virtiofs && !found->rust);
+    if (missed && way.problem.find(found ? found->tool->path : why) != std::string::npos) {
         way.help = "Rust's virtiofsd, 1.13 or later, runs as any user (apt install virtiofsd, or cargo install "
                    "virtiofsd)";
     }
@@ -270,9 +296,11 @@ void finish_share(const Inputs& in, Draft& draft, std::size_t index) {
                                printable(share.source)))
             .help = "over 9p the hypervisor serves it itself; let that user read it, or share it over virtiofs";
     }
-    if (share.server.empty() || !user) { return; }
-    if (share.uid_map.empty()) { share.uid_map = fmt::format("*:{}", in.facts.uid); }
-    if (share.gid_map.empty()) { share.gid_map = fmt::format("*:{}", in.facts.gid); }
+    const bool own = share.server_kind == "own";
+    if ((share.server.empty() && !own) || !user) { return; }
+    const auto to_ours = [own](std::uint32_t id) { return own ? fmt::format("0:{}:1", id) : fmt::format("*:{}", id); };
+    if (share.uid_map.empty()) { share.uid_map = to_ours(in.facts.uid); }
+    if (share.gid_map.empty()) { share.gid_map = to_ours(in.facts.gid); }
     if (!share.read_only) { say("what the guest writes is yours"); }
     if (share.sandbox == "none") { say("its server isn't confined, this user may make no namespaces"); }
 }

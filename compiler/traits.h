@@ -76,8 +76,11 @@ struct Traits {
     /// Pure: why this host keeps it from a capability that it has; empty: nothing does.
     std::string (*host_lacks)(std::string_view capability, const HostFacts& facts) = nullptr;
 
-    std::vector<std::string_view> cache_modes{};     ///< words of a volume's `cache`
-    std::vector<std::string_view> discard_formats{}; ///< of images that give freed blocks back to the host
+    std::vector<std::string_view> cache_modes{};       ///< words of a volume's `cache`
+    std::vector<std::string_view> discard_formats{};   ///< of images that give freed blocks back to the host
+    bool (*grows)(const VolumePlan& volume) = nullptr; ///< "volume.grow": which of them do; null: all
+
+    bool own_virtiofs = false; ///< serves directories itself, where the host has no virtiofsd that it can use
 
     /// Keys of its own table ([vm.x.NAME]) beyond `program` and `extra-args`.
     struct Option {

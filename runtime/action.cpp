@@ -189,8 +189,9 @@ struct Value {
                 {"size-mib", action.size_mib}};
     }
     json operator()(const GrowRunningVolume& action) const {
-        return {{"action", "grow-running-volume"}, {"vm", action.vm},       {"control", action.control},
-                {"number", action.number},         {"image", action.image}, {"size-mib", action.size_mib}};
+        return {{"action", "grow-running-volume"}, {"vm", action.vm},     {"control", action.control},
+                {"number", action.number},         {"disk", action.disk}, {"image", action.image},
+                {"size-mib", action.size_mib}};
     }
     json operator()(const DeleteVolume& action) const { return {{"action", "delete-volume"}, {"image", action.image}}; }
     json operator()(const EnsureNetwork& action) const {

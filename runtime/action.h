@@ -99,7 +99,8 @@ struct GrowRunningVolume {
     std::string hypervisor;
     std::string control;    ///< the VMM's own control socket
     std::size_t number = 0; ///< of the volume, in the plan that it runs by
-    std::string image;      ///< for people
+    std::size_t disk = 0;   ///< of the volume, among all of that machine's disks
+    std::string image;
     std::uint64_t size_mib = 0;
     friend bool operator==(const GrowRunningVolume&, const GrowRunningVolume&) = default;
 };

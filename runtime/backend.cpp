@@ -52,7 +52,7 @@ void Control::load(const std::string& /*directory*/, std::chrono::milliseconds /
     lacking("load a machine");
 }
 
-void Control::grow_volume(std::size_t /*number*/, std::uint64_t /*bytes*/) {
+void Control::grow_volume(const Growth& /*growth*/) {
     lacking("make a volume larger while it runs");
 }
 

@@ -82,8 +82,14 @@ public:
     /// Takes over what `save` wrote, in a VMM that was started for it (Backend::load_argv); paused afterwards.
     virtual void load(const std::string& directory, std::chrono::milliseconds timeout);
 
-    /// "volume.grow": makes the image of the plan's `number`th volume larger, which its guest learns of.
-    virtual void grow_volume(std::size_t number, std::uint64_t bytes);
+    /// "volume.grow": makes a volume's image larger, which its guest learns of.
+    struct Growth {
+        std::size_t volume = 0; ///< its number among the plan's volumes
+        std::size_t disk = 0;   ///< its number among all disks (parts.h, disks_of)
+        std::string image;
+        std::uint64_t bytes = 0;
+    };
+    virtual void grow_volume(const Growth& growth);
 
     [[nodiscard]] virtual ControlStats stats();
 };

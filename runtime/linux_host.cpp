@@ -141,7 +141,8 @@ void LinuxHost::grow_volume(const GrowVolume& request) {
 void LinuxHost::grow_running_volume(const GrowRunningVolume& request) {
     backend(request.hypervisor)
         .attach(request.control, control_timeout)
-        ->grow_volume(request.number, request.size_mib << 20U);
+        ->grow_volume(
+            {.volume = request.number, .disk = request.disk, .image = request.image, .bytes = request.size_mib << 20U});
 }
 
 bool LinuxHost::ensure_network(const NetworkUp& up) {

@@ -2,6 +2,7 @@
 
 #include "compiler/file_system.h"
 #include "runtime/backend.h"
+#include "runtime/backends/parts.h"
 #include "runtime/cloud_init.h"
 #include "runtime/error.h"
 #include "runtime/guest_spec.h"
@@ -263,7 +264,8 @@ void append_growth(std::vector<Action>& actions, const VmPlan& vm, const Observe
             .hypervisor = running.hypervisor,
             .control = backend(running.hypervisor).lower(running, {}).control,
             .number = static_cast<std::size_t>(its - running.volumes.begin()),
-            .image = volume.image,
+            .disk = disk_number(running, volume.name),
+            .image = its->image,
             .size_mib = volume.size_mib,
         });
     }

@@ -65,8 +65,7 @@ std::string virtiofs_socket(const VmPlan& vm, const SharePlan& share, std::size_
     return share.socket.empty() ? fmt::format("{}/fs{}.sock", vm.runtime_dir, number) : share.socket;
 }
 
-std::optional<Child> virtiofs_server(const VmPlan& vm, const SharePlan& share, std::size_t number) {
-    if (!share.socket.empty()) { return std::nullopt; }
+Child virtiofs_server(const VmPlan& vm, const SharePlan& share, std::size_t number) {
     Child child;
     child.role = fmt::format("virtiofsd of the share {}", share.name);
     child.argv = {share.server};

@@ -141,6 +141,33 @@ void copy_raw_image(const VolumePlan& volume, int raw) {
     }
 }
 
+// To be grown.
+Fd open_regular(const std::string& image) {
+    Fd fd(::open(image.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {};
+    if (!fd || ::fstat(fd.get(), &status) != 0) {
+        throw Error(fmt::format("can't open {}: {}", image, std::strerror(errno)));
+    }
+    if (!S_ISREG(status.st_mode)) { throw Error(fmt::format("can't grow {}: it is not a file", image)); }
+    return fd;
+}
+
+void refuse_shrinking(const std::string& image, std::uint64_t has, std::uint64_t wanted) {
+    if (wanted >= has) { return; }
+    throw Error(fmt::format("can't shrink {} from {} MiB to {} MiB: what lies at its end would be lost", image,
+                            has >> 20U, wanted >> 20U),
+                "keep the size, or make a new volume and copy the data");
+}
+
+void lengthen(int fd, const std::string& image, std::uint64_t bytes) {
+    if (::ftruncate(fd, static_cast<off_t>(bytes)) == 0) { return; }
+    throw Error(fmt::format("can't make {} {} MiB long: {}", image, bytes >> 20U, std::strerror(errno)));
+}
+
+void sync(int fd, const std::string& image) {
+    if (::fsync(fd) != 0) { throw Error(fmt::format("can't write {}: {}", image, std::strerror(errno))); }
+}
+
 } // namespace
 
 Argv mkfs_argv(const VolumePlan& volume, const ToolFacts& program, const std::string& image) {
@@ -218,34 +245,33 @@ bool create_volume(const CreateVolume& request) {
     return file.publish();
 }
 
+void lengthen_raw_image(const std::string& image, std::uint64_t bytes) {
+    const Fd fd = open_regular(image);
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) { throw Error(fmt::format("can't read {}: {}", image, std::strerror(errno))); }
+    refuse_shrinking(image, static_cast<std::uint64_t>(status.st_size), bytes);
+    lengthen(fd.get(), image, bytes);
+    sync(fd.get(), image);
+}
+
 void grow_volume(const GrowVolume& request) {
     const std::string& image = request.image;
-    const off_t size = bytes_of(request.size_mib, image);
-    const Fd fd(::open(image.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
-    struct stat status {};
-    if (!fd || ::fstat(fd.get(), &status) != 0) {
-        throw Error(fmt::format("can't open {}: {}", image, std::strerror(errno)));
-    }
-    if (!S_ISREG(status.st_mode)) { throw Error(fmt::format("can't grow {}: it is not a file", image)); }
+    const auto wanted = static_cast<std::uint64_t>(bytes_of(request.size_mib, image));
+    const Fd fd = open_regular(image);
     if (is_in_use(fd.get())) {
         throw Error(fmt::format("can't grow {}: a running machine uses it", image), "stop that machine first");
     }
     const std::optional<std::uint64_t> has = virtual_size(image, request.format);
     if (!has) { throw Error(fmt::format("can't grow {}: it is no {} image", image, request.format)); }
-    const auto wanted = static_cast<std::uint64_t>(size);
-    if (wanted < *has) {
-        throw Error(fmt::format("can't shrink {} from {} MiB to {} MiB: what lies at its end would be lost", image,
-                                *has >> 20U, request.size_mib),
-                    "keep the size, or make a new volume and copy the data");
-    }
+    refuse_shrinking(image, *has, wanted);
     if (wanted == *has) { return; }
     if (request.format != "raw") {
         run({request.qemu_img, "resize", "-q", "-f", image_driver(request.format), image, std::to_string(wanted)}, {},
             "grow", image);
-    } else if (::ftruncate(fd.get(), size) != 0) {
-        throw Error(fmt::format("can't make {} {} MiB long: {}", image, request.size_mib, std::strerror(errno)));
+    } else {
+        lengthen(fd.get(), image, wanted);
     }
-    if (::fsync(fd.get()) != 0) { throw Error(fmt::format("can't write {}: {}", image, std::strerror(errno))); }
+    sync(fd.get(), image);
 }
 
 } // namespace microvmc

@@ -33,4 +33,8 @@ bool create_volume(const CreateVolume& request);
 /// by an open file description lock (its file-posix.c), others by flock.
 void grow_volume(const GrowVolume& request);
 
+/// Makes a raw image longer that a running machine uses, whose VMM must be told. Throws Error when it would become
+/// shorter, or can't be made so.
+void lengthen_raw_image(const std::string& image, std::uint64_t bytes);
+
 } // namespace microvmc

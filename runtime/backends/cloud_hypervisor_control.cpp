@@ -87,9 +87,9 @@ public:
         return (memory.actual + memory.balloon) >> mib_shift;
     }
 
-    void grow_volume(std::size_t number, std::uint64_t bytes) override {
+    void grow_volume(const Growth& growth) override {
         put("vm.resize-disk",
-            {{"id", fmt::format("{}{}", cloud_hypervisor_ids::volume, number)}, {"desired_size", bytes}});
+            {{"id", fmt::format("{}{}", cloud_hypervisor_ids::volume, growth.volume)}, {"desired_size", growth.bytes}});
     }
 
     ControlStats stats() override {

@@ -10,10 +10,11 @@
 //   it is given, when it starts (devices/src/sys/linux/serial_device.rs).
 // - It takes an image for what its first bytes say (disk/src/disk.rs), and can't be told another format: with a raw one
 //   that begins as a qcow2 image or a composite disk, which its guest may have written, it isn't started.
-// - Its own 9p (--shared-dir) has no way to be read-only, so that the directory is made so for it; its parts are split
-//   at colons, which nothing can escape (src/crosvm/sys/linux/config.rs). As root it needs a map of ids, or the guest
-//   has only root's files.
-// - A vhost-user file system tells its own tag, which its server must be told: virtiofsd's `--tag`.
+// - Its own 9p and virtiofs (--shared-dir) have no way to be read-only, so that the directory is made so for it; the
+//   option's parts are split at colons, which nothing can escape (src/crosvm/sys/linux/config.rs). As root they need a
+//   map of ids, or the guest has only root's files.
+// - A vhost-user file system tells its own tag, which its server must be told: `--tag` of Rust's virtiofsd. QEMU's has
+//   no such option; then, and where there is none, its own virtiofs is taken.
 // - It is asked by its own command, over a socket of packets which a killed one leaves behind. It doesn't tell whether
 //   it stands still, so that this is noted beside the socket.
 // - Its balloon always yields before the guest kills processes (devices/src/virtio/balloon.rs).
@@ -67,19 +68,15 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
             {"kernel-params", fmt::format("crosvm takes kernel parameters of printable ASCII only: {}", param)});
     }
     for (const SharePlan& share : vm.shares) {
-        if (share.proto == "9p") {
-            refuse_values(title, ":", shared_dir_values(share), found);
-            if (share.posix_acl || share.xattr) {
-                found.push_back({"shares." + share.name, "crosvm's own 9p keeps no extended attributes, nor ACLs",
-                                 "use proto virtiofs"});
-            }
-        } else if (!share.server.empty() && share.server_kind != "rust") {
-            found.push_back({"shares." + share.name,
-                             fmt::format("{} can't be told the share's tag, which crosvm needs", share.server),
-                             "install the virtiofsd that is written in Rust (cargo install virtiofsd)"});
+        if (!is_served_by_vmm(share)) { continue; }
+        refuse_values(title, ":", shared_dir_values(share), found);
+        if (share.proto == "9p" && (share.posix_acl || share.xattr)) {
+            found.push_back({"shares." + share.name, "crosvm's own 9p keeps no extended attributes, nor ACLs",
+                             "use proto virtiofs"});
         }
     }
-    refuse_read_only_9p(vm, facts, title, found);
+    refuse_read_only_shares(vm, facts, title, found);
+    require_vhost_net(vm, facts, found);
     if (facts.uid != 0 && !facts.namespaces) {
         found.push_back({"", "crosvm's sandbox needs user namespaces, which this host doesn't let you make",
                          "run microvmc as root"});
@@ -120,6 +117,11 @@ public:
     }
     Options& add(std::string_view key, const char* value) { return add(key, std::string_view(value)); }
     Options& add(std::string_view key, bool on) { return add(key, std::string_view(on ? "true" : "false")); }
+
+    Options& flag(std::string_view key) {
+        text_.append(text_.empty() ? "" : ",").append(key);
+        return *this;
+    }
 
     [[nodiscard]] const std::string& text() const { return text_; }
 
@@ -167,11 +169,20 @@ void add_disk(CommandLine& line, const VolumePlan& disk) {
     line.option("--block", options);
 }
 
-// 9p, served by crosvm itself.
+/// Its own virtiofs keeps what it knows of a file for as long as virtiofsd does (virtiofsd: src/passthrough/mod.rs).
+std::string fs_options(const SharePlan& share) {
+    const std::string cache = share.cache.empty() ? "auto" : share.cache;
+    const char* const timeout_s = cache == "always" ? "86400" : cache == "never" ? "0" : "1";
+    return fmt::format("type=fs:cache={}:timeout={}:posix_acl={}", cache, timeout_s, share.posix_acl);
+}
+
+// Served by crosvm itself.
 void add_shared_dir(CommandLine& line, const SharePlan& share) {
     require_values(title, ":", shared_dir_values(share));
-    std::string text = fmt::format("{}:{}:type=p9", share.source, share.tag);
-    if (share.security_model == "passthrough") { text += fmt::format(":uidmap={0}:gidmap={0}", all_ids); }
+    std::string text =
+        fmt::format("{}:{}:{}", share.source, share.tag, share.proto == "9p" ? "type=p9" : fs_options(share));
+    const bool passes_ids_on = share.proto == "9p" ? share.security_model == "passthrough" : share.uid_map.empty();
+    if (passes_ids_on) { text += fmt::format(":uidmap={0}:gidmap={0}", all_ids); } // else the guest's root is its user
     line.option("--shared-dir", std::move(text));
 }
 
@@ -183,7 +194,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                        [](const VolumePlan&) {}, // a disk like others
                        [&](const SharePlan& share) {
                            const std::size_t number = shares++;
-                           if (share.proto == "9p") { return add_shared_dir(line, share); }
+                           if (is_served_by_vmm(share)) { return add_shared_dir(line, share); }
                            line.option("--vhost-user",
                                        Options().add("type", "fs").add("socket", virtiofs_socket(vm, share, number)));
                        },
@@ -194,9 +205,13 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            } else {
                                net.add("tap-name", interface.id);
                            }
-                           line.option("--net", net.add("mac", interface.mac));
+                           net.add("mac", interface.mac);
+                           if (interface.vhost == "on") { net.flag("vhost-net"); }
+                           line.option("--net", net);
                        },
-                       [](const HostDevicePlan&) {}, // its traits have none
+                       [&](const HostDevicePlan& passed) {
+                           line.option("--vfio", Options().add("path", "/sys/bus/pci/devices/" + passed.path));
+                       },
                    },
                    device);
     }
@@ -224,9 +239,7 @@ std::vector<Child> share_servers(const VmPlan& vm) {
     std::vector<Child> servers = virtiofs_servers(vm);
     auto server = servers.begin();
     for (const SharePlan& share : vm.shares) {
-        if (share.proto == "virtiofs" && share.socket.empty() && server != servers.end()) {
-            (server++)->argv.push_back("--tag=" + share.tag);
-        }
+        if (has_virtiofs_server(share) && server != servers.end()) { (server++)->argv.push_back("--tag=" + share.tag); }
     }
     return servers;
 }
@@ -269,7 +282,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
          .console = vm.console != "off",
          .await_socket = socket,
          .files = {{.path = root + "/", .content = {}}, {.path = state_file(socket), .content = std::string(running)}},
-         .read_only = read_only_9p(vm),
+         .read_only = read_only_shares(vm),
          .descriptors = macvtap_descriptors(vm),
          .raw_images = raw_images(vm)});
     return lowered;
@@ -303,7 +316,13 @@ public:
         return std::string{std::istreambuf_iterator<char>(in), {}} == standing;
     }
 
-    void require_savable(const VmPlan& plan) override { require_no_shares(plan, title); }
+    void require_savable(const VmPlan& plan) override {
+        require_no_shares(plan, title);
+        const auto found = std::ranges::find(plan.interfaces, "on", &InterfacePlan::vhost);
+        if (found == plan.interfaces.end()) { return; }
+        throw Error(fmt::format("crosvm can't save a machine whose packets the host's kernel handles: {}", found->name),
+                    "set the interface's `vhost = \"off\"`");
+    }
     void save(const std::string& directory, milliseconds timeout) override {
         ask({"snapshot", "take", directory + '/' + saved}, timeout);
     }
@@ -311,6 +330,10 @@ public:
     void load(const std::string& /*directory*/, milliseconds timeout) override {
         ask({"suspend"}, timeout);
         note(standing);
+    }
+
+    void grow_volume(const Growth& growth) override {
+        ask({"disk", "resize", std::to_string(growth.disk), std::to_string(growth.bytes)});
     }
 
     void set_balloon(std::uint64_t mib) override { ask({"balloon", std::to_string(mib << mib_shift)}); }
@@ -365,6 +388,12 @@ std::vector<std::string> load_argv(std::vector<std::string> argv, const std::str
     return argv;
 }
 
+/// A qcow2 image can't, and one without discard would have all of its blocks allocated (devices/src/virtio/block/
+/// asynchronous.rs, resize), which may fill the host's disk.
+bool grows(const VolumePlan& volume) {
+    return volume.format == "raw" && volume.discard;
+}
+
 std::unique_ptr<Control> attach(const std::string& control, milliseconds /*timeout*/) {
     return std::make_unique<CrosvmControl>(OwnCommand::of(control)); // the supervisor has seen that it listens
 }
@@ -407,15 +436,16 @@ const Backend crosvm{
                 lacking("volume.cache", "it has one mode, and `direct`"),
                 native("volume.discard"),
                 lacking("volume.backing", "it goes by what the image says is behind it, not by the plan"),
-                lacking("volume.grow", "microvmc doesn't drive its `disk resize` yet", "restart the machine"),
+                native("volume.grow", "grown while it runs: raw images with `discard`"),
                 native("share.9p", "of its own"),
                 lacking("share.image", "it shares directories", "use proto virtiofs"),
                 native("share.read-only", "over 9p the directory is mounted read-only for it alone"),
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "its 9p passes owners and modes on"),
                 native("interface.mtu", "the tap's"),
-                lacking("device.pci", "microvmc doesn't drive its --vfio yet", "use qemu or cloud-hypervisor"),
+                native("device.pci"),
                 lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
+                native("interface.vhost"),
                 native("vsock"),
                 native("console.serial"),
                 lacking("console.virtio", "it doesn't tell its guest that a virtio port is a console"),
@@ -431,6 +461,8 @@ const Backend crosvm{
             .user_network = {},
             .choose_machine = choose_machine,
             .discard_formats = {"raw", "qcow2"},
+            .grows = grows,
+            .own_virtiofs = true,
         },
     .lower = lower,
     .attach = attach,

@@ -97,7 +97,7 @@ MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
 }
 
 nlohmann::json drive(const VolumePlan& volume, std::size_t number) {
-    return {{"drive_id", fmt::format("disk{}", number)},
+    return {{"drive_id", firecracker_drive(number)},
             {"is_root_device", false},
             {"path_on_host", volume.image},
             {"is_read_only", volume.read_only},
@@ -251,7 +251,7 @@ const Backend firecracker{
                 lacking("volume.cache", "microvmc has it write back"),
                 lacking("volume.discard", "its disks can't discard"),
                 native("volume.backing", "a copy"),
-                lacking("volume.grow", "microvmc doesn't tell it yet"),
+                native("volume.grow", "grown while it runs"),
                 lacking("share.9p", no_shares, "leave `proto` out, and set read-only = true for an image"),
                 lacking("share.virtiofs", no_shares, "leave `proto` out, and set read-only = true for an image"),
                 bridged("share.image", "a read-only erofs image, made when the machine starts"),

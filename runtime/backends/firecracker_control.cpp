@@ -15,6 +15,7 @@
 
 #include "runtime/error.h"
 #include "runtime/http_client.h"
+#include "runtime/volume.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -92,6 +93,13 @@ public:
                      timeout);
     }
 
+    // It takes the image's length anew when it is told of its path, the same one.
+    void grow_volume(const Growth& growth) override {
+        lengthen_raw_image(growth.image, growth.bytes);
+        const std::string drive = firecracker_drive(growth.disk);
+        ask("PATCH", "/drives/" + drive, {{"drive_id", drive}, {"path_on_host", growth.image}});
+    }
+
     ControlStats stats() override {
         ControlStats stats;
         try {
@@ -108,7 +116,7 @@ public:
 
 private:
     nlohmann::json get(const char* target) { return http_request(socket_, "GET", target, nullptr, request_timeout); }
-    void ask(const char* method, const char* target, const nlohmann::json& body) {
+    void ask(const char* method, const std::string& target, const nlohmann::json& body) {
         http_request(socket_, method, target, body, request_timeout);
     }
     std::uint64_t base_mib() { return get("/machine-config").value("mem_size_mib", std::uint64_t{0}); }
@@ -130,6 +138,10 @@ private:
 };
 
 } // namespace
+
+std::string firecracker_drive(std::size_t disk) {
+    return fmt::format("disk{}", disk);
+}
 
 std::string firecracker_vsock(const std::string& runtime_dir) {
     return runtime_dir + "/vsock.sock";

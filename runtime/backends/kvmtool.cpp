@@ -22,6 +22,8 @@
 // - It takes one connection for each time that it is told of some (EPOLLET in kvm-ipc.c): of two that come at once the
 //   second waits for a third.
 // - Who asks it and goes before the answer would end it by SIGPIPE (kvm-ipc.c), which is therefore ignored.
+// - With vhost its guest is told of no feature that the host's kernel doesn't have by itself, a MAC address among them
+//   (virtio/net.c, get_host_features).
 // - It has no seccomp filter and no sandbox for itself.
 
 #include "runtime/backend.h"
@@ -64,7 +66,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     if (vm.mem_mib < least_mib) {
         found.push_back({"mem", fmt::format("kvmtool's machines have {} MiB at least", least_mib)});
     }
-    refuse_read_only_9p(vm, facts, title, found);
+    refuse_read_only_shares(vm, facts, title, found);
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
     refuse_values(title, unsayable, image_values(vm), found);
     refuse_values(title, unsayable, share_source_values(vm), found);
@@ -118,7 +120,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            line.option("-n", fmt::format("mode=tap,tapif={},guest_mac={}", said("id", interface.id),
                                                          said("mac", interface.mac)));
                        },
-                       [](const HostDevicePlan&) {}, // its traits have none
+                       [&](const HostDevicePlan& passed) { line.option("--vfio-pci", passed.path); },
                    },
                    device);
     }
@@ -179,7 +181,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
               .console = true,
               .await_socket = {}, // bound with two slashes in its path, as /proc/net/unix has it
               .files = {{.path = vm.runtime_dir + "/.lkvm/", .content = {}}},
-              .read_only = read_only_9p(vm),
+              .read_only = read_only_shares(vm),
               .raw_images = raw_images(vm)};
     lowered.children.push_back(std::move(vmm));
     return lowered;
@@ -276,8 +278,9 @@ const Backend kvmtool{
                 lacking("interface.user", no_driven_network, "use type tap, or qemu"),
                 bridged("interface.mtu", "the guest's own init sets it"),
                 lacking("forward.ipv6", no_driven_network),
-                lacking("device.pci", "microvmc doesn't drive its --vfio-pci yet", "use qemu or cloud-hypervisor"),
+                native("device.pci"),
                 lacking("device.usb", "it has no USB", "use qemu"),
+                lacking("interface.vhost", "its guest isn't told of its MAC address then"),
                 native("vsock"),
                 native("console.serial"),
                 lacking("console.virtio", "its serial ports are deaf then, and the agent has one of them"),

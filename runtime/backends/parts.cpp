@@ -47,8 +47,8 @@ bool is_below(const std::string& path, const std::string& directory) {
     return path == directory || directory == "/" || path.starts_with(directory + "/");
 }
 
-bool is_read_only_9p(const SharePlan& share) {
-    return share.read_only && share.proto == "9p";
+bool is_made_read_only(const SharePlan& share) {
+    return share.read_only && is_served_by_vmm(share);
 }
 
 } // namespace
@@ -151,6 +151,11 @@ std::vector<VolumePlan> disks_of(const VmPlan& vm) {
     return disks;
 }
 
+std::size_t disk_number(const VmPlan& vm, const std::string& volume) {
+    const std::vector<VolumePlan> disks = disks_of(vm); // others than volumes have no name
+    return static_cast<std::size_t>(std::ranges::find(disks, volume, &VolumePlan::name) - disks.begin());
+}
+
 std::vector<Descriptor> macvtap_descriptors(const VmPlan& vm) {
     std::vector<Descriptor> made;
     for (const InterfacePlan& each : vm.interfaces) {
@@ -181,32 +186,39 @@ std::vector<std::string> with_environment(const std::string& name, const std::st
     return argv;
 }
 
+bool is_served_by_vmm(const SharePlan& share) {
+    return share.proto == "9p" || share.server_kind == "own";
+}
+
+bool has_virtiofs_server(const SharePlan& share) {
+    return share.proto == "virtiofs" && !share.server.empty();
+}
+
 std::vector<Child> virtiofs_servers(const VmPlan& vm) {
     std::vector<Child> servers;
     for (std::size_t i = 0; i < vm.shares.size(); ++i) {
-        if (vm.shares[i].proto != "virtiofs") { continue; }
-        if (auto server = virtiofs_server(vm, vm.shares[i], i)) { servers.push_back(std::move(*server)); }
+        if (has_virtiofs_server(vm.shares[i])) { servers.push_back(virtiofs_server(vm, vm.shares[i], i)); }
     }
     return servers;
 }
 
-std::vector<std::string> read_only_9p(const VmPlan& vm) {
+std::vector<std::string> read_only_shares(const VmPlan& vm) {
     std::vector<std::string> sources;
     for (const SharePlan& share : vm.shares) {
-        if (is_read_only_9p(share)) { sources.push_back(share.source); }
+        if (is_made_read_only(share)) { sources.push_back(share.source); }
     }
     return sources;
 }
 
-void refuse_read_only_9p(const VmPlan& vm, const HostFacts& facts, std::string_view title,
-                         std::vector<Problem>& problems) {
+void refuse_read_only_shares(const VmPlan& vm, const HostFacts& facts, std::string_view title,
+                             std::vector<Problem>& problems) {
     for (const SharePlan& share : vm.shares) {
-        if (!is_read_only_9p(share)) { continue; }
+        if (!is_made_read_only(share)) { continue; }
         const std::string key = "shares." + share.name + ".source";
         if (facts.uid != 0) {
-            problems.push_back({key,
-                                fmt::format("{}'s 9p shares are made read-only from outside, which takes root", title),
-                                "run microvmc as root, or leave read-only out"});
+            problems.push_back(
+                {key, fmt::format("shares of {}'s own are made read-only from outside, which takes root", title),
+                 "run microvmc as root, or leave read-only out"});
         }
         if (is_below(vm.runtime_dir, share.source)) {
             problems.push_back(
@@ -259,6 +271,13 @@ void require_node(const HostFacts& facts, const char* node, std::string_view mod
 
 void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems) {
     require_node(facts, "/dev/vhost-vsock", "vhost_vsock", "vsock", problems);
+}
+
+void require_vhost_net(const VmPlan& vm, const HostFacts& facts, std::vector<Problem>& problems) {
+    for (const InterfacePlan& interface : vm.interfaces) {
+        if (interface.vhost != "on" || interface.type == "user") { continue; }
+        require_node(facts, vhost_net_node, "vhost_net", "interfaces." + interface.name, problems);
+    }
 }
 
 } // namespace microvmc

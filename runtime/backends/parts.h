@@ -53,6 +53,9 @@ std::vector<std::string> root_file_systems(const VmPlan& vm);
 /// images of shares, cloud-init's.
 std::vector<VolumePlan> disks_of(const VmPlan& vm);
 
+/// Which of those a volume is.
+std::size_t disk_number(const VmPlan& vm, const std::string& volume);
+
 /// The devices of its macvtaps, of one queue each, for a VMM that is given no other descriptors.
 std::vector<Descriptor> macvtap_descriptors(const VmPlan& vm);
 /// Under which of those the VMM finds the device of this one.
@@ -65,16 +68,20 @@ std::vector<std::string> raw_images(const VmPlan& vm);
 std::vector<std::string> with_environment(const std::string& name, const std::string& value,
                                           std::vector<std::string> argv);
 
+/// Whether the VMM itself serves a share.
+bool is_served_by_vmm(const SharePlan& share);
+/// Whether a server of ours serves it.
+bool has_virtiofs_server(const SharePlan& share);
 /// The processes that serve virtiofs shares.
 std::vector<Child> virtiofs_servers(const VmPlan& vm);
 
-/// The directories of 9p shares that are read-only, where the VMM serves them without such a flag: they are mounted
-/// read-only for it alone (Child::read_only).
-std::vector<std::string> read_only_9p(const VmPlan& vm);
+/// The directories that are shared read-only by a VMM that has no such flag: they are mounted read-only for it alone
+/// (Child::read_only).
+std::vector<std::string> read_only_shares(const VmPlan& vm);
 /// Adds a problem for each of these that can't be: an ordinary user mounts nothing, and what the VMM itself writes
 /// below such a directory, its sockets and images, would be read-only, too.
-void refuse_read_only_9p(const VmPlan& vm, const HostFacts& facts, std::string_view title,
-                         std::vector<Problem>& problems);
+void refuse_read_only_shares(const VmPlan& vm, const HostFacts& facts, std::string_view title,
+                             std::vector<Problem>& problems);
 
 /// "snapshot": throws Error when a server shares directories with the machine, since what that holds is saved by
 /// nobody.
@@ -91,6 +98,10 @@ void require_node(const HostFacts& facts, const char* node, std::string_view mod
                   std::vector<Problem>& problems);
 /// The same of vhost-vsock.
 void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems);
+
+/// The same of vhost-net, of each interface whose packets the host's kernel is to handle.
+void require_vhost_net(const VmPlan& vm, const HostFacts& facts, std::vector<Problem>& problems);
+inline constexpr const char* vhost_net_node = "/dev/vhost-net";
 
 /// Lambdas as one visitor, one for each kind of device.
 template <typename... F> struct Overloaded : F... { using F::operator()...; };

@@ -58,7 +58,6 @@ constexpr std::string_view agent_port = "microvmc.agent";
 constexpr std::size_t microvm_slots = 24;
 constexpr std::size_t q35_slots = 30;          // 32, less the host bridge and the ISA bridge
 constexpr std::uint64_t plugged_block_mib = 2; // virtio-mem's block, by default a transparent huge page
-constexpr const char* vhost_net = "/dev/vhost-net";
 constexpr std::uint16_t first_vnc_port = 5900; // of display 0; it takes numbers of displays
 
 // What QEMU's user network gives by default (qemu: docs/system/devices/net.rst).
@@ -161,7 +160,6 @@ void interface_problems(const InterfacePlan& interface, const HostFacts& facts, 
     refuse_user(interface.queues > 1, "QEMU's user network has one queue");
     refuse_user(interface.vhost == "on", "QEMU's user network is not in the host's kernel");
     refuse_user(interface.rate_mib != 0, "QEMU's user network has no limit to its rate");
-    if (!is_user && interface.vhost == "on") { require_node(facts, vhost_net, "vhost_net", key, found); }
     for (const ForwardPlan& forward : interface.forwards) {
         if (forward.from != "guest") { continue; }
         const std::string its = "forward-ports." + forward.name;
@@ -183,7 +181,7 @@ void user_problems(const VmPlan& vm, std::vector<Problem>& found) {
     for (const InterfacePlan& interface : vm.interfaces) {
         if (interface.vhost != "on") { continue; }
         found.push_back({"interfaces." + interface.name,
-                         fmt::format("a QEMU that runs as another user can't open {}", vhost_net),
+                         fmt::format("a QEMU that runs as another user can't open {}", vhost_net_node),
                          "leave `vhost` out, or `vmm-user`"});
     }
     for (const HostDevicePlan& device : vm.host_devices) {
@@ -211,6 +209,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
         found.push_back({"cpu", "the host's own CPU needs KVM", "leave `cpu` out for the best that can be emulated"});
     }
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
+    require_vhost_net(vm, facts, found);
     for (const InterfacePlan& interface : vm.interfaces) { interface_problems(interface, facts, found); }
     if (!vm.vmm_user.empty()) { user_problems(vm, found); }
     if ((vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib != 0 ||

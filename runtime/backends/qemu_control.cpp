@@ -121,9 +121,10 @@ public:
         throw TimeoutError(fmt::format("the machine's memory was not read within {}s", timeout.count() / 1000));
     }
 
-    void grow_volume(std::size_t number, std::uint64_t bytes) override {
+    void grow_volume(const Growth& growth) override {
         qmp_.execute("block_resize",
-                     {{"node-name", fmt::format("{}{}", qemu_ids::volume, number)}, {"size", bytes}}, command_timeout);
+                     {{"node-name", fmt::format("{}{}", qemu_ids::volume, growth.volume)}, {"size", growth.bytes}},
+                     command_timeout);
     }
 
     ControlStats stats() override {

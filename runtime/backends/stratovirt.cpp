@@ -91,6 +91,7 @@ std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
                                                       longest_word, param)});
     }
     if (vm.vsock_cid != 0) { require_vhost_vsock(facts, found); }
+    require_vhost_net(vm, facts, found);
     refuse_values(title, unsayable, image_values(vm), found);
     refuse_values(title, unsayable, share_tag_values(vm), found);
     refuse_values(title, unsayable, socket_values(vm), found);
@@ -386,6 +387,7 @@ const Backend stratovirt{
                 bridged("interface.mtu", "the guest's own init sets it"),
                 lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
                 lacking("device.usb", no_pci, "use qemu"),
+                native("interface.vhost"),
                 native("vsock"),
                 native("console.serial"),
                 native("console.virtio"),

@@ -175,7 +175,7 @@ TEST(CloudHypervisor, IsAskedAsItsApiHasIt) {
     EXPECT_EQ(control->balloon_mib(), 64U);
     EXPECT_EQ(control->memory_mib(), 512U);
     control->set_memory(640);
-    control->grow_volume(2, 128 * mib);
+    control->grow_volume({.volume = 2, .disk = 3, .image = "/i/data", .bytes = 128 * mib});
     const ControlStats stats = control->stats();
     EXPECT_EQ(stats.balloon_mib, 64U);
     ASSERT_EQ(stats.disks.size(), 2U);

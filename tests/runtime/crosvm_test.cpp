@@ -116,8 +116,62 @@ TEST(Crosvm, AShareServerTellsTheTag) {
     EXPECT_EQ(lowered.children.front().argv.back(), "--tag=a tag");
     EXPECT_THAT(values(lowered.children.back().argv, "--vhost-user"),
                 ElementsAre("type=fs,socket=/run/theirs.sock", "type=fs,socket=/run/microvmc/hello/web/fs1.sock"));
-    vm.shares.back().server_kind = "qemu";
+}
+
+TEST(Crosvm, ServesVirtiofsItself) {
+    VmPlan vm = sample();
+    SharePlan share = virtiofs_share("www");
+    share.server.clear();
+    share.server_kind = "own";
+    share.read_only = true;
+    vm.shares = {share};
+    const auto shared_dir = [&] { return values(its().lower(vm, "").children.back().argv, "--shared-dir"); };
+    EXPECT_THAT(shared_dir(), ElementsAre("/srv/www:www:type=fs:cache=auto:timeout=1:posix_acl=false:"
+                                          "uidmap=0 0 4294967295:gidmap=0 0 4294967295"));
+    EXPECT_THAT(its().lower(vm, "").children, SizeIs(1));
+    EXPECT_THAT(its().lower(vm, "").children.back().read_only, ElementsAre("/srv/www"));
+    EXPECT_THAT(argv_of(vm), Not(Contains("--vhost-user")));
+
+    vm.shares.front().uid_map = vm.shares.front().gid_map = "0:1000:1"; // an ordinary user's
+    vm.shares.front().cache = "never";
+    vm.shares.front().posix_acl = true;
+    EXPECT_THAT(shared_dir(), ElementsAre("/srv/www:www:type=fs:cache=never:timeout=0:posix_acl=true"));
+    vm.shares.front().source = "/srv/a:b";
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1));
+    EXPECT_THROW(its().lower(vm, ""), Error);
+}
+
+TEST(Crosvm, TakesWhatTheHostsKernelHandlesAndItsDevices) {
+    VmPlan vm = sample();
+    InterfacePlan lan;
+    lan.name = "lan";
+    lan.id = "mvtap0";
+    lan.type = "tap";
+    lan.mac = "52:54:00:00:00:01";
+    lan.vhost = "on";
+    vm.interfaces = {lan};
+    HostDevicePlan nic;
+    nic.name = "nic";
+    nic.bus = "pci";
+    nic.path = "0000:01:00.0";
+    vm.host_devices = {nic};
+    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mvtap0,mac=52:54:00:00:00:01,vhost-net"));
+    EXPECT_THAT(values(argv_of(vm), "--vfio"), ElementsAre("path=/sys/bus/pci/devices/0000:01:00.0"));
+    EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1)) << "no /dev/vhost-net";
+    HostFacts with_node = sample_facts();
+    with_node.paths["/dev/vhost-net"] = {.kind = PathFacts::Kind::other, .readable = true, .writable = true};
+    EXPECT_THAT(its().traits.choose_machine(vm, with_node).problems, IsEmpty());
+}
+
+TEST(Crosvm, RawVolumesWithDiscardGrow) {
+    VolumePlan volume;
+    volume.discard = true;
+    EXPECT_TRUE(its().traits.grows(volume));
+    volume.format = "qcow2";
+    EXPECT_FALSE(its().traits.grows(volume));
+    volume.format = "raw";
+    volume.discard = false;
+    EXPECT_FALSE(its().traits.grows(volume));
 }
 
 TEST(Crosvm, Serves9pItself) {
@@ -169,6 +223,12 @@ TEST(Crosvm, IsAskedByItsOwnCommand) {
     const StandIn crosvm;
     const auto control = crosvm.control();
     EXPECT_FALSE(control->paused());
+    control->grow_volume({.volume = 1, .disk = 2, .image = "/i/data", .bytes = 1U << 20U});
+    EXPECT_THAT(crosvm.asked(), HasSubstr(" disk resize 2 1048576 " + crosvm.dir + "/vm.sock\n"));
+    VmPlan vm = sample();
+    control->require_savable(vm);
+    vm.interfaces.front().vhost = "on";
+    EXPECT_THROW(control->require_savable(vm), Error);
     control->pause();
     EXPECT_TRUE(crosvm.control()->paused()) << "whoever asks";
     control->resume();

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 namespace microvmc::test {
 
@@ -186,6 +188,13 @@ TEST(Firecracker, IsAskedAsItsApiHasIt) {
     EXPECT_EQ(control->balloon_mib(), 64U);
     EXPECT_EQ(control->memory_mib(), 384U);
     control->set_memory(320);
+    const std::string image = "grown-by-firecracker.img"; // here, as its name is in what is recorded
+    std::ofstream(image) << "kept";
+    control->grow_volume({.volume = 1, .disk = 2, .image = image, .bytes = 1U << 20U});
+    EXPECT_EQ(std::filesystem::file_size(image), 1U << 20U);
+    EXPECT_THROW(control->grow_volume({.volume = 1, .disk = 2, .image = image, .bytes = 1U << 19U}), Error);
+    EXPECT_EQ(std::filesystem::file_size(image), 1U << 20U) << "nothing at its end is lost";
+    std::filesystem::remove(image);
     const ControlStats stats = control->stats();
     EXPECT_EQ(stats.balloon_mib, 64U);
     EXPECT_EQ(stats.guest.at("free"), 1024U);
