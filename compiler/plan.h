@@ -163,8 +163,9 @@ struct InterfacePlan {
 /// A device of the host that is handed through.
 struct HostDevicePlan {
     std::string name;
-    std::string bus;  ///< pci, usb
-    std::string path; ///< "0000:03:00.0", "0bda:2838"
+    std::string bus;         ///< pci, usb
+    std::string path;        ///< "0000:03:00.0", "0bda:2838"
+    std::string iommu_group; ///< pci: the name of its node in /dev/vfio, "17"
 
     friend bool operator==(const HostDevicePlan&, const HostDevicePlan&) = default;
 };

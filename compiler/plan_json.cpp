@@ -106,8 +106,9 @@ const auto interface_fields = std::tuple{field("name", &InterfacePlan::name),
                                          sparse("managed", &InterfacePlan::managed),
                                          sparse("allow-spoofing", &InterfacePlan::allow_spoofing),
                                          sparse("forwards", &InterfacePlan::forwards)};
-const auto host_device_fields = std::tuple{field("name", &HostDevicePlan::name), field("bus", &HostDevicePlan::bus),
-                                           field("path", &HostDevicePlan::path)};
+const auto host_device_fields =
+    std::tuple{field("name", &HostDevicePlan::name), field("bus", &HostDevicePlan::bus),
+               field("path", &HostDevicePlan::path), sparse("iommu-group", &HostDevicePlan::iommu_group)};
 const auto ready_fields = std::tuple{field("kind", &ReadyPlan::kind),        sparse("port", &ReadyPlan::port),
                                      sparse("path", &ReadyPlan::path),       sparse("text", &ReadyPlan::text),
                                      sparse("command", &ReadyPlan::command), sparse("status", &ReadyPlan::status)};

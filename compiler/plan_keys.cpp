@@ -321,6 +321,7 @@ std::vector<PlanKey> plan_keys(const VmPlan& vm) {
         keys.element = "devices." + device.name;
         keys.add(keys.element + ".bus", device.bus);
         keys.add(keys.element + ".path", printable(device.path));
+        keys.add(keys.element + ".iommu-group", printable(device.iommu_group));
     }
     for (const CredentialPlan& credential : vm.credentials) {
         keys.element = "credentials." + credential.name;

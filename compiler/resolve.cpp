@@ -241,7 +241,12 @@ void surroundings(const Inputs& in, Draft& draft) {
                                     .command = texts_of(each.command)});
     }
     for (const DeviceConfig& each : config.devices) {
-        plan.host_devices.push_back({each.name.value, text_of(each.bus), text_of(each.path)});
+        HostDevicePlan& device = plan.host_devices.emplace_back();
+        device.name = each.name.value;
+        device.bus = text_of(each.bus);
+        device.path = text_of(each.path);
+        const auto known = in.facts.host_devices.find(device.bus + ' ' + device.path);
+        if (known != in.facts.host_devices.end()) { device.iommu_group = known->second.iommu_group; }
     }
     // A root of its own has programs that ask for it; what its own loader boots isn't told.
     if (plan.root.kind != RootPlan::Kind::initramfs && plan.firmware.empty()) {

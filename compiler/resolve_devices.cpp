@@ -174,7 +174,8 @@ void finish_vhost(const Inputs& in, Draft& draft, InterfacePlan& interface) {
     const auto said = std::ranges::find_if(
         draft.config->interfaces, [&](const InterfaceConfig& each) { return each.name.value == interface.name; });
     const bool is_open = said != draft.config->interfaces.end() && said->vhost.value == "auto";
-    const bool can = draft.traits->capability("interface.vhost").support != Support::unsupported;
+    const bool can =
+        !draft.traits->vhost_costs && draft.traits->capability("interface.vhost").support != Support::unsupported;
     // Another user can't open its device.
     if (!is_open || !can || interface.type == "user" || !draft.plan.vmm_user.empty()) { return; }
     if (draft.observed != nullptr && draft.observed->running && draft.observed->plan) {

@@ -53,6 +53,7 @@ constexpr CapabilityName names[] = {
     {"volume.cache", "choosing a volume's cache mode"},
     {"volume.discard", "freed blocks are given back to the host"},
     {"volume.backing", "volumes that start from another image", "copy the image yourself"},
+    {"volume.serial", "choosing a disk's serial number"},
     {"volume.mkfs-args", "more arguments of mkfs"},
     {"volume.grow", "volumes that grow while the guest runs", "restart the machine"},
     {"share.9p", "shares over 9p"},

@@ -82,6 +82,9 @@ struct Traits {
 
     bool own_virtiofs = false; ///< serves directories itself, where the host has no virtiofsd that it can use
 
+    /// "interface.vhost": a machine has less of something else then, so that it has to be asked for.
+    bool vhost_costs = false;
+
     /// Keys of its own table ([vm.x.NAME]) beyond `program` and `extra-args`.
     struct Option {
         std::string_view name;

@@ -13,6 +13,7 @@
 //   has taken is only told with what the host says (no CREDIT_UPDATE).
 // - Disks tell names of its own, so that they are told by their order (src/virtio/dev/blk.rs).
 // - A vhost-user server needs the guest's memory in a file.
+// - PCI devices of the host are named by their IOMMU's group, each of which is opened once (src/vm/vm.rs).
 // - Nobody can ask it anything while it runs. A guest that powers off ends it with 0, one that resets by a triple fault
 //   (reboot=t) as well; one that does so by the keyboard controller never does.
 // - It has no seccomp filter and no sandbox for itself.
@@ -27,6 +28,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
 #include <variant>
 
 namespace microvmc {
@@ -97,9 +100,18 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                                                             interface.mtu == 0 ? ethernet_mtu : interface.mtu,
                                                             line.object(interface.id)));
                        },
-                       [](const HostDevicePlan&) {}, // its traits have none
+                       [](const HostDevicePlan&) {}, // by their groups
                    },
                    device);
+    }
+    std::map<std::string, std::string> groups; // of devices, in an order of their own
+    for (const HostDevicePlan& device : vm.host_devices) {
+        std::string& devices = groups[device.iommu_group];
+        devices += (devices.empty() ? "" : ",") + device.path;
+    }
+    for (const auto& [group, devices] : groups) {
+        line.option("--vfio-group",
+                    fmt::format("path={},devices={}", line.object("/dev/vfio/" + group), line.object(devices)));
     }
 }
 
@@ -181,6 +193,7 @@ const Backend alioth{
                                 lacking("volume.vhd", "it reads raw images", "use format raw"),
                                 lacking("volume.vhdx", "it reads raw images", "use format raw"),
                                 native("volume.write"),
+                                lacking("volume.serial", "its disks tell serial numbers of its own"),
                                 native("volume.read-only"),
                                 lacking("volume.direct", "it has one mode"),
                                 lacking("volume.cache", "it has one mode"),
@@ -193,8 +206,7 @@ const Backend alioth{
                                 lacking("share.dax", "microvmc doesn't drive its window for that"),
                                 lacking("share.security-model", "it has no 9p"),
                                 native("interface.mtu"),
-                                lacking("device.pci", "microvmc doesn't drive its --vfio-group yet",
-                                        "use qemu or cloud-hypervisor"),
+                                native("device.pci"),
                                 lacking("device.usb", "it has no USB", "use qemu"),
                                 native(
                                     "vsock",

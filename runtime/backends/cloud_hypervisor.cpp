@@ -329,6 +329,7 @@ const Backend cloud_hypervisor{
                 native("volume.vhd", "fixed ones"),
                 native("volume.vhdx"),
                 native("volume.write"),
+                native("volume.serial"),
                 native("volume.read-only"),
                 native("volume.direct"),
                 lacking("volume.cache", "it has one mode, and `direct`"),

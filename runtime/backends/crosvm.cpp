@@ -209,9 +209,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            if (interface.vhost == "on") { net.flag("vhost-net"); }
                            line.option("--net", net);
                        },
-                       [&](const HostDevicePlan& passed) {
-                           line.option("--vfio", Options().add("path", "/sys/bus/pci/devices/" + passed.path));
-                       },
+                       [](const HostDevicePlan&) {}, // its traits have none
                    },
                    device);
     }
@@ -431,6 +429,7 @@ const Backend crosvm{
                 lacking("volume.vhd", "it reads raw and qcow2 images", "use format raw"),
                 lacking("volume.vhdx", "it reads raw and qcow2 images", "use format raw"),
                 native("volume.write"),
+                native("volume.serial"),
                 native("volume.read-only"),
                 native("volume.direct"),
                 lacking("volume.cache", "it has one mode, and `direct`"),
@@ -443,9 +442,10 @@ const Backend crosvm{
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "its 9p passes owners and modes on"),
                 native("interface.mtu", "the tap's"),
-                native("device.pci"),
+                lacking("device.pci", "a device that it hands over doesn't interrupt its guest here",
+                        "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
-                native("interface.vhost"),
+                native("interface.vhost", "when it is asked for: the machine can't be saved then"),
                 native("vsock"),
                 native("console.serial"),
                 lacking("console.virtio", "it doesn't tell its guest that a virtio port is a console"),
@@ -463,6 +463,7 @@ const Backend crosvm{
             .discard_formats = {"raw", "qcow2"},
             .grows = grows,
             .own_virtiofs = true,
+            .vhost_costs = true,
         },
     .lower = lower,
     .attach = attach,

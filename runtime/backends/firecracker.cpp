@@ -246,6 +246,7 @@ const Backend firecracker{
                 lacking("volume.vhd", raw_only),
                 lacking("volume.vhdx", raw_only),
                 native("volume.write"),
+                lacking("volume.serial", "its disks tell serial numbers of its own"),
                 native("volume.read-only"),
                 lacking("volume.direct", "it goes through the host's page cache"),
                 lacking("volume.cache", "microvmc has it write back"),

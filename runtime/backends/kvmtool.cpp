@@ -120,7 +120,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
                            line.option("-n", fmt::format("mode=tap,tapif={},guest_mac={}", said("id", interface.id),
                                                          said("mac", interface.mac)));
                        },
-                       [&](const HostDevicePlan& passed) { line.option("--vfio-pci", passed.path); },
+                       [](const HostDevicePlan&) {}, // its traits have none
                    },
                    device);
     }
@@ -256,6 +256,7 @@ const Backend kvmtool{
                 lacking("volume.vhd", "it reads raw images", "use format raw"),
                 lacking("volume.vhdx", "it reads raw images", "use format raw"),
                 native("volume.write"),
+                lacking("volume.serial", "its disks tell serial numbers of its own"),
                 native("volume.read-only"),
                 native("volume.direct"),
                 lacking("volume.cache", "it has one mode, and `direct`"),
@@ -278,7 +279,8 @@ const Backend kvmtool{
                 lacking("interface.user", no_driven_network, "use type tap, or qemu"),
                 bridged("interface.mtu", "the guest's own init sets it"),
                 lacking("forward.ipv6", no_driven_network),
-                native("device.pci"),
+                lacking("device.pci", "a device that it hands over doesn't interrupt its guest here",
+                        "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "it has no USB", "use qemu"),
                 lacking("interface.vhost", "its guest isn't told of its MAC address then"),
                 native("vsock"),

@@ -836,6 +836,7 @@ const Backend qemu{
                 native("volume.discard"),
                 native("volume.backing"),
                 {.name = "volume.grow", .support = Support::native, .why = "grown while it runs", .remedy = {}},
+                native("volume.serial"),
                 native("volume.read-only"),
                 native("share.9p"),
                 lacking("share.image", "it has shares"),

@@ -8,7 +8,8 @@
 //   and finds its interrupt controllers in an MP table. What is said of a device there takes a place from the command
 //   line's 2047 bytes.
 // - Each device has an interrupt line of its own, 5 to 15 (devices/src/sysbus/mod.rs). Four places of disks and two of
-//   interfaces take six of them, used or not; there are no more of these, and five other devices.
+//   interfaces take six of them, used or not; there are no more of these, and five other devices, of which an interface
+//   with vhost is one.
 // - Options are split at commas and at equals signs, which nothing can escape (machine_manager/src/config/mod.rs,
 //   str_slip_to_clap). Paths of an initrd, and a kernel parameter's value, have 255 bytes at most
 //   (machine_manager/src/config/boot_source.rs).
@@ -64,9 +65,14 @@ bool has_virtio_console(const VmPlan& vm) {
     return vm.console == "virtio";
 }
 
-// Random numbers, the console's or the agent's port, and one for each share, a balloon, vsock.
+// Whose packets the host's kernel handles: those take no place of an interface's.
+std::size_t vhost_interfaces(const VmPlan& vm) {
+    return static_cast<std::size_t>(std::ranges::count(vm.interfaces, "on", &InterfacePlan::vhost));
+}
+
+// Random numbers, the console's or the agent's port, and one for each share, a balloon, vsock, vhost.
 std::size_t other_devices(const VmPlan& vm) {
-    return 2 + vm.shares.size() + (has_balloon(vm) ? 1 : 0) + (vm.vsock_cid != 0 ? 1 : 0);
+    return 2 + vm.shares.size() + (has_balloon(vm) ? 1 : 0) + (vm.vsock_cid != 0 ? 1 : 0) + vhost_interfaces(vm);
 }
 
 void refuse_too_many(const VmPlan& vm, std::string_view what, std::size_t has, std::size_t most,
@@ -79,7 +85,7 @@ void refuse_too_many(const VmPlan& vm, std::string_view what, std::size_t has, s
 std::vector<Problem> problems(const VmPlan& vm, const HostFacts& facts) {
     std::vector<Problem> found;
     refuse_too_many(vm, "disks", disks_of(vm).size(), disk_places, found);
-    refuse_too_many(vm, "interfaces", vm.interfaces.size(), interface_places, found);
+    refuse_too_many(vm, "interfaces", vm.interfaces.size() - vhost_interfaces(vm), interface_places, found);
     refuse_too_many(vm, "devices beside disks and interfaces", other_devices(vm), other_places, found);
     if (vm.mem_mib < least_mib) {
         found.push_back({"mem", fmt::format("StratoVirt's machines have {} MiB at least", least_mib)});
@@ -355,54 +361,68 @@ const Backend stratovirt{
             .name = "stratovirt",
             .title = title,
             .programs = {{"x86_64", "stratovirt"}},
-            .capabilities = with_ours(with_virtiofsd(with_kvm_and_taps({
-                lacking("memory.hotplug", "virtio-mem is left out of it unless it is built with it"),
-                lacking("memory.hugepages", "it takes them from a hugetlbfs, which microvmc doesn't mount"),
-                native("balloon"),
-                native("balloon.auto", "the guest returns by itself what it frees, and takes it back as it needs it"),
-                lacking("balloon.initial", "a balloon's size is told once its driver is there", "resize it then"),
-                native("balloon.deflate-on-oom"),
-                native("balloon.free-page-reporting"),
-                native("kernel.bzimage"),
-                lacking("kernel.elf", "it boots a bzImage only", "name the bzImage (vmlinuz) of that kernel"),
-                lacking("firmware", "its microvm has none"),
-                lacking("root.share", "it has no 9p, and a root over virtiofs is still to come"),
-                lacking("root.store", "it has no 9p, and a root over virtiofs is still to come"),
-                native("volume.raw"),
-                lacking("volume.qcow2", "its own seccomp filter ends it when it writes one", "use format raw"),
-                lacking("volume.vhd", "it has raw images", "use format raw"),
-                lacking("volume.vhdx", "it has raw images", "use format raw"),
-                native("volume.write"),
-                native("volume.read-only"),
-                native("volume.direct"),
-                lacking("volume.cache", "it has one mode, and `direct`"),
-                native("volume.discard"),
-                lacking("volume.backing", "it opens no image with another behind it"),
-                lacking("volume.grow", "it has no command for that", "restart the machine"),
-                lacking("share.9p", "it has virtiofs", "use proto virtiofs"),
-                lacking("share.image", "it shares directories", "use proto virtiofs"),
-                native("share.read-only"),
-                lacking("share.dax", "it maps no files into the guest"),
-                lacking("share.security-model", "it has no 9p"),
-                bridged("interface.mtu", "the guest's own init sets it"),
-                lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
-                lacking("device.usb", no_pci, "use qemu"),
-                native("interface.vhost"),
-                native("vsock"),
-                native("console.serial"),
-                native("console.virtio"),
-                native("console.off"),
-                lacking("graphics", "its microvm has no display", "use qemu"),
-                bridged("shutdown", "the guest's own init is asked, by its agent"),
-                lacking("pause", "its own seccomp filter ends it while it waits for its processors to stand still"),
-                lacking("snapshot", "it must stand still for that, which its own seccomp filter ends it for"),
-                lacking("snapshot.elsewhere", "it must stand still for that, which its own seccomp filter ends it for"),
-            }))),
+            .capabilities =
+                with_ours(
+                    with_virtiofsd(
+                        with_kvm_and_taps(
+                            {
+                                lacking("memory.hotplug", "virtio-mem is left out of it unless it is built with it"),
+                                lacking("memory.hugepages",
+                                        "it takes them from a hugetlbfs, which microvmc doesn't mount"),
+                                native("balloon"),
+                                native("balloon.auto",
+                                       "the guest returns by itself what it frees, and takes it back as it needs it"),
+                                lacking("balloon.initial", "a balloon's size is told once its driver is there",
+                                        "resize it then"),
+                                native("balloon.deflate-on-oom"),
+                                native("balloon.free-page-reporting"),
+                                native("kernel.bzimage"),
+                                lacking("kernel.elf", "it boots a bzImage only",
+                                        "name the bzImage (vmlinuz) of that kernel"),
+                                lacking("firmware", "its microvm has none"),
+                                lacking("root.share", "it has no 9p, and a root over virtiofs is still to come"),
+                                lacking("root.store", "it has no 9p, and a root over virtiofs is still to come"),
+                                native("volume.raw"),
+                                lacking("volume.qcow2", "its own seccomp filter ends it when it writes one",
+                                        "use format raw"),
+                                lacking("volume.vhd", "it has raw images", "use format raw"),
+                                lacking("volume.vhdx", "it has raw images", "use format raw"),
+                                native("volume.write"),
+                                native("volume.serial"),
+                                native("volume.read-only"),
+                                native("volume.direct"),
+                                lacking("volume.cache", "it has one mode, and `direct`"),
+                                native("volume.discard"),
+                                lacking("volume.backing", "it opens no image with another behind it"),
+                                lacking("volume.grow", "it has no command for that", "restart the machine"),
+                                lacking("share.9p", "it has virtiofs", "use proto virtiofs"),
+                                lacking("share.image", "it shares directories", "use proto virtiofs"),
+                                native("share.read-only"),
+                                lacking("share.dax", "it maps no files into the guest"),
+                                lacking("share.security-model", "it has no 9p"),
+                                bridged("interface.mtu", "the guest's own init sets it"),
+                                lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
+                                lacking("device.usb", no_pci, "use qemu"),
+                                native("interface.vhost", "when it is asked for: it takes a place of another device"),
+                                native("vsock"),
+                                native("console.serial"),
+                                native("console.virtio"),
+                                native("console.off"),
+                                lacking("graphics", "its microvm has no display", "use qemu"),
+                                bridged("shutdown", "the guest's own init is asked, by its agent"),
+                                lacking("pause", "its own seccomp filter ends it while it waits for its processors to "
+                                                 "stand still"),
+                                lacking("snapshot", "it must stand still for that, which its own seccomp filter ends "
+                                                    "it for"),
+                                lacking("snapshot.elsewhere",
+                                        "it must stand still for that, which its own seccomp filter ends it for"),
+                            }))),
             .accels = {"kvm"},
             .max_vcpu = 254, // machine_manager/src/config/machine_config.rs, MAX_NR_CPUS
             .user_network = {},
             .choose_machine = choose_machine,
             .discard_formats = {"raw"},
+            .vhost_costs = true,
         },
     .lower = lower,
     .attach = attach,
