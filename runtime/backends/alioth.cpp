@@ -205,6 +205,7 @@ const Backend alioth{
                                 native("share.read-only"),
                                 lacking("share.dax", "microvmc doesn't drive its window for that"),
                                 lacking("share.security-model", "it has no 9p"),
+                                lacking("interface.macvtap", "it opens taps by their names alone"),
                                 native("interface.mtu"),
                                 native("device.pci"),
                                 lacking("device.usb", "it has no USB", "use qemu"),

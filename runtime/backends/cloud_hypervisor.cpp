@@ -66,6 +66,7 @@ std::vector<Problem> problems(const VmPlan& vm) {
         found.push_back({"", fmt::format("`{}` has {} PCI devices, and cloud-hypervisor has {} slots", vm.name,
                                          pci_devices(vm), pci_slots)});
     }
+    refuse_odd_queues(vm, "cloud-hypervisor", found);
     const bool is_whole = (vm.mem_max_mib - vm.mem_boot_mib) % plugged_block_mib == 0 &&
                           (vm.mem_mib - vm.mem_boot_mib) % plugged_block_mib == 0;
     if (vm.mem_max_mib != 0 && !is_whole) {
@@ -185,6 +186,7 @@ std::string interface(const VmPlan& vm, const InterfacePlan& interface) {
     }
     options.add("mac", interface.mac);
     if (interface.mtu != 0) { options.add("mtu", std::to_string(interface.mtu)); }
+    if (interface.queues > 1) { options.add("num_queues", std::to_string(2 * interface.queues)); } // to it and from it
     return options.text();
 }
 
@@ -341,6 +343,7 @@ const Backend cloud_hypervisor{
                 native("share.read-only"),
                 lacking("share.dax", "it maps no files into the guest"),
                 lacking("share.security-model", "it has no 9p"),
+                native("interface.queues", "of taps"),
                 native("interface.mtu"),
                 native("device.pci"),
                 lacking("device.usb", "it has no USB"),

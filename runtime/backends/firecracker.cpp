@@ -267,6 +267,7 @@ const Backend firecracker{
                 lacking("share.socket", no_shares),
                 lacking("share.extra-args", no_shares),
                 lacking("interface.queues", "it has one queue"),
+                lacking("interface.macvtap", "it opens taps by their names alone"),
                 native_since("1.16", "interface.mtu"),
                 native("interface.rate"),
                 lacking("device.pci", "it passes no devices through"),

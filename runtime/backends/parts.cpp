@@ -280,4 +280,22 @@ void require_vhost_net(const VmPlan& vm, const HostFacts& facts, std::vector<Pro
     }
 }
 
+void refuse_odd_queues(const VmPlan& vm, std::string_view title, std::vector<Problem>& problems) {
+    for (const InterfacePlan& interface : vm.interfaces) {
+        if (interface.queues <= 1) { continue; }
+        const std::string key = "interfaces." + interface.name;
+        if (interface.type == "macvtap") {
+            problems.push_back({key, fmt::format("a macvtap has one queue with {}", title), "leave `queues` out"});
+        }
+        if (interface.vhost == "on") {
+            problems.push_back({key, fmt::format("{} has one queue where the host's kernel handles packets", title),
+                                "leave `queues` or `vhost` out"});
+        }
+        if (interface.queues > vm.vcpu) {
+            problems.push_back({key, fmt::format("{} has a queue for each virtual CPU at most", title),
+                                fmt::format("set `vcpu` to {}, or have fewer queues", interface.queues)});
+        }
+    }
+}
+
 } // namespace microvmc

@@ -103,6 +103,10 @@ void require_vhost_vsock(const HostFacts& facts, std::vector<Problem>& problems)
 void require_vhost_net(const VmPlan& vm, const HostFacts& facts, std::vector<Problem>& problems);
 inline constexpr const char* vhost_net_node = "/dev/vhost-net";
 
+/// Adds a problem for each interface with several queues that a VMM can't have which opens taps of as many by their
+/// name, one for each processor at most.
+void refuse_odd_queues(const VmPlan& vm, std::string_view title, std::vector<Problem>& problems);
+
 /// Lambdas as one visitor, one for each kind of device.
 template <typename... F> struct Overloaded : F... { using F::operator()...; };
 template <typename... F> Overloaded(F...) -> Overloaded<F...>; // clang 14 deduces none by itself

@@ -202,10 +202,15 @@ void add(CommandLine& line, const VmPlan& vm, const SharePlan& share, std::size_
                 Options("vhost-user-fs-device").add("id", id + "-device").add("chardev", id).add("tag", share.tag));
 }
 
-void add(CommandLine& line, const InterfacePlan& interface, std::size_t number) {
+void add(CommandLine& line, const VmPlan& vm, const InterfacePlan& interface, std::size_t number) {
     const std::string id = fmt::format("interface{}", number);
     Options netdev("tap");
-    netdev.add("id", id).add("ifname", interface.id);
+    netdev.add("id", id);
+    if (interface.type == "macvtap") {
+        netdev.add("fd", std::to_string(macvtap_number(vm, interface)));
+    } else {
+        netdev.add("ifname", interface.id);
+    }
     if (interface.vhost == "on") { netdev.add("vhost", interface.vhost); }
     line.option("-netdev", netdev);
     line.option("-device",
@@ -221,7 +226,7 @@ void add_devices(CommandLine& line, const VmPlan& vm) {
         std::visit(Overloaded{
                        [](const VolumePlan&) {}, // a disk like others
                        [&](const SharePlan& share) { add(line, vm, share, shares++); },
-                       [&](const InterfacePlan& interface) { add(line, interface, interfaces++); },
+                       [&](const InterfacePlan& interface) { add(line, vm, interface, interfaces++); },
                        [](const HostDevicePlan&) {}, // its traits have none
                    },
                    device);
@@ -299,7 +304,8 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     lowered.children.push_back({.role = "vmm",
                                 .argv = with_environment("STRATOVIRT_LOG_LEVEL", "warn", std::move(argv)),
                                 .console = vm.console != "off",
-                                .await_socket = socket});
+                                .await_socket = socket,
+                                .descriptors = macvtap_descriptors(vm)});
     lowered.control = control_place(socket, vm.mem_mib);
     return lowered;
 }
@@ -403,6 +409,7 @@ const Backend stratovirt{
                                 bridged("interface.mtu", "the guest's own init sets it"),
                                 lacking("device.pci", no_pci, "use qemu or cloud-hypervisor"),
                                 lacking("device.usb", no_pci, "use qemu"),
+                                native("interface.macvtap"),
                                 native("interface.vhost", "when it is asked for: it takes a place of another device"),
                                 native("vsock"),
                                 native("console.serial"),

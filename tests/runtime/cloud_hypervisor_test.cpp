@@ -27,6 +27,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 constexpr milliseconds patience{10'000};
 
@@ -202,6 +203,15 @@ TEST(CloudHypervisor, LoadsWithoutAMachine) {
     EXPECT_EQ(its().load_argv(lowered.children.back().argv, "/snapshot/state"),
               (std::vector<std::string>{"/usr/bin/cloud-hypervisor", "--api-socket", "path=" + lowered.control,
                                         "--seccomp", "true"}));
+}
+
+TEST(CloudHypervisor, AnInterfaceHasQueuesForBothWays) {
+    VmPlan vm = sample();
+    vm.vcpu = vm.interfaces.front().queues = 2;
+    EXPECT_THAT(arguments(argv_of(vm), "--net"), ElementsAre("tap=mv0123456789,mac=02:00:5e:01:02:03,num_queues=4"));
+    EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, IsEmpty());
+    vm.vcpu = 1;
+    EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1));
 }
 
 TEST(CloudHypervisor, WhatItCantSaveIsSaid) {

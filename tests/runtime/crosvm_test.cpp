@@ -152,6 +152,11 @@ TEST(Crosvm, HasTheHostsKernelHandlePackets) {
     vm.interfaces = {lan};
     EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mvtap0,mac=52:54:00:00:00:01,vhost-net"));
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1)) << "no /dev/vhost-net";
+    vm.interfaces.front().vhost = "off";
+    vm.interfaces.front().queues = vm.vcpu = 2;
+    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mvtap0,mac=52:54:00:00:00:01,vq-pairs=2"));
+    vm.interfaces.front().vhost = "on";
+    vm.interfaces.front().queues = 1;
     HostFacts with_node = sample_facts();
     with_node.paths["/dev/vhost-net"] = {.kind = PathFacts::Kind::other, .readable = true, .writable = true};
     EXPECT_THAT(its().traits.choose_machine(vm, with_node).problems, IsEmpty());

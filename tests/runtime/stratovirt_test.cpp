@@ -2,6 +2,7 @@
 #include "runtime/error.h"
 #include "tests/runtime/sample.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -56,6 +57,33 @@ TEST(Stratovirt, HasWhatThePlanSays) {
                 Contains("virtio-blk-device,id=disk0-device,drive=disk0,serial=mv0123456789abcdef01"));
     EXPECT_EQ(lowered.end, "reboot");
     EXPECT_EQ(lowered.agent_device, "tty:/dev/hvc0");
+}
+
+TEST(Stratovirt, InterfacesAreTapsMacvtapsOrTheKernels) {
+    VmPlan vm = sample();
+    vm.kernel.image = KernelImage::bzimage;
+    vm.interfaces.front().vhost = "on";
+    EXPECT_THAT(values(argv_of(vm), "-netdev"), ElementsAre("tap,id=interface0,ifname=mv0123456789,vhost=on"));
+    vm.interfaces.front().vhost = "off";
+    vm.interfaces.front().type = "macvtap";
+    const Lowered lowered = its().lower(vm, "");
+    const Child& vmm = lowered.children.back();
+    ASSERT_THAT(vmm.descriptors, SizeIs(1));
+    EXPECT_THAT(values(vmm.argv, "-netdev"),
+                ElementsAre(fmt::format("tap,id=interface0,fd={}", vmm.descriptors.front().number)));
+}
+
+TEST(Stratovirt, AnInterfaceOfTheKernelsTakesTheirPlaceWhoHaveNone) {
+    HostFacts facts = sample_facts();
+    facts.paths["/dev/vhost-net"] = {.kind = PathFacts::Kind::other, .readable = true, .writable = true};
+    VmPlan vm = sample();
+    const auto problems = [&] { return its().traits.choose_machine(vm, facts).problems.size(); };
+    vm.interfaces.assign(3, vm.interfaces.front());
+    EXPECT_EQ(problems(), 1U) << "two places of interfaces";
+    vm.interfaces.front().vhost = "on";
+    EXPECT_EQ(problems(), 0U);
+    vm.interfaces.assign(4, vm.interfaces.front());
+    EXPECT_EQ(problems(), 1U) << "five of other devices, of which two are taken";
 }
 
 TEST(Stratovirt, TheAgentHasTheOtherPort) {
