@@ -108,6 +108,19 @@ std::string against_server(const Inputs& in, const SharePlan& share, const Serve
     return {};
 }
 
+/// The share of a machine that runs: it isn't restarted because a virtiofsd was installed meanwhile.
+const SharePlan* share_now(const Draft& draft, const std::string& name) {
+    if (draft.observed == nullptr || !draft.observed->running || !draft.observed->plan) { return nullptr; }
+    const auto& shares = draft.observed->plan->shares;
+    const auto found = std::ranges::find(shares, name, &SharePlan::name);
+    return found == shares.end() ? nullptr : &*found;
+}
+
+bool is_now(const Draft& draft, const std::string& name, std::string_view proto, std::string_view server_kind) {
+    const SharePlan* now = share_now(draft, name);
+    return now != nullptr && now->proto == proto && now->server_kind == server_kind;
+}
+
 /// What the hypervisor can't do when it serves the share itself; empty: it can all.
 std::string against_own(const Inputs& in, const Traits& traits, const SharePlan& share, std::string_view why) {
     const auto not_own = [&](std::string_view what) {
@@ -139,7 +152,8 @@ std::string no_virtiofs(const Inputs& in, const Draft& draft, const Traits& trai
     }
     std::string why;
     server = find_server(in.facts, why);
-    if (traits.own_virtiofs && (!server || !server->rust)) {
+    const bool stays = is_now(draft, share.name, "virtiofs", "own") && against_own(in, traits, share, why).empty();
+    if (traits.own_virtiofs && (!server || !server->rust || stays)) {
         if (server) { why = fmt::format("{} came with QEMU", server->tool->path); }
         server = Server{};
         return against_own(in, traits, share, why);
@@ -191,13 +205,6 @@ void by_server(const Inputs& in, const std::optional<Server>& server, ShareWay& 
     way.sandbox = in.facts.namespaces ? "namespace" : in.facts.uid == 0 ? "chroot" : "none";
 }
 
-/// A machine that runs isn't restarted because a virtiofsd was installed meanwhile.
-bool has_9p_now(const Draft& draft, const std::string& name) {
-    if (draft.observed == nullptr || !draft.observed->running || !draft.observed->plan) { return false; }
-    return std::ranges::any_of(draft.observed->plan->shares,
-                               [&name](const SharePlan& share) { return share.name == name && share.proto == "9p"; });
-}
-
 /// Whether a user may read a directory; what isn't known, he may.
 bool may_read(const HostFacts& facts, const std::string& name, const std::string& path) {
     const auto user = facts.users.find(name);
@@ -234,7 +241,7 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
     } else {
         const std::string against_9p = no_9p(in, draft, traits, share);
         const std::string against_virtiofs = no_virtiofs(in, draft, traits, share, server);
-        if (against_9p.empty() && (!against_virtiofs.empty() || has_9p_now(draft, share.name))) {
+        if (against_9p.empty() && (!against_virtiofs.empty() || is_now(draft, share.name, "9p", ""))) {
             way.proto = "9p";
             way.reason = against_virtiofs.empty() ? "as it has now" : "not virtiofs: " + against_virtiofs;
         } else if (against_virtiofs.empty()) {
