@@ -24,6 +24,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/backends/capability.h"
+#include "runtime/backends/guest_memory.h"
 #include "runtime/backends/kernel_image.h"
 #include "runtime/backends/list.h"
 #include "runtime/backends/own_command.h"
@@ -288,13 +289,6 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     return lowered;
 }
 
-// Its names of what ControlStats::guest has.
-constexpr std::pair<const char*, const char*> guest_numbers[] = {
-    {"total_memory", "total"},        {"free_memory", "free"},          {"available_memory", "available"},
-    {"disk_caches", "caches"},        {"swap_in", "swapped-in"},        {"swap_out", "swapped-out"},
-    {"major_faults", "major-faults"}, {"minor_faults", "minor-faults"},
-};
-
 class CrosvmControl final : public Control {
 public:
     explicit CrosvmControl(OwnCommand command) : command_(std::move(command)) {}
@@ -350,13 +344,7 @@ public:
             return stats;
         } // it has no balloon
         stats.balloon_mib = said.value("balloon_actual", std::uint64_t{0}) >> mib_shift;
-        const nlohmann::json guest = said.value("stats", nlohmann::json::object());
-        for (const auto& [theirs, ours] : guest_numbers) {
-            const auto found = guest.find(theirs);
-            if (found != guest.end() && found->is_number_unsigned()) {
-                stats.guest.emplace(ours, found->get<std::uint64_t>());
-            }
-        }
+        add_guest_memory(said.value("stats", nlohmann::json::object()), stats.guest);
         return stats;
     }
 

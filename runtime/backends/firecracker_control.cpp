@@ -13,6 +13,7 @@
 
 #include "runtime/backends/firecracker_control.h"
 
+#include "runtime/backends/guest_memory.h"
 #include "runtime/error.h"
 #include "runtime/http_client.h"
 #include "runtime/volume.h"
@@ -34,13 +35,6 @@ constexpr milliseconds request_timeout{10'000};
 constexpr milliseconds poll_interval{20};
 constexpr milliseconds guest_patience{1'500}; ///< for a guest to tell its statistics
 constexpr unsigned seldom_s = 3'600;          ///< of statistics that nobody asked for
-
-// Firecracker's names of what ControlStats::guest has.
-constexpr std::pair<const char*, const char*> guest_numbers[] = {
-    {"total_memory", "total"},        {"free_memory", "free"},          {"available_memory", "available"},
-    {"disk_caches", "caches"},        {"swap_in", "swapped-in"},        {"swap_out", "swapped-out"},
-    {"major_faults", "major-faults"}, {"minor_faults", "minor-faults"},
-};
 
 // The two files that it saves into, and is loaded from.
 std::string memory_in(const std::string& directory) {
@@ -105,11 +99,7 @@ public:
         try {
             const nlohmann::json told = statistics();
             stats.balloon_mib = told.value("actual_mib", std::uint64_t{0});
-            for (const auto& [theirs, ours] : guest_numbers) {
-                const auto found = told.find(theirs);
-                if (found == told.end() || !found->is_number_unsigned()) { continue; }
-                stats.guest.emplace(ours, found->get<std::uint64_t>());
-            }
+            add_guest_memory(told, stats.guest);
         } catch (const HttpError&) {} // it has no balloon
         return stats;
     }
