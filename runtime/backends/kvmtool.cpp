@@ -227,6 +227,8 @@ std::vector<std::string_view> kernel_options(const VmPlan& /*vm*/) {
 
 constexpr std::string_view no_driven_network = "its own network forwards no ports, and microvmc doesn't drive it";
 
+constexpr std::string_view no_interrupts = "its guest isn't interrupted by what is handed over";
+
 } // namespace
 
 const Backend kvmtool{
@@ -279,8 +281,7 @@ const Backend kvmtool{
                 lacking("interface.user", no_driven_network, "use type tap, or qemu"),
                 bridged("interface.mtu", "the guest's own init sets it"),
                 lacking("forward.ipv6", no_driven_network),
-                lacking("device.pci", "a device that it hands over doesn't interrupt its guest here",
-                        "use qemu or cloud-hypervisor"),
+                lacking("device.pci", no_interrupts, "use qemu or cloud-hypervisor"),
                 lacking("device.usb", "it has no USB", "use qemu"),
                 lacking("interface.vhost", "its guest isn't told of its MAC address then"),
                 native("vsock"),
