@@ -14,7 +14,9 @@
 //   virtio/device.rs): the guest knows them by their order. By default a guest's flushes go nowhere (`cache_type`).
 // - There is no sharing of directories: an image of one is made when the machine starts.
 // - It boots an ELF, by Linux' own 64-bit protocol or its PVH note; a bzImage since 1.17.
-// - Devices are on virtio-mmio, told by ACPI since 1.8 and on the kernel's command line besides.
+// - Devices are on virtio-mmio, told by ACPI since 1.8 and on the kernel's command line besides; since 1.13 on PCI when
+//   it is told so (--enable-pci), which has room for more of them, but asks more of the guest's kernel
+//   (docs/kernel-policy.md).
 // - Two virtual processors or any even number of them, or one (src/vmm/src/vmm_config/machine_config.rs).
 // - Seccomp is on by itself, a filter for each of its threads (docs/seccomp.md).
 // - Sockets of its stay when it ends, and it doesn't start where one is.
@@ -42,14 +44,17 @@ constexpr std::string_view config_option = "--config-file";
 constexpr std::string_view first_driven = "1.8";          // devices by ACPI
 constexpr std::string_view first_with_reporting = "1.14"; // free pages, plugged memory
 constexpr std::string_view first_with_bzimage = "1.17";
+constexpr std::string_view first_with_pci = "1.13";
+constexpr std::string_view pci = "pci"; ///< VmPlan::machine of one that has its devices there; else it has none
 constexpr std::uint32_t cid_of_all = 3; // the first that a guest may have; each machine's vsock is its own
 constexpr std::uint32_t most_vcpus = 32;
 constexpr std::uint64_t slot_mib = 128; ///< of plugged memory, the least that it has
 constexpr std::uint32_t seldom_s = 3'600;
 // A line of the interrupt controller each, less those of devices that it always has: src/vmm/src/arch/x86_64/layout.rs.
 constexpr std::size_t mmio_slots = 16;
+constexpr std::size_t pci_slots = 31; ///< beside the bus's own: src/vmm/src/pci/bus.rs
 
-std::size_t mmio_devices(const VmPlan& vm) {
+std::size_t virtio_devices(const VmPlan& vm) {
     return 2 + (has_balloon(vm) ? 1 : 0) + (vm.mem_max_mib != 0 ? 1 : 0) + disks_of(vm).size() + vm.interfaces.size();
 }
 
@@ -59,9 +64,10 @@ std::vector<Problem> problems(const VmPlan& vm) {
         found.push_back({"", fmt::format("Firecracker {} is older than {}, the first that microvmc drives",
                                          vm.program_version, first_driven)});
     }
-    if (mmio_devices(vm) > mmio_slots) {
-        found.push_back({"", fmt::format("`{}` has {} devices, and Firecracker has {} slots", vm.name, mmio_devices(vm),
-                                         mmio_slots)});
+    const std::size_t slots = is_older(vm.program_version, first_with_pci) ? mmio_slots : pci_slots;
+    if (virtio_devices(vm) > slots) {
+        found.push_back(
+            {"", fmt::format("`{}` has {} devices, and Firecracker has {} slots", vm.name, virtio_devices(vm), slots)});
     }
     if (vm.vcpu > 1 && vm.vcpu % 2 != 0) {
         found.push_back({"vcpu", "Firecracker has one virtual CPU, or an even number",
@@ -90,6 +96,11 @@ std::vector<std::string> kernel_params(const VmPlan& vm) {
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
     choice.kernel_params = kernel_params(vm);
+    if (virtio_devices(vm) > mmio_slots && !is_older(vm.program_version, first_with_pci)) {
+        choice.machine = pci;
+        choice.machine_reason =
+            fmt::format("{} virtio devices, virtio-mmio has {} slots", virtio_devices(vm), mmio_slots);
+    }
     const bool bzimage = !is_older(vm.program_version, first_with_bzimage);
     choose_kernel_image(vm, facts, {.title = "Firecracker", .bzimage = bzimage, .elf = true}, choice);
     std::ranges::move(problems(vm), std::back_inserter(choice.problems));
@@ -170,7 +181,8 @@ nlohmann::json configuration(const VmPlan& vm, const std::string& initramfs) {
 }
 
 std::vector<std::string> guest_modules(const VmPlan& vm) {
-    std::vector<std::string> modules{"virtio_mmio", "virtio_rng", "vmw_vsock_virtio_transport"};
+    std::vector<std::string> modules{vm.machine == pci ? "virtio_pci" : "virtio_mmio", "virtio_rng",
+                                     "vmw_vsock_virtio_transport"};
     add_device_modules(vm, modules);
     return modules;
 }
@@ -192,6 +204,7 @@ Lowered lower(const VmPlan& vm, const std::string& initramfs) {
     std::vector<std::string> argv{vm.program,    "--api-sock", lowered.control, "--log-path",
                                   "/dev/stderr", "--level",    "Warning"};
     argv.insert(argv.end(), {std::string(config_option), file});
+    if (vm.machine == pci) { argv.emplace_back("--enable-pci"); }
     argv.insert(argv.end(), vm.extra_args.begin(), vm.extra_args.end());
     lowered.children.push_back({.role = "vmm",
                                 .argv = std::move(argv),
@@ -210,7 +223,12 @@ std::vector<std::string> load_argv(std::vector<std::string> argv, const std::str
 }
 
 std::vector<std::string_view> kernel_options(const VmPlan& vm) {
-    std::vector<std::string_view> options{"ACPI", "VIRTIO_MMIO", "VIRTIO_VSOCKETS"};
+    std::vector<std::string_view> options{"ACPI", "VIRTIO_VSOCKETS"};
+    if (vm.machine == pci) {
+        options.insert(options.end(), {"PCI", "VIRTIO_PCI"});
+    } else {
+        options.emplace_back("VIRTIO_MMIO");
+    }
     if (vm.console != "off") { options.emplace_back("SERIAL_8250_CONSOLE"); }
     return options;
 }

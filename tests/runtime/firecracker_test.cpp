@@ -16,10 +16,13 @@ namespace microvmc::test {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 
 constexpr milliseconds patience{10'000};
 
@@ -146,8 +149,34 @@ TEST(Firecracker, WhatItCantHaveIsSaid) {
     vm.mem_max_mib = 300;
     EXPECT_EQ(key_of(vm), "mem-max");
     vm = sample();
-    vm.volumes.resize(13, vm.volumes.front());
+    vm.volumes.resize(29, vm.volumes.front());
     EXPECT_EQ(key_of(vm), "");
+}
+
+TEST(Firecracker, MoreDevicesThanVirtioMmioHasRoomForAreOnPci) {
+    VmPlan vm = sample();
+    const auto choice = [&] { return its().traits.choose_machine(vm, sample_facts()); };
+    vm.shares.clear();
+    vm.volumes.assign(13, vm.volumes.front()); // with an interface, vsock and random numbers
+    EXPECT_EQ(choice().machine, "");
+    EXPECT_THAT(its().drivers(vm), Contains("virtio_mmio"));
+    EXPECT_THAT(argv_of(vm), Not(Contains("--enable-pci")));
+
+    vm.volumes.push_back(vm.volumes.front());
+    EXPECT_EQ(choice().machine, "pci");
+    EXPECT_EQ(choice().machine_reason, "17 virtio devices, virtio-mmio has 16 slots");
+    vm.machine = choice().machine;
+    EXPECT_THAT(argv_of(vm), Contains("--enable-pci"));
+    EXPECT_THAT(its().drivers(vm), AllOf(Contains("virtio_pci"), Not(Contains("virtio_mmio"))));
+    EXPECT_THAT(its().kernel_options(vm), AllOf(Contains("VIRTIO_PCI"), Not(Contains("VIRTIO_MMIO"))));
+    const auto loading = its().load_argv(argv_of(vm), "/snapshot/state");
+    EXPECT_THAT(loading, AllOf(Contains("--enable-pci"), Not(Contains("--config-file"))));
+
+    vm.volumes.resize(29, vm.volumes.front());
+    EXPECT_THAT(choice().problems, SizeIs(1)) << "32 devices";
+    vm.volumes.resize(14);
+    vm.program_version = "1.12.1";
+    EXPECT_THAT(choice().problems, SizeIs(1)) << "none on PCI yet";
 }
 
 TEST(Firecracker, ItsConfigurationIsAsItsApiHasIt) {
