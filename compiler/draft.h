@@ -47,6 +47,8 @@ void origin(const Inputs& in, VmPlan& plan, std::string key, const Span& span);
 Span written_at(const Inputs& in, const Draft& draft, const std::string& key);
 /// What is known about a path; null: nothing.
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path);
+/// What is known of a device of the host that is handed over; null: nothing.
+const HostDeviceFacts* device_facts(const HostFacts& facts, const HostDevicePlan& device);
 
 /// One volume, added to the plan.
 void volume(const Inputs& in, Draft& draft, const VolumeConfig& config);

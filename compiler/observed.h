@@ -20,6 +20,11 @@ struct ObservedVm {
     std::map<std::string, std::uint64_t> volumes;
 };
 
+/// The plan that a machine runs by; null: it doesn't run, or nothing is known of it.
+inline const VmPlan* running_plan(const ObservedVm* vm) {
+    return vm != nullptr && vm->running && vm->plan ? &*vm->plan : nullptr;
+}
+
 /// What runs and what was recorded, of one project.
 struct Observed {
     std::vector<NetworkPlan> networks; ///< as they were applied last

@@ -30,6 +30,11 @@ Span written_at(const Inputs& in, const Draft& draft, const std::string& key) {
     return draft.config->name.span;
 }
 
+const HostDeviceFacts* device_facts(const HostFacts& facts, const HostDevicePlan& device) {
+    const auto found = facts.host_devices.find(device.bus + ' ' + device.path);
+    return found == facts.host_devices.end() ? nullptr : &found->second;
+}
+
 const PathFacts* path_facts(const HostFacts& facts, const std::string& path) {
     const auto found = facts.paths.find(path);
     return found == facts.paths.end() ? nullptr : &found->second;
@@ -245,8 +250,9 @@ void surroundings(const Inputs& in, Draft& draft) {
         device.name = each.name.value;
         device.bus = text_of(each.bus);
         device.path = text_of(each.path);
-        const auto known = in.facts.host_devices.find(device.bus + ' ' + device.path);
-        if (known != in.facts.host_devices.end()) { device.iommu_group = known->second.iommu_group; }
+        if (const HostDeviceFacts* known = resolving::device_facts(in.facts, device)) {
+            device.iommu_group = known->iommu_group;
+        }
     }
     // A root of its own has programs that ask for it; what its own loader boots isn't told.
     if (plan.root.kind != RootPlan::Kind::initramfs && plan.firmware.empty()) {
@@ -364,10 +370,10 @@ namespace {
 
 /// What a machine whose memory can grow boots with: `mem`, unless one runs that booted with less.
 std::uint64_t boot_memory(const VmPlan& plan, const ObservedVm* observed) {
-    if (observed == nullptr || !observed->running || !observed->plan) { return plan.mem_mib; }
-    const VmPlan& running = *observed->plan;
-    const bool same = running.mem_max_mib == plan.mem_max_mib && running.mem_boot_mib != 0;
-    return same && running.mem_boot_mib <= plan.mem_mib ? running.mem_boot_mib : plan.mem_mib;
+    const VmPlan* running = running_plan(observed);
+    if (running == nullptr) { return plan.mem_mib; }
+    const bool same = running->mem_max_mib == plan.mem_max_mib && running->mem_boot_mib != 0;
+    return same && running->mem_boot_mib <= plan.mem_mib ? running->mem_boot_mib : plan.mem_mib;
 }
 
 } // namespace

@@ -178,10 +178,9 @@ void finish_vhost(const Inputs& in, Draft& draft, InterfacePlan& interface) {
         !draft.traits->vhost_costs && draft.traits->capability("interface.vhost").support != Support::unsupported;
     // Another user can't open its device.
     if (!is_open || !can || interface.type == "user" || !draft.plan.vmm_user.empty()) { return; }
-    if (draft.observed != nullptr && draft.observed->running && draft.observed->plan) {
-        const auto& running = draft.observed->plan->interfaces;
-        const auto its = std::ranges::find(running, interface.name, &InterfacePlan::name);
-        if (its != running.end()) {
+    if (const VmPlan* running = running_plan(draft.observed)) {
+        const auto its = std::ranges::find(running->interfaces, interface.name, &InterfacePlan::name);
+        if (its != running->interfaces.end()) {
             interface.vhost = its->vhost;
             return;
         }

@@ -49,11 +49,9 @@ std::uint64_t huge_pages_of(const Inputs& in, const Draft& draft) {
         return 0;
     }
     const std::uint64_t wanted = most_memory(vm) / mib;
-    const bool runs = draft.observed != nullptr && draft.observed->running && draft.observed->plan;
-    if (!runs || draft.observed->plan->hugepages.empty() || page_size(in.facts, *draft.observed->plan) != size) {
-        return wanted;
-    }
-    const std::uint64_t has = most_memory(*draft.observed->plan) / mib;
+    const VmPlan* running = running_plan(draft.observed);
+    if (running == nullptr || running->hugepages.empty() || page_size(in.facts, *running) != size) { return wanted; }
+    const std::uint64_t has = most_memory(*running) / mib;
     return wanted - std::min(wanted, has);
 }
 
@@ -112,9 +110,9 @@ void host_device(const Inputs& in, const DeviceConfig& said, const HostDevicePla
                pci ? "lspci -D shows them: 0000:03:00.0" : "lsusb shows them: 0bda:2838");
         return;
     }
-    const auto known = in.facts.host_devices.find(device.bus + ' ' + device.path);
-    if (known == in.facts.host_devices.end()) { return; } // facts that were gathered for another file
-    const HostDeviceFacts& facts = known->second;
+    const HostDeviceFacts* known = device_facts(in.facts, device);
+    if (known == nullptr) { return; } // facts that were gathered for another file
+    const HostDeviceFacts& facts = *known;
     if (!facts.present) {
         refuse(said.path, codes::host_lacks,
                fmt::format("this host has no {} device {}", pci ? "PCI" : "USB", device.path),

@@ -108,17 +108,12 @@ std::string against_server(const Inputs& in, const SharePlan& share, const Serve
     return {};
 }
 
-/// The share of a machine that runs: it isn't restarted because a virtiofsd was installed meanwhile.
-const SharePlan* share_now(const Draft& draft, const std::string& name) {
-    if (draft.observed == nullptr || !draft.observed->running || !draft.observed->plan) { return nullptr; }
-    const auto& shares = draft.observed->plan->shares;
-    const auto found = std::ranges::find(shares, name, &SharePlan::name);
-    return found == shares.end() ? nullptr : &*found;
-}
-
+/// Whether the machine runs with its share so: it isn't restarted because a virtiofsd was installed meanwhile.
 bool is_now(const Draft& draft, const std::string& name, std::string_view proto, std::string_view server_kind) {
-    const SharePlan* now = share_now(draft, name);
-    return now != nullptr && now->proto == proto && now->server_kind == server_kind;
+    const VmPlan* running = running_plan(draft.observed);
+    return running != nullptr && std::ranges::any_of(running->shares, [&](const SharePlan& now) {
+               return now.name == name && now.proto == proto && now.server_kind == server_kind;
+           });
 }
 
 /// What the hypervisor can't do when it serves the share itself; empty: it can all.
@@ -152,11 +147,14 @@ std::string no_virtiofs(const Inputs& in, const Draft& draft, const Traits& trai
     }
     std::string why;
     server = find_server(in.facts, why);
-    const bool stays = is_now(draft, share.name, "virtiofs", "own") && against_own(in, traits, share, why).empty();
-    if (traits.own_virtiofs && (!server || !server->rust || stays)) {
+    if (traits.own_virtiofs) {
         if (server) { why = fmt::format("{} came with QEMU", server->tool->path); }
-        server = Server{};
-        return against_own(in, traits, share, why);
+        std::string against = against_own(in, traits, share, why);
+        const bool stays = against.empty() && is_now(draft, share.name, "virtiofs", "own");
+        if (!server || !server->rust || stays) {
+            server = Server{};
+            return against;
+        }
     }
     return server ? against_server(in, share, *server) : why;
 }

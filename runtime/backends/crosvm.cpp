@@ -392,8 +392,6 @@ std::vector<std::string_view> kernel_options(const VmPlan& vm) {
     return options;
 }
 
-constexpr std::string_view no_interrupts = "its guest isn't interrupted by what is handed over";
-
 const std::vector<Capability> its{
     lacking("memory.hotplug", "it has no memory that comes and goes"),
     lacking("memory.hugepages", "it only advises the host to use them"),
@@ -426,7 +424,7 @@ const std::vector<Capability> its{
     lacking("share.dax", "it maps no files into the guest"),
     lacking("share.security-model", "its 9p passes owners and modes on"),
     native("interface.mtu", "the tap's"),
-    lacking("device.pci", no_interrupts, "use qemu or cloud-hypervisor"),
+    lacking("device.pci", "its guest isn't interrupted by what is handed over", "use qemu or cloud-hypervisor"),
     lacking("device.usb", "microvmc doesn't drive its USB yet", "use qemu"),
     native("interface.queues", "of taps"),
     native("interface.vhost", "when it is asked for: the machine can't be saved then"),

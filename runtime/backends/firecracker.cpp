@@ -58,16 +58,19 @@ std::size_t virtio_devices(const VmPlan& vm) {
     return 2 + (has_balloon(vm) ? 1 : 0) + (vm.mem_max_mib != 0 ? 1 : 0) + disks_of(vm).size() + vm.interfaces.size();
 }
 
+std::size_t most_devices(const VmPlan& vm) {
+    return is_older(vm.program_version, first_with_pci) ? mmio_slots : pci_slots;
+}
+
 std::vector<Problem> problems(const VmPlan& vm) {
     std::vector<Problem> found;
     if (is_older(vm.program_version, first_driven)) {
         found.push_back({"", fmt::format("Firecracker {} is older than {}, the first that microvmc drives",
                                          vm.program_version, first_driven)});
     }
-    const std::size_t slots = is_older(vm.program_version, first_with_pci) ? mmio_slots : pci_slots;
-    if (virtio_devices(vm) > slots) {
+    if (const std::size_t devices = virtio_devices(vm); devices > most_devices(vm)) {
         found.push_back(
-            {"", fmt::format("`{}` has {} devices, and Firecracker has {} slots", vm.name, virtio_devices(vm), slots)});
+            {"", fmt::format("`{}` has {} devices, and Firecracker has {} slots", vm.name, devices, most_devices(vm))});
     }
     if (vm.vcpu > 1 && vm.vcpu % 2 != 0) {
         found.push_back({"vcpu", "Firecracker has one virtual CPU, or an even number",
@@ -96,10 +99,10 @@ std::vector<std::string> kernel_params(const VmPlan& vm) {
 MachineChoice choose_machine(const VmPlan& vm, const HostFacts& facts) {
     MachineChoice choice;
     choice.kernel_params = kernel_params(vm);
-    if (virtio_devices(vm) > mmio_slots && !is_older(vm.program_version, first_with_pci)) {
+    const std::size_t devices = virtio_devices(vm);
+    if (devices > mmio_slots && most_devices(vm) > mmio_slots) {
         choice.machine = pci;
-        choice.machine_reason =
-            fmt::format("{} virtio devices, virtio-mmio has {} slots", virtio_devices(vm), mmio_slots);
+        choice.machine_reason = fmt::format("{} virtio devices, virtio-mmio has {} slots", devices, mmio_slots);
     }
     const bool bzimage = !is_older(vm.program_version, first_with_bzimage);
     choose_kernel_image(vm, facts, {.title = "Firecracker", .bzimage = bzimage, .elf = true}, choice);

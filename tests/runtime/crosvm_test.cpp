@@ -143,18 +143,12 @@ TEST(Crosvm, ServesVirtiofsItself) {
 
 TEST(Crosvm, HasTheHostsKernelHandlePackets) {
     VmPlan vm = sample();
-    InterfacePlan lan;
-    lan.name = "lan";
-    lan.id = "mvtap0";
-    lan.type = "tap";
-    lan.mac = "52:54:00:00:00:01";
-    lan.vhost = "on";
-    vm.interfaces = {lan};
-    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mvtap0,mac=52:54:00:00:00:01,vhost-net"));
+    vm.interfaces.front().vhost = "on";
+    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mv0123456789,mac=02:00:5e:01:02:03,vhost-net"));
     EXPECT_THAT(its().traits.choose_machine(vm, sample_facts()).problems, SizeIs(1)) << "no /dev/vhost-net";
     vm.interfaces.front().vhost = "off";
     vm.interfaces.front().queues = vm.vcpu = 2;
-    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mvtap0,mac=52:54:00:00:00:01,vq-pairs=2"));
+    EXPECT_THAT(values(argv_of(vm), "--net"), ElementsAre("tap-name=mv0123456789,mac=02:00:5e:01:02:03,vq-pairs=2"));
     vm.interfaces.front().vhost = "on";
     vm.interfaces.front().queues = 1;
     HostFacts with_node = sample_facts();
