@@ -67,7 +67,9 @@ struct ShareWay {
 /// `index`: of the share, in the plan and in the text. What the hypervisor itself can't do is looked at only where
 /// there is a choice.
 ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, std::size_t index);
-/// Makes the plan of a share what `share_way` says.
+/// Has the plan of a share go that way.
+void take_way(const ShareWay& way, SharePlan& share);
+/// The same as `share_way` says, and what follows of it.
 void finish_share(const Inputs& in, Draft& draft, std::size_t index);
 
 /// What the hypervisor gives to the devices: protocol of shares, the user network's addresses.

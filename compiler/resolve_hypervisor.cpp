@@ -160,7 +160,7 @@ void check_volumes(const Draft& draft, Candidate& candidate) {
     }
 }
 
-void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
+void check_needs(const Inputs& in, Draft& draft, Candidate& candidate) {
     const Traits& traits = *candidate.traits;
     const auto refuse = [&](std::string_view name, const Span& span) {
         std::string message = refusal(traits, name, candidate.version);
@@ -179,6 +179,7 @@ void check_needs(const Inputs& in, const Draft& draft, Candidate& candidate) {
         if (share.proto.value != "auto") { refuse(find_capability("share." + share.proto.value), span); }
         const std::size_t before = candidate.obstacles.size();
         ShareWay way = share_way(in, draft, traits, i);
+        take_way(way, draft.plan.shares[i]); // for what the hypervisor's own code says of it
         if (way.problem.empty() || candidate.obstacles.size() != before) { continue; }
         candidate.obstacles.push_back({codes::unsupported, span, std::move(way.problem), std::move(way.help)});
     }

@@ -273,14 +273,17 @@ ShareWay share_way(const Inputs& in, const Draft& draft, const Traits& traits, s
     return way;
 }
 
+void take_way(const ShareWay& way, SharePlan& share) {
+    share.proto = way.proto;
+    share.proto_reason = way.reason;
+    share.server = way.server;
+    share.server_kind = way.server_kind;
+    share.sandbox = way.sandbox;
+}
+
 void finish_share(const Inputs& in, Draft& draft, std::size_t index) {
     SharePlan& share = draft.plan.shares[index];
-    ShareWay way = share_way(in, draft, *draft.traits, index);
-    share.proto = std::move(way.proto);
-    share.proto_reason = std::move(way.reason);
-    share.server = std::move(way.server);
-    share.server_kind = std::move(way.server_kind);
-    share.sandbox = std::move(way.sandbox);
+    take_way(share_way(in, draft, *draft.traits, index), share);
     const bool user = in.facts.uid != 0;
     const auto say = [&share](const char* what) {
         share.proto_reason += (share.proto_reason.empty() ? "" : "; ") + std::string(what);
